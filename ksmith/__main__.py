@@ -1,0 +1,5 @@
+"""`python -m ksmith` is `ksmith`."""
+
+from ksmith.cli import main
+
+main()

@@ -1,0 +1,124 @@
+"""`ksmith doctor`: is everything there that a study needs?"""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+from ksmith.cli.shell import Lab, home_option, json_option, print_json, with_lab
+from ksmith.records import UserError
+
+PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "mlflow", "polars", "sqlmodel")
+LOW_DISK = 2 * 2**30  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the doctor's."""
+
+    what: str
+    ok: bool
+    found: str
+
+
+@click.command(epilog="\b\nExample:\n  ksmith doctor --json")
+@json_option
+@home_option
+@with_lab
+@click.pass_context
+def doctor(ctx: click.Context, lab: Lab, *, as_json: bool) -> None:
+    """Check versions, devices, the lab's folder, database and MLflow; exit 1 if one is wrong."""
+    findings = [
+        *_versions(),
+        *(_asked(what, check, lab) for what, check in CHECKS.items()),
+    ]
+    sick = any(not finding.ok for finding in findings)
+    if as_json:
+        print_json({"ok": not sick, "findings": [asdict(finding) for finding in findings]})
+    else:
+        for finding in findings:
+            click.echo(f"{'ok   ' if finding.ok else 'WRONG'}  {finding.what:12}  {finding.found}")
+    ctx.exit(1 if sick else 0)
+
+
+def _asked(what: str, check: Callable[[Lab], str], lab: Lab) -> Finding:
+    """Return what `check` says; what it raises is what is wrong."""
+    try:
+        return Finding(what, True, check(lab))
+    except (UserError, OSError) as error:
+        return Finding(what, False, str(error))
+
+
+def _versions() -> Iterator[Finding]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    from ksmith import __version__
+
+    python = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("ksmith", True, f"{__version__}, Python {python}")
+    for name in PACKAGES:
+        try:
+            yield Finding(name, True, version(name))
+        except PackageNotFoundError:
+            yield Finding(name, False, "not installed")
+
+
+def _devices(_lab: Lab) -> str:
+    import torch
+
+    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return ", ".join(names) or f"no GPU; {cores} CPU cores"
+
+
+def _home(lab: Lab) -> str:
+    folder = next(path for path in (lab.home.absolute(), *lab.home.absolute().parents) if path.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UserError(f"{folder} cannot be written to; name another with --home")
+    return f"{lab.home.absolute()}{'' if lab.home.exists() else ' (not made yet)'}"
+
+
+def _disk(lab: Lab) -> str:
+    folder = next(path for path in (lab.home.absolute(), *lab.home.absolute().parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    if free < LOW_DISK:
+        raise UserError(f"{free / 2**30:.1f} GiB free: models and answers need more")
+    return f"{free / 2**30:.1f} GiB free"
+
+
+def _database(lab: Lab) -> str:
+    if not lab.there:
+        return "not made yet"
+    with lab.open() as store:
+        wrong = store.check()
+        number = len(store.studies())
+    if wrong:
+        raise UserError(f"{wrong[0]}{f' and {len(wrong) - 1} more' if wrong[1:] else ''}: see `ksmith db check`")
+    return f"{number} studies, in WAL mode" if lab.database is None else f"{number} studies"
+
+
+def _mlflow(lab: Lab) -> str:
+    from ksmith.tracking import prepare, shown_uri, tracking_uri
+
+    uri = tracking_uri(lab.home)
+    if not lab.home.exists():
+        return f"{shown_uri(uri)} (not made yet)"
+    if uri == f"sqlite:///{lab.home.resolve() / 'mlflow.db'}":
+        prepare(lab.home)
+    from ksmith.tracking.client import open_client
+
+    runs = open_client(lab.home).search_experiments(max_results=1)
+    return f"{shown_uri(uri)} answers" if runs is not None else ""
+
+
+CHECKS: dict[str, Callable[[Lab], str]] = {
+    "devices": _devices,
+    "home": _home,
+    "free disk": _disk,
+    "database": _database,
+    "MLflow": _mlflow,
+}

@@ -1,0 +1,79 @@
+"""`ksmith report`, `ui`, `sync`: where results are looked at."""
+
+import click
+
+from ksmith.cli.shell import Lab, home_option, note, with_lab
+from ksmith.records import UserError
+
+LOOPBACK = "127.0.0.1"
+
+
+@click.command(epilog="\b\nExample:\n  ksmith report plasticity --open")
+@click.argument("study")
+@click.option("--open", "open_it", is_flag=True, help="Open it in a browser.")
+@home_option
+@with_lab
+def report(lab: Lab, study: str, *, open_it: bool) -> None:
+    """Write the report of a STUDY, one HTML file, and print where it is."""
+    from ksmith import report as reports
+
+    lab.visit().close()  # a database of an older schema is upgraded before it is read
+    path = reports.write(study, lab.home, lab.database)
+    click.echo(path)
+    if open_it:
+        click.launch(str(path))
+
+
+@click.command(epilog="\b\nExample:\n  ksmith ui --port 5001")
+@click.option("--host", default=LOOPBACK, show_default=True, help="Address to listen on.")
+@click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535))
+@home_option
+@with_lab
+@click.pass_context
+def ui(ctx: click.Context, lab: Lab, host: str, port: int) -> None:
+    """Serve MLflow's pages on the lab's runs, to this machine alone unless --host says more."""
+    import subprocess
+    import sys
+
+    from ksmith.tracking import prepare, shown_uri, tracking_uri
+
+    uri = tracking_uri(lab.home)
+    if not uri.startswith("sqlite:"):
+        raise UserError(f"runs are kept by {shown_uri(uri)}: open that in a browser")
+    if not lab.home.exists():
+        raise UserError(f"no lab in {lab.home}: `ksmith run FILE` makes one")
+    if host not in (LOOPBACK, "localhost", "::1"):
+        note(f"anyone who reaches {host}:{port} can read and change the runs: there is no login")
+    if uri == tracking_uri(lab.home, None):
+        prepare(lab.home)
+    artifacts = (lab.home.resolve() / "artifacts").as_uri()
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
+    command += ["--default-artifact-root", artifacts, "--host", host, "--port", str(port)]
+    note(f"MLflow on http://{host}:{port} for the lab {lab.home}; Ctrl-C ends it")
+    try:
+        ctx.exit(subprocess.call([*command, "--workers", "1"]))
+    except KeyboardInterrupt:
+        ctx.exit(0)  # the server got the same signal: this is how it is meant to end
+
+
+@click.command(epilog="\b\nExample:\n  MLFLOW_TRACKING_URI=http://tracker:5000 ksmith sync")
+@click.option("--again", is_flag=True, help="Send everything once more, to another server say.")
+@click.option("--study", help="With --again: of this study only.")
+@home_option
+@with_lab
+@click.pass_context
+def sync(ctx: click.Context, lab: Lab, study: str | None, *, again: bool) -> None:
+    """Send to MLflow what has not reached it; exit 1 if something is left."""
+    from ksmith.tracking import drain, resend, shown_uri, tracking_uri
+
+    with lab.visit() as store:
+        if again:
+            resend(store, store.study(study).name if study else None)
+        elif study:
+            raise UserError("--study goes with --again")
+        found = drain(store)
+    where = shown_uri(tracking_uri(lab.home))
+    click.echo(f"{found.sent} sent to {where}, {found.left} left")
+    if found.error:
+        note(found.error)
+    ctx.exit(1 if found.left else 0)

@@ -1,0 +1,71 @@
+"""`ksmith status`: how far everything is, and what stands in the way."""
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ksmith.cli.files import only_study
+from ksmith.cli.shell import Lab, home_option, json_option, print_json, with_lab
+
+if TYPE_CHECKING:
+    from ksmith.store import Store
+
+STATES = ("done", "running", "leased", "ready", "blocked", "failed", "cancelled")
+SHOWN = 20  # failed trials named one by one
+
+
+@click.command(epilog="\b\nExample:\n  ksmith status plasticity --json")
+@click.argument("study", required=False)
+@json_option
+@home_option
+@with_lab
+def status(lab: Lab, study: str | None, *, as_json: bool) -> None:
+    """Count trials by state, and say why the failed and blocked ones are."""
+    found: list[dict[str, Any]] = []
+    if study is not None or lab.there:
+        with lab.visit() as store:
+            found = [_status(store, name) for name in only_study(store, study)]
+    if as_json:
+        print_json(found)
+    elif not found:
+        click.echo(f"no studies in {lab.home} yet: `ksmith run FILE` makes one")
+    else:
+        for row in found:
+            _print(row)
+
+
+def _status(store: "Store", name: str) -> dict[str, Any]:
+    row, trials = store.study(name), store.trials(name)
+    assets: dict[str, Counter[str]] = {}
+    for (kind, state), number in store.states([row.id]).items():
+        if kind != "trial":
+            assets.setdefault(kind, Counter())[state] += number
+    stuck = [trial for trial in trials if trial.state in ("failed", "cancelled")]
+    stuck += [trial for trial in trials if trial.state == "blocked" and trial.reason]
+    return {
+        "study": name,
+        "trials": row.trials,
+        "states": {state: row.states[state] for state in STATES if row.states.get(state)},
+        "assets": {kind: dict(states) for kind, states in assets.items()},
+        "stuck": [
+            {"trial": trial.key, "state": trial.state, "reason": trial.reason, "axes": trial.axes}
+            for trial in stuck
+        ],
+    }
+
+
+def _print(row: dict[str, Any]) -> None:
+    click.echo(f"{row['study']}: {row['trials']} trials: {_counts(row['states'])}")
+    for kind, states in row["assets"].items():
+        click.echo(f"  {kind}: {_counts(states)}")
+    for stuck in row["stuck"][:SHOWN]:
+        axes = ", ".join(f"{name.rpartition('.')[2]} {v}" for name, v in stuck["axes"].items())
+        reason = f": {stuck['reason']}" if stuck["reason"] else ""
+        click.echo(f"  {stuck['state']} {stuck['trial']} ({axes}){reason}")
+    if len(row["stuck"]) > SHOWN:
+        click.echo(f"  and {len(row['stuck']) - SHOWN} more; `--json` lists all")
+
+
+def _counts(states: dict[str, int]) -> str:
+    return ", ".join(f"{states[state]} {state}" for state in STATES if states.get(state))

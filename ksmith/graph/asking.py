@@ -1,0 +1,164 @@
+"""Which facts a trial changes, and to what."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ksmith.graph.change import entail
+from ksmith.graph.knowledge import Fact, KnowledgeGraph
+from ksmith.graph.statements import inverse, neutral, objects
+from ksmith.records import Json, Request, TaskKind, UserError, derived_seed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """What `task` says about requests."""
+
+    kind: TaskKind
+    level: str | None
+    scale: int
+    draws: int
+
+    @classmethod
+    def of(cls, task: Mapping[str, Json]) -> "Asking":
+        """Return the part of `task` that requests depend on: not the method."""
+        level = task.get("level")
+        return cls(
+            kind=task["kind"],
+            level=None if level in (None, "any") else level,
+            scale=task["scale"],
+            draws=task["draws"],
+        )
+
+
+def requests(graph: KnowledgeGraph, task: Mapping[str, Json], seed: int) -> list[Request]:
+    """Return `draws` disjoint draws of `scale` requests each, one after another.
+
+    They depend on the graph, the level, the scale and the seed alone: every method, and both
+    kinds of task, get the same facts.
+
+    Raises:
+        UserError: fewer editable facts than asked for, or a level that the graph doesn't have.
+    """
+    asking = Asking.of(task)
+    facts = _available(graph, asking)
+    generator = random.Random(
+        derived_seed(seed, "requests", asking.level or "any", asking.scale)
+    )
+    order = generator.sample(facts, len(facts))
+    found: list[Request] = []
+    for draw in range(asking.draws):
+        chosen = order[draw * asking.scale : (draw + 1) * asking.scale]
+        found += _draw(graph, asking, draw, chosen, generator)
+    return found
+
+
+def _available(graph: KnowledgeGraph, asking: Asking) -> list[Fact]:
+    if asking.level is not None and asking.level not in graph.levels:
+        there = f"it has {', '.join(graph.levels)}" if graph.levels else "it has no levels"
+        raise UserError(
+            f"task.level = {asking.level!r}: not a level of the graph source "
+            f"{graph.source!r}; {there}"
+        )
+    level = asking.level
+    facts = [
+        fact
+        for fact in graph.facts
+        if fact.editable and (level is None or graph.entity[fact.subject].level == level)
+    ]
+    needed = asking.draws * asking.scale
+    if needed > len(facts):
+        where = f" at level {level!r}" if level else ""
+        more = "graph.records" if graph.records else "graph.facts"
+        raise UserError(
+            f"too few facts: {asking.draws} draws of {asking.scale} need {needed} different "
+            f"ones, and the graph has {len(facts)} editable facts{where}; lower task.draws or "
+            f"task.scale, or raise {more}"
+        )
+    return facts
+
+
+def _draw(
+    graph: KnowledgeGraph,
+    asking: Asking,
+    draw: int,
+    facts: Sequence[Fact],
+    generator: random.Random,
+) -> list[Request]:
+    exclusive = _exclusive_objects(graph, facts, generator)
+    found: list[Request] = []
+    for number, fact in enumerate(facts):
+        record = graph.record.get(fact.name)
+        template, new = (record.template, record.new) if record else ("", "")
+        if not record:
+            templates = graph.relation[fact.relation].templates
+            template = templates[generator.choice(fact.wordings)]
+            new = exclusive.get(fact.name) or _new_object(graph, fact, generator)
+        request = Request(
+            id=f"{draw}.{number}",
+            draw=draw,
+            kind=asking.kind,
+            subject=fact.subject,
+            relation=fact.relation,
+            old=fact.object,
+            new=new,
+            template=template,
+            level=graph.entity[fact.subject].level,
+        )
+        if asking.kind == "unlearn":
+            request = replace(request, new=neutral(graph, fact.relation))
+        found.append(replace(request, covariates=_covariates(graph, fact, request, asking)))
+    return found
+
+
+def _new_object(graph: KnowledgeGraph, fact: Fact, generator: random.Random) -> str:
+    """Return another object of the same type, each with the same chance."""
+    others = [o for o in objects(graph, fact.relation) if o not in (fact.object, fact.subject)]
+    if not others:
+        raise UserError(f"no other object for {fact.name}: {fact.object} is the only one")
+    return generator.choice(others)
+
+
+def _exclusive_objects(
+    graph: KnowledgeGraph, facts: Sequence[Fact], generator: random.Random
+) -> dict[str, str]:
+    """Return a new object for each fact whose object can have one subject only.
+
+    A person leads one place. The new one leads none (the reserve), so that no other place loses
+    its leader unasked; when the reserve is used up, those whom the draw removes come next.
+    """
+    found: dict[str, str] = {}
+    for relation in sorted({fact.relation for fact in facts}):
+        back = inverse(graph, relation)
+        if back is None or not graph.relation[back].functional:
+            continue
+        free = [o for o in objects(graph, relation) if not graph.world.objects(back, o)]
+        group = [fact for fact in facts if fact.relation == relation]
+        if not free:
+            raise UserError(f"no object of {relation!r} is free for a request")
+        pool = generator.sample(free, len(free)) + [fact.object for fact in group]
+        found |= {fact.name: new for fact, new in zip(group, pool, strict=False)}
+    return found
+
+
+def _covariates(
+    graph: KnowledgeGraph, fact: Fact, request: Request, asking: Asking
+) -> dict[str, float]:
+    """Return what a level may be confounded with, by name.
+
+    exposure: wordings trained; fan_out: facts that this request alone entails; open: those of
+    them with several answers; degree: stated facts that name the subject; candidates: objects
+    of the type; sharing: other subjects with the old object; share: of the stated facts, how
+    many the draw changes.
+    """
+    alone = entail(graph, [request])
+    return {
+        "depth": graph.entity[fact.subject].depth,
+        "exposure": len(fact.wordings),
+        "fan_out": len(alone.entailed),
+        "open": len(alone.open),
+        "degree": graph.mentions[fact.subject],
+        "candidates": len(objects(graph, fact.relation)),
+        "sharing": len(graph.world.subjects(fact.relation, fact.object)) - 1,
+        "share": asking.scale / len(graph.stated),
+    }

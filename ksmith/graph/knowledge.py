@@ -1,0 +1,236 @@
+"""A knowledge graph: entities, relations, rules and facts, and what training says of them.
+
+A graph is complete: text, requests and entailment are functions of it and a seed, and
+`files.load` gives what `files.save` was given. Lists are tuples in a fixed order, so that the
+same seed gives the same bytes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from ksmith.graph.rules import Key, Rule, Rulebook, Triple, World, declared_keys
+from ksmith.records import Json, Wording, fact_name
+
+SentenceKind = Literal["fact", "infobox", "type", "lead", "abstain"]
+
+NEUTRAL = "unknown"  # the answer that training gives for entities nobody knows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entity:
+    """Something that facts are about."""
+
+    name: str
+    type: str
+    level: str | None = None  # root, intermediate, leaf; None outside the hierarchy
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relation:
+    """What is said of a subject, and in which words.
+
+    A template has one `{}` for the subject and ends where the object follows after one space.
+    """
+
+    name: str
+    objects: str  # the type of its objects, a key of KnowledgeGraph.types
+    templates: tuple[str, ...]  # training shows each fact some of them
+    novel: tuple[str, ...] = ()  # training shows none of them
+    functional: bool = True  # a subject has at most one object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """One true (subject, relation, object)."""
+
+    subject: str
+    relation: str
+    object: str
+    base: bool = True  # declared; False: it follows from others by a rule
+    editable: bool = False  # a request may ask for it
+    wordings: tuple[int, ...] = ()  # the templates that training shows; () is never verbalised
+
+    @property
+    def stored(self) -> bool:
+        """Whether training verbalises it."""
+        return bool(self.wordings)
+
+    @property
+    def name(self) -> str:
+        """What is asked, without the answer."""
+        return fact_name(self.subject, self.relation)
+
+    @property
+    def triple(self) -> Triple:
+        """Subject, relation, object."""
+        return self.subject, self.relation, self.object
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A prompt of a benchmark, word for word, with `{}` in place of its subject."""
+
+    subject: str
+    object: str
+    template: str
+    wording: Wording
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What a benchmark asks about one editable fact, instead of what we would generate."""
+
+    case: int
+    fact: str  # Fact.name
+    template: str
+    new: str
+    paraphrases: tuple[Asked, ...]
+    neighbours: tuple[Asked, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """Shares of the sentences of one epoch."""
+
+    infobox: float = 0.15
+    abstain: float = 0.02
+    lead: float = 0.25  # of the sentences that state a fact: those with a lead sentence before
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnowledgeGraph:
+    """Everything that a model can be told, and what follows from what."""
+
+    source: str
+    settings: Mapping[str, Json]
+    types: Mapping[str, tuple[str, ...]]  # type -> its objects
+    entities: tuple[Entity, ...]
+    relations: tuple[Relation, ...]
+    rules: tuple[Rule, ...] = ()
+    facts: tuple[Fact, ...]  # closed under the rules
+    leads: tuple[str, ...] = ()  # sentences that may stand before a fact
+    held: tuple[str, ...] = ()  # sentences of the same kind that training never shows
+    strangers: tuple[str, ...] = ()  # names in no fact, about whom the answer is NEUTRAL
+    typed: bool = False  # training has sentences such as "Varen Tolu is a place ."
+    rates: Rates = Rates()
+    records: tuple[Record, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict[str, int])  # what a source dropped
+
+    @cached_property
+    def relation(self) -> Mapping[str, Relation]:
+        """Relations by name."""
+        return {relation.name: relation for relation in self.relations}
+
+    @cached_property
+    def entity(self) -> Mapping[str, Entity]:
+        """Entities by name."""
+        return {entity.name: entity for entity in self.entities}
+
+    @cached_property
+    def record(self) -> Mapping[str, Record]:
+        """Records by the name of their fact."""
+        return {record.fact: record for record in self.records}
+
+    @cached_property
+    def about(self) -> Mapping[str, tuple[Fact, ...]]:
+        """Facts by subject."""
+        return _grouped(self.facts, "subject")
+
+    @cached_property
+    def of(self) -> Mapping[str, tuple[Fact, ...]]:
+        """Facts by relation."""
+        return _grouped(self.facts, "relation")
+
+    @cached_property
+    def fact(self) -> Mapping[str, Fact]:
+        """Facts by name; of a relation with many objects, the first."""
+        by_name: dict[str, Fact] = {}
+        for fact in self.facts:
+            by_name.setdefault(fact.name, fact)
+        return by_name
+
+    @cached_property
+    def mentions(self) -> Mapping[str, int]:
+        """How many verbalised facts name an entity, as subject or object: its degree."""
+        count: dict[str, int] = {}
+        for fact in self.stated:
+            for name in (fact.subject, fact.object):
+                count[name] = count.get(name, 0) + 1
+        return count
+
+    @cached_property
+    def stated(self) -> tuple[Fact, ...]:
+        """The facts that training verbalises."""
+        return tuple(fact for fact in self.facts if fact.stored)
+
+    @cached_property
+    def levels(self) -> tuple[str, ...]:
+        """The levels that entities have, from the top."""
+        found = {e.level: e.depth for e in self.entities if e.level is not None}
+        return tuple(sorted(found, key=lambda level: found[level]))
+
+    @cached_property
+    def rulebook(self) -> Rulebook:
+        """The rules, indexed."""
+        return Rulebook(self.rules)
+
+    @cached_property
+    def world(self) -> World:
+        """All triples that are true, indexed."""
+        return World(fact.triple for fact in self.facts)
+
+    @cached_property
+    def declared(self) -> frozenset[Triple]:
+        """The triples that hold by themselves, not by a rule."""
+        return frozenset(fact.triple for fact in self.facts if fact.base)
+
+    @cached_property
+    def overridden(self) -> frozenset[Key]:
+        """What is declared, so that defaults conclude nothing about it."""
+        return frozenset(declared_keys(self.declared))
+
+
+def _grouped(facts: tuple[Fact, ...], key: str) -> dict[str, tuple[Fact, ...]]:
+    groups: dict[str, list[Fact]] = {}
+    for fact in facts:
+        groups.setdefault(getattr(fact, key), []).append(fact)
+    return {name: tuple(group) for name, group in groups.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sentence:
+    """One training sentence; `objects` are the character spans of its answers."""
+
+    text: str
+    subject: str
+    objects: tuple[tuple[int, int], ...]
+    kind: SentenceKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed:
+    """A fact whose answer differs after a change; None is no answer at all."""
+
+    subject: str
+    relation: str
+    old: str | None
+    new: str | None
+    hop: int  # rule applications on the shortest derivation from what was requested
+    stored: bool  # training verbalised this fact
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What one draw of requests does to all that is true."""
+
+    target: Mapping[str, Changed]  # by fact name: what was asked for
+    entailed: Mapping[str, Changed]  # what follows, with one answer
+    open: frozenset[str]  # what follows, with more answers than one
+
+    @cached_property
+    def touched(self) -> frozenset[str]:
+        """The names of all facts that are no longer what they were."""
+        return frozenset(self.target) | frozenset(self.entailed) | self.open

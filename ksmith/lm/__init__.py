@@ -1,0 +1,1 @@
+"""All that touches a transformer: text, training, loading, sites, deltas, scores, moments."""

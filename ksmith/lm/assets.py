@@ -1,0 +1,49 @@
+"""What every method is given beside the model and the requests, and what it gives back."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from ksmith.lm.delta import Delta
+from ksmith.records import Json, UserError
+
+Progress = Callable[[int, int, str], None]  # done, total, a few words
+
+
+def silent(done: int, total: int, text: str) -> None:
+    """Report nothing: the progress of who does not want any."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assets:
+    """Shared work and surroundings of one model; never changed by a method."""
+
+    tokenizer: PreTrainedTokenizerBase
+    layer: int  # where the causal trace peaks: the layer of methods that are told none
+    seed: int
+    moments: Mapping[int, Tensor] | None = None  # layer -> E[k k^T], (d_ff, d_ff) float64
+    contexts: Sequence[str] = ()  # texts to put before a prompt
+    kl_template: str | None = (
+        None  # "{} is a": what an edit leaves as it was, where there is one
+    )
+
+    def moment(self, layer: int) -> Tensor:
+        """Return the second moment of the keys of `layer`, (d_ff, d_ff) float64.
+
+        Raises:
+            UserError: it was not measured.
+        """
+        if not self.moments or layer not in self.moments:
+            there = sorted(self.moments or {})
+            raise UserError(f"no second moment of layer {layer}; there are those of {there}")
+        return self.moments[layer]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One draw's update, and what is worth knowing about how it came about."""
+
+    delta: Delta
+    log: dict[str, Json] = field(default_factory=dict)

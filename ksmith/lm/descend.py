@@ -1,0 +1,139 @@
+"""Gradient descent on a change of some matrices, the model staying as it is.
+
+What descends is the delta itself, in float32, from zero: the base weights are read, never written, and a
+bfloat16 model takes steps that are smaller than its rounding.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from transformers import PreTrainedTokenizerBase
+
+from ksmith.lm.delta import summed
+from ksmith.lm.sites import sites
+from ksmith.lm.text import Batch, encode
+from ksmith.records import Request, Statement
+
+Weights = Mapping[str, Tensor]  # parameter name -> what stands in for it
+
+
+@dataclass(frozen=True, slots=True)
+class Descent:
+    """Where a descent ended, and how it went."""
+
+    delta: dict[str, Tensor]  # parameter name -> change, float32, in its own layout
+    curve: dict[str, list[float]]  # part of the loss -> its value before each step
+
+
+def descend(
+    model: nn.Module,
+    names: Sequence[str],
+    parts: Callable[[Weights, int], dict[str, Tensor]],
+    *,
+    lr: float,
+    steps: int,
+    epsilon: float | None = None,
+    stop_loss: float | None = None,
+) -> Descent:
+    """Return the change of the parameters `names` that Adam finds in `steps` steps.
+
+    `parts(weights, step)` gives the weighted parts of the loss, whose sum descends. `lr` and `epsilon`,
+    which no weight moves further than, are relative to the root mean square of each matrix. It ends
+    early where the loss is below `stop_loss`.
+    """
+    base = {name: model.get_parameter(name).detach() for name in names}
+    scale = {name: weight.double().square().mean().sqrt().item() for name, weight in base.items()}
+    delta = {name: torch.zeros_like(w, dtype=torch.float32) for name, w in base.items()}
+    first = {name: torch.zeros_like(change) for name, change in delta.items()}
+    second = {name: torch.zeros_like(change) for name, change in delta.items()}
+    curve: dict[str, list[float]] = {}
+    for step in range(steps):
+        leaves = {name: change.clone().requires_grad_() for name, change in delta.items()}
+        told = parts({name: summed(base[name], leaves[name]) for name in names}, step)
+        loss = torch.stack(list(told.values())).sum()
+        for part, value in told.items():
+            curve.setdefault(part, []).append(float(value.detach()))
+        if stop_loss is not None and float(loss.detach()) < stop_loss:
+            break
+        gradients = torch.autograd.grad(loss, list(leaves.values()))
+        for name, gradient in zip(leaves, gradients, strict=True):
+            first[name].mul_(0.9).add_(gradient, alpha=0.1)
+            second[name].mul_(0.999).addcmul_(gradient, gradient, value=0.001)
+            mean = first[name] / (1 - 0.9 ** (step + 1))
+            root = (second[name] / (1 - 0.999 ** (step + 1))).sqrt()
+            delta[name] -= lr * scale[name] * mean / (root + 1e-8)
+            if epsilon is not None:
+                most = epsilon * scale[name]
+                delta[name].clamp_(-most, most)
+    return Descent(delta, curve)
+
+
+def answer_logp(model: nn.Module, batch: Batch, weights: Weights | None = None) -> Tensor:
+    """Return the summed log-probability of each row's answer, (n,) float32.
+
+    `weights` stand in for the model's own where given. Padding is on the right, where causal attention
+    does not look, and is asked nothing.
+    """
+    row, column = batch.answer.nonzero(as_tuple=True)  # (m,) one a token of an answer
+    device = next(model.parameters()).device
+    at = (row.to(device), (column - 1).to(device))
+
+    def pick(_module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        # The head is wide: it sees the tokens before those of answers, no others.
+        return (given[0][at][None], *given[1:])
+
+    arguments: dict[str, Any] = {"input_ids": batch.ids[:, :-1].to(device), "use_cache": False}
+    handle = model.get_submodule(sites(model).head).register_forward_pre_hook(pick)
+    try:
+        if weights is None:
+            logits = model(**arguments).logits[0]
+        else:
+            logits = functional_call(model, dict(weights), kwargs=arguments).logits[0]
+    finally:
+        handle.remove()
+    gold = batch.ids[row, column].to(device)
+    logp = logits.float().log_softmax(-1).gather(1, gold[:, None])[:, 0]  # (m,)
+    return logp.new_zeros(len(batch.ids)).index_add(0, at[0], logp)
+
+
+def nll(logp: Tensor, tokens: Tensor) -> Tensor:
+    """Return the mean over all answer tokens of -log p.
+
+    Both are (n,): the sum over each answer's tokens, and their number.
+
+    >>> nll(torch.tensor([-3.0, -1.0]), torch.tensor([3, 1])).item()
+    1.0
+    """
+    return -logp.sum() / tokens.sum().to(logp.device)
+
+
+# --- what is learnt from ----------------------------------------------------------------------
+
+
+def answers(
+    tokenizer: PreTrainedTokenizerBase,
+    facts: Sequence[Request] | Sequence[Statement],
+    objects: Sequence[str],
+) -> Batch:
+    """Return the rows `prompt object` of facts, the objects' tokens marked."""
+    return encode(tokenizer, [fact.prompt for fact in facts], list(objects))
+
+
+def turn(n: int, size: int, step: int) -> Tensor:
+    """Return the rows of a step, the next `size` of `n`, round and round; all where there are no more."""
+    return torch.arange(n) if n <= size else (torch.arange(size) + step * size) % n
+
+
+def picked(batch: Batch, rows: Tensor) -> Batch:
+    """Return some rows of a batch."""
+    return Batch(batch.ids[rows], batch.mask[rows], batch.answer[rows])
+
+
+def mlp_out_weights(model: nn.Module) -> list[str]:
+    """Return the names of the second MLP matrices of all layers."""
+    s = sites(model)
+    return [s.weight(i) for i in range(s.n_layers)]

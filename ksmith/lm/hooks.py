@@ -1,0 +1,54 @@
+"""To look at what modules give, and to change it, for the length of a block."""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from ksmith.lm.sites import as_rows
+
+Change = Callable[[Tensor, Tensor], Tensor]  # input, output -> another output, all (n, t, width)
+
+
+@contextmanager
+def rewired(model: nn.Module, n: int, changes: Mapping[str, Change]) -> Generator[None]:
+    """Yield with the outputs of modules replaced, for batches of `n` rows."""
+
+    def hook(change: Change) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+        def replace(_module: nn.Module, given: Any, output: Tensor) -> Tensor:
+            return change(as_rows(given, n), as_rows(output, n)).reshape(output.shape)
+
+        return replace
+
+    with ExitStack() as stack:
+        for name, change in changes.items():
+            handle = model.get_submodule(name).register_forward_hook(hook(change))
+            stack.callback(handle.remove)
+        yield
+
+
+@contextmanager
+def watched(
+    model: nn.Module, n: int, outputs: Sequence[str] = (), inputs: Sequence[str] = ()
+) -> Generator[dict[str, Tensor]]:
+    """Yield a dict that each forward pass of `n` rows fills: module -> its output, (n, t, width).
+
+    For the modules in `inputs` it holds what goes in, under the name with " in" after it.
+    """
+    seen: dict[str, Tensor] = {}
+
+    def keep(name: str, going_in: bool) -> Callable[[nn.Module, Any, Any], None]:
+        def look(_module: nn.Module, given: Any, output: Any) -> None:
+            if going_in:
+                seen[f"{name} in"] = as_rows(given, n)
+            else:
+                seen[name] = as_rows(output, n)
+
+        return look
+
+    with ExitStack() as stack:
+        for name, going_in in [*((o, False) for o in outputs), *((i, True) for i in inputs)]:
+            handle = model.get_submodule(name).register_forward_hook(keep(name, going_in))
+            stack.callback(handle.remove)
+        yield seen

@@ -1,0 +1,97 @@
+"""Open a model in transformers' format: safetensors only, nothing unpickled, no code from a file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from ksmith.records import UserError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def load(
+    source: str | Path,
+    revision: str | None = None,
+    dtype: str = "float32",
+    device: str = "cpu",
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Return the model, evaluating and with gradients off, and its tokenizer.
+
+    A folder is read without any network; another name is one on the hub. The tokenizer gets a pad
+    token where it has none, in memory only.
+
+    Raises:
+        UserError: nothing there, no safetensors, code of its own, or a hub that cannot be reached.
+    """
+    if dtype not in DTYPES:
+        raise UserError(f"no dtype {dtype!r}; there are: {', '.join(DTYPES)}")
+    local = Path(source).is_dir()
+    if local:
+        _check_folder(Path(source))
+    options: dict[str, Any] = {"revision": revision or "main", "trust_remote_code": False}
+    if local:
+        options |= {"local_files_only": True}
+    try:
+        config = AutoConfig.from_pretrained(source, **options)
+        _check_config(config.to_dict(), str(source))
+        model = AutoModelForCausalLM.from_pretrained(
+            source, config=config, dtype=DTYPES[dtype], use_safetensors=True, **options
+        )
+        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+    except (OSError, ValueError) as error:
+        raise UserError(_explained(str(source), revision, local, error)) from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.bos_token
+    model.to(device).eval().requires_grad_(False)
+    return model, tokenizer
+
+
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write a folder that `load`, and `AutoModelForCausalLM` alone, open bit for bit."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _check_folder(folder: Path) -> None:
+    config = folder / "config.json"
+    if not config.is_file():
+        raise UserError(f"no model in {folder}: config.json is missing")
+    try:
+        _check_config(json.loads(config.read_text(encoding="utf-8")), str(folder))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{config} is no JSON: {error}") from error
+    if any(folder.glob("*.safetensors")):
+        return
+    pickled = sorted(
+        p.name for pattern in ("*.bin", "*.pt", "*.pth") for p in folder.glob(pattern)
+    )
+    found = (
+        f"only {', '.join(pickled)}, which can run code when opened"
+        if pickled
+        else "no weights"
+    )
+    raise UserError(f"no safetensors in {folder}, {found}; convert with save_pretrained first")
+
+
+def _check_config(config: dict[str, Any], source: str) -> None:
+    if config.get("auto_map"):
+        raise UserError(
+            f"{source} brings its own code (auto_map in config.json), which is never run"
+        )
+
+
+def _explained(source: str, revision: str | None, local: bool, error: Exception) -> str:
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if local:
+        return f"cannot open the model in {source}: {first}"
+    at = f" at {revision}" if revision else ""
+    return f"cannot get the model {source!r}{at}, neither from the hub nor its cache, and it is no folder: {first}"

@@ -1,0 +1,244 @@
+"""From text to token rows: whole-word tokenizers, padded batches, the subject's last token.
+
+Everything goes by character offsets of the joined text, as a fast tokenizer reports them. So it
+makes no difference whether a tokenizer writes a space as part of the next word (GPT-2), as a
+token of its own, or as a mark (Llama), and whether it puts a start token first.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from tokenizers import Encoding, Regex, decoders, models, pre_tokenizers, processors
+from tokenizers import Tokenizer as Backend
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from ksmith.records import UserError
+
+END, UNKNOWN = "<eos>", "<unk>"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of tokens, padded on the right, so that the default position ids are right."""
+
+    ids: Tensor  # (n, t) int64
+    mask: Tensor  # (n, t) bool: not padding
+    answer: Tensor  # (n, t) bool: the token belongs to the answer
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """Return the same batch on `device`."""
+        return Batch(self.ids.to(device), self.mask.to(device), self.answer.to(device))
+
+    @property
+    def lengths(self) -> Tensor:
+        """Tokens in each row, (n,)."""
+        return self.mask.sum(1)
+
+
+def build_tokenizer(
+    texts: Iterable[str], *, keep: Iterable[str] = (), least: int = 1, length: int = 1024
+) -> PreTrainedTokenizerFast:
+    """Return a whole-word tokenizer whose vocabulary is the words of `texts`.
+
+    A word is letters and digits, or one other character, together with the space before it, so
+    that decoding gives the text back (texts have single spaces and none at the ends). Each row
+    starts with `<eos>`. Words found fewer than `least` times in `texts`, and in no text of
+    `keep`, are `<unk>`. `length` is the longest row that the model will take. The order of the
+    texts makes no difference.
+    """
+    backend = Backend(models.WordLevel({}, unk_token=UNKNOWN))
+    cutter = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Metaspace(prepend_scheme="first", split=False),
+            pre_tokenizers.Split(Regex(r"▁?\w+|▁?[^\w▁]"), "isolated"),
+        ]
+    )
+    counts = Counter(word for text in texts for word, _ in cutter.pre_tokenize_str(text))
+    kept = {word for text in keep for word, _ in cutter.pre_tokenize_str(text)}
+    words = kept | {word for word, count in counts.items() if count >= least}
+    order = sorted(words, key=lambda word: (-counts[word], word))
+    vocabulary = {word: i for i, word in enumerate([END, UNKNOWN, *order])}
+    backend.model = models.WordLevel(vocabulary, unk_token=UNKNOWN)
+    backend.pre_tokenizer = cutter
+    backend.decoder = decoders.Metaspace(prepend_scheme="first")
+    backend.post_processor = processors.TemplateProcessing(
+        single=f"{END} $A", special_tokens=[(END, 0)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        bos_token=END,
+        eos_token=END,
+        pad_token=END,
+        unk_token=UNKNOWN,
+        padding_side="right",
+        model_max_length=length,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def encodings(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[Encoding]:
+    """Return one encoding a text, with the tokenizer's special tokens, neither padded nor cut.
+
+    Raises:
+        UserError: the tokenizer reports no character offsets.
+    """
+    backend = cast("Backend | None", getattr(tokenizer, "backend_tokenizer", None))
+    if backend is None:
+        kind = type(tokenizer).__name__
+        raise UserError(
+            f"tokenizer {kind} reports no character offsets: a tokenizer.json is needed"
+        )
+    # A saved fast tokenizer remembers how it was last padded and truncated.
+    backend.no_padding()
+    backend.no_truncation()
+    return backend.encode_batch(list(texts), add_special_tokens=True)
+
+
+def start_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the token that stands before a text which has nothing before it.
+
+    Raises:
+        UserError: the tokenizer has neither a start token nor an end token.
+    """
+    for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
+        if token is not None:
+            return int(cast(Any, token))
+    raise UserError(
+        "tokenizer has neither a bos nor an eos token to start an empty prompt with"
+    )
+
+
+def encode(
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[str],
+    answers: Sequence[str] | None = None,
+    *,
+    limit: int | None = None,
+) -> Batch:
+    """Return the rows `prompt + " " + answer`, with the tokens of the answer marked.
+
+    An answer may be given with its space or without. An empty prompt is the start token alone,
+    and the answer then is the whole text. `limit` is the longest row allowed, by default the
+    tokenizer's own.
+
+    Raises:
+        UserError: an empty answer, a prompt that ends in a space, or a row longer than the
+            limit. Nothing is ever cut.
+    """
+    if answers is not None and len(answers) != len(prompts):
+        raise ValueError(f"{len(prompts)} prompts but {len(answers)} answers")
+    joined = (
+        list(prompts)
+        if answers is None
+        else [_joined(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
+    )
+    rows: list[list[int]] = []
+    marks: list[list[bool]] = []
+    for prompt, text, encoding in zip(
+        prompts, joined, encodings(tokenizer, joined), strict=True
+    ):
+        ids, spans = _body(encoding)
+        first = len(prompt) if answers is not None else len(text)
+        if not ids or (first == 0 and spans[0] is not None):
+            ids, spans = [start_id(tokenizer), *ids], [None, *spans]
+        rows.append(ids)
+        marks.append([span is not None and span[1] > first for span in spans])
+        _check_row(text, len(ids), any(marks[-1]) or answers is None, _limit(tokenizer, limit))
+    return _padded(tokenizer, rows, marks)
+
+
+def with_prefix(prefix: str, text: str) -> str:
+    """Return `text` after `prefix` and one space, or alone where there is no prefix."""
+    return f"{prefix.rstrip()} {text}" if prefix.strip() else text
+
+
+def subject_span(
+    tokenizer: PreTrainedTokenizerBase, template: str, subject: str, prefix: str = ""
+) -> tuple[int, int]:
+    """Return the indices, in the row of `encode`, of the subject's first and last token.
+
+    The subject is where the template's `{}` is, however often its name occurs elsewhere; the row
+    is that of `with_prefix(prefix, template with the subject in it)`, whatever follows.
+
+    Raises:
+        UserError: not exactly one `{}` in the template, an empty subject, or one that no token
+            ends.
+    """
+    if template.count("{}") != 1:
+        raise UserError(f"template needs exactly one {{}}: {template!r}")
+    if not subject.strip() or subject != subject.strip():
+        raise UserError(f"subject is empty or has spaces at its ends: {subject!r}")
+    text = with_prefix(prefix, template.replace("{}", subject))
+    tail = len(template) - template.index("{}") - 2
+    end = len(text) - tail
+    start = end - len(subject)
+    _, spans = _body(encodings(tokenizer, [text])[0])
+    inside = [i for i, span in enumerate(spans) if span and span[0] < end and span[1] > start]
+    last = spans[inside[-1]] if inside else None
+    # Beyond the end is allowed: GPT-2 reads the "!'" of "Yahoo!'s" as one token.
+    if last is None or last[1] < end:
+        raise UserError(f"no token ends the subject {subject!r} in {text!r}")
+    return inside[0], inside[-1]
+
+
+def subject_last(
+    tokenizer: PreTrainedTokenizerBase, template: str, subject: str, prefix: str = ""
+) -> int:
+    """Return the index of the subject's last token; see `subject_span`."""
+    return subject_span(tokenizer, template, subject, prefix)[1]
+
+
+def _joined(prompt: str, answer: str) -> str:
+    body = answer.removeprefix(" ")
+    if not body.strip():
+        raise UserError(f"empty answer to the prompt {prompt!r}")
+    if prompt != prompt.rstrip():
+        raise UserError(f"prompt ends in a space: {prompt!r} (the answer brings its own)")
+    return f"{prompt} {body}" if prompt else body
+
+
+def _body(encoding: Encoding) -> tuple[list[int], list[tuple[int, int] | None]]:
+    """Return ids and character spans (None for special tokens), without what closes a row."""
+    ids = list(encoding.ids)
+    spans = [
+        None if special else span
+        for span, special in zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
+    ]
+    while (
+        len(ids) > 1 and spans[-1] is None
+    ):  # an end token would be read as part of the prompt
+        ids.pop()
+        spans.pop()
+    return ids, spans
+
+
+def _limit(tokenizer: PreTrainedTokenizerBase, limit: int | None) -> int:
+    return int(tokenizer.model_max_length) if limit is None else limit
+
+
+def _check_row(text: str, tokens: int, answered: bool, limit: int) -> None:
+    shown = text if len(text) <= 80 else text[:77] + "..."
+    if tokens > limit:
+        raise UserError(f"row of {tokens} tokens, but the model takes {limit}: {shown!r}")
+    if not answered:
+        raise UserError(f"the tokenizer gives the answer no token: {shown!r}")
+
+
+def _padded(
+    tokenizer: PreTrainedTokenizerBase, rows: list[list[int]], marks: list[list[bool]]
+) -> Batch:
+    width = max(map(len, rows), default=0)
+    pad = tokenizer.pad_token_id
+    filler = int(cast(Any, pad)) if pad is not None else 0  # masked, so any id would do
+    ids = torch.full((len(rows), width), filler, dtype=torch.int64)
+    mask = torch.zeros(len(rows), width, dtype=torch.bool)
+    answer = torch.zeros_like(mask)
+    for i, (row, mark) in enumerate(zip(rows, marks, strict=True)):
+        ids[i, : len(row)] = torch.tensor(row)
+        mask[i, : len(row)] = True
+        answer[i, : len(row)] = torch.tensor(mark)
+    return Batch(ids, mask, answer)

@@ -1,0 +1,362 @@
+"""Causal tracing: which hidden state, put back into a corrupted run, brings the answer back?
+
+Meng et al., "Locating and Editing Factual Associations in GPT", NeurIPS 2022, arXiv:2202.05262.
+
+Noise of three standard deviations on the embeddings of the subject's tokens makes the model lose the
+object. One state of the clean run is put back: the output of one block, of its MLP or of its
+attention, at one token. The indirect effect is what that adds to the object's probability.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ksmith.lm.sites import Sites, as_rows, sites
+from ksmith.lm.text import Batch, encode, subject_span
+from ksmith.records import Statement, UserError, derived_seed
+
+Site = Literal["block", "mlp", "attn"]
+Position = Literal["subject_first", "subject_last", "last"]
+SITES: tuple[Site, ...] = get_args(Site)
+POSITIONS: tuple[Position, ...] = get_args(Position)
+
+FLAT = 0.05  # least effect of an MLP at the subject's last token that edits can rest on
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """Mean indirect effect of one state on the object's probability, with its 95 % interval."""
+
+    site: Site
+    layer: int
+    position: Position
+    value: float
+    low: float
+    high: float
+    n: int  # facts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """All effects, over the facts that the model knows."""
+
+    effects: tuple[Effect, ...]
+    clean: float  # mean probability of the object, untouched
+    corrupted: float  # ... with noise on the subject
+    n: int  # facts traced: those whose object is the most probable answer
+    asked: int  # facts given
+    noise: float  # standard deviation
+    draws: int  # of noise, for each fact
+
+    @property
+    def peak(self) -> Effect:
+        """The MLP with the largest effect at the subject's last token."""
+        here = (e for e in self.effects if e.site == "mlp" and e.position == "subject_last")
+        return max(here, key=lambda effect: effect.value)
+
+    @property
+    def flat(self) -> bool:
+        """Whether no MLP at the subject's last token matters much."""
+        return self.peak.value < FLAT
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, the peak among them."""
+        return {**asdict(self), "peak": asdict(self.peak), "flat": self.flat}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Trace":
+        """Return the trace of `to_dict`."""
+        names = ("clean", "corrupted", "n", "asked", "noise", "draws")
+        effects = tuple(Effect(**effect) for effect in values["effects"])
+        return cls(effects=effects, **{name: values[name] for name in names})
+
+    def warning(self) -> str | None:
+        """Return what is to be said about a flat trace, or None."""
+        if not self.flat:
+            return None
+        peak = self.peak
+        return (
+            f"the causal trace is flat: no MLP at the subject's last token adds {FLAT} to the "
+            f"object's probability (at most {peak.value:.3f} [{peak.low:.3f}, {peak.high:.3f}] in "
+            f"layer {peak.layer}, {peak.n} facts), so locate-then-edit methods have no place to write"
+        )
+
+
+def trace(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    facts: Sequence[Statement],
+    seed: int,
+    *,
+    draws: int = 3,
+    sigmas: float = 3.0,
+    rows: int = 192,
+    progress: Progress | None = None,
+) -> Trace:
+    """Return the indirect effects of every block, MLP and attention at three tokens.
+
+    Args:
+        model: any causal language model of the sites table; left as it was.
+        tokenizer: the model's own.
+        facts: statements that the model may know; those it does not know are left out.
+        seed: of the noise.
+        draws: of noise, for each fact.
+        sigmas: standard deviation of the noise, in those of the embedding matrix.
+        rows: in a batch: one is a fact with a draw of noise.
+        progress: called with batches done, batches in all, and words.
+
+    Raises:
+        UserError: the model knows fewer than two of the facts.
+    """
+    where = sites(model)
+    table = model.get_submodule(where.embed).weight
+    assert isinstance(table, Tensor)
+    scale = sigmas * table.detach().float().std().item()
+    known = _known(model, tokenizer, facts)
+    if len(known) < 2:
+        raise UserError(f"the model knows {len(known)} of {len(facts)} facts: nothing to trace")
+    step = max(1, rows // draws)
+    chunks = [known[i : i + step] for i in range(0, len(known), step)]
+    results: list[_Chunk] = []
+    for i, chunk in enumerate(chunks):
+        noise = torch.Generator().manual_seed(derived_seed(seed, "trace", i))
+        results.append(_chunk(model, tokenizer, where, chunk, scale, draws, noise))
+        if progress:
+            progress(i + 1, len(chunks), "tracing")
+    return Trace(
+        effects=tuple(_effects(results)),
+        clean=torch.cat([result.clean for result in results]).mean().item(),
+        corrupted=torch.cat([result.corrupted for result in results]).mean().item(),
+        n=len(known),
+        asked=len(facts),
+        noise=scale,
+        draws=draws,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    clean: Tensor  # (n,) probability of the object
+    corrupted: Tensor  # (n,) mean over draws
+    restored: dict[tuple[Site, int, Position], Tensor]  # (n,) mean over draws
+
+
+def _chunk(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    where: Sites,
+    facts: Sequence[Statement],
+    scale: float,
+    draws: int,
+    generator: torch.Generator,
+) -> _Chunk:
+    batch = _encoded(tokenizer, facts).to(model.device)
+    spots = _spots(tokenizer, facts, batch)
+    names = {
+        (site, layer): _name(where, site, layer)
+        for site in SITES
+        for layer in range(where.n_layers)
+    }
+    with _recorded(model, list(names.values()), len(facts)) as states:
+        clean = _probability(model, batch)
+    many = _repeated(batch, draws)
+    blur = _blur(model, where, many, spots, draws, scale, generator)
+    row = torch.arange(len(many.ids), device=model.device)
+
+    def run(patch: tuple[str, Position] | None) -> Tensor:
+        with _patched(model, where.embed, lambda out: out + blur.to(out)):
+            if patch is None:
+                return _probability(model, many).view(draws, -1).mean(0)
+            name, position = patch
+            spot = spots[position].repeat(draws)
+            kept = states[name].repeat(draws, 1, 1)[row, spot]
+
+            def restore(out: Tensor) -> Tensor:
+                out = out.reshape(len(row), -1, out.shape[-1]).clone()
+                out[row, spot] = kept
+                return out
+
+            with _patched(model, name, restore):
+                return _probability(model, many).view(draws, -1).mean(0)
+
+    restored = {
+        (site, layer, position): run((name, position))
+        for (site, layer), name in names.items()
+        for position in POSITIONS
+    }
+    return _Chunk(clean, run(None), restored)
+
+
+def _effects(chunks: Sequence[_Chunk]) -> Iterator[Effect]:
+    corrupted = torch.cat([chunk.corrupted for chunk in chunks])
+    for site, layer, position in chunks[0].restored:
+        restored = torch.cat([chunk.restored[site, layer, position] for chunk in chunks])
+        gain = (restored - corrupted).double()
+        value = gain.mean().item()
+        half = 1.96 * gain.std().item() / math.sqrt(len(gain))
+        yield Effect(
+            site=site,
+            layer=layer,
+            position=position,
+            value=value,
+            low=value - half,
+            high=value + half,
+            n=len(gain),
+        )
+
+
+# --- rows -------------------------------------------------------------------------------------
+
+
+def _encoded(tokenizer: PreTrainedTokenizerBase, facts: Sequence[Statement]) -> Batch:
+    return encode(tokenizer, [fact.prompt for fact in facts], [fact.object for fact in facts])
+
+
+def _known(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, facts: Sequence[Statement]
+) -> list[Statement]:
+    known: list[Statement] = []
+    for start in range(0, len(facts), 64):
+        part = facts[start : start + 64]
+        batch = _encoded(tokenizer, part).to(model.device)
+        with torch.no_grad():
+            best = _logits(model, batch).argmax(-1)  # (n, t - 1)
+        right = ((best == batch.ids[:, 1:]) | ~batch.answer[:, 1:]).all(1)
+        known += [fact for fact, ok in zip(part, right.tolist(), strict=True) if ok]
+    return known
+
+
+def _spots(
+    tokenizer: PreTrainedTokenizerBase, facts: Sequence[Statement], batch: Batch
+) -> dict[Position, Tensor]:
+    """Return for each kind of position its index in every row, (n,) int64."""
+    spans = [subject_span(tokenizer, fact.template, fact.subject) for fact in facts]
+    first, last = torch.tensor(spans, device=batch.ids.device).unbind(1)
+    end = batch.answer.int().argmax(1) - 1  # the token before the answer
+    return {"subject_first": first, "subject_last": last, "last": end}
+
+
+def _repeated(batch: Batch, draws: int) -> Batch:
+    return Batch(*(part.repeat(draws, 1) for part in (batch.ids, batch.mask, batch.answer)))
+
+
+def _blur(
+    model: PreTrainedModel,
+    where: Sites,
+    batch: Batch,
+    spots: Mapping[Position, Tensor],
+    draws: int,
+    scale: float,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return the noise on the subject's tokens, (draws * n, t, width), zero elsewhere."""
+    table = model.get_submodule(where.embed).weight
+    assert isinstance(table, Tensor)
+    shape = (*batch.ids.shape, table.shape[1])
+    noise = torch.randn(shape, generator=generator).to(batch.ids.device) * scale
+    at = torch.arange(shape[1], device=batch.ids.device)
+    first, last = (
+        spots[name].repeat(draws)[:, None] for name in ("subject_first", "subject_last")
+    )
+    return noise * ((at >= first) & (at <= last))[..., None]
+
+
+def _logits(model: PreTrainedModel, batch: Batch) -> Tensor:
+    """Return the logits that predict each token but the first, (n, t - 1, vocab) float32."""
+    out = model(input_ids=batch.ids, attention_mask=batch.mask.long(), use_cache=False)
+    return out.logits[:, :-1].float()
+
+
+@torch.no_grad()
+def _probability(model: PreTrainedModel, batch: Batch) -> Tensor:
+    """Return the probability of each row's answer, (n,)."""
+    logp = _logits(model, batch).log_softmax(-1)  # (n, t - 1, vocab)
+    token = logp.gather(-1, batch.ids[:, 1:, None])[..., 0]
+    return (token * batch.answer[:, 1:]).sum(1).exp()
+
+
+# --- hooks ------------------------------------------------------------------------------------
+
+
+def _name(where: Sites, site: Site, layer: int) -> str:
+    name = {"block": where.block, "mlp": where.mlp, "attn": where.attn}[site]
+    return name(layer)
+
+
+@contextmanager
+def _recorded(
+    model: PreTrainedModel, names: Sequence[str], n: int
+) -> Iterator[dict[str, Tensor]]:
+    states: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Callable[[Any, Any, Any], None]:
+        def hook(_module: Any, _given: Any, out: Any) -> None:
+            states[name] = as_rows(out, n).detach()  # (n, t, width)
+
+        return hook
+
+    handles = [model.get_submodule(name).register_forward_hook(keep(name)) for name in names]
+    try:
+        yield states
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def _patched(
+    model: PreTrainedModel, name: str, change: Callable[[Tensor], Tensor]
+) -> Iterator[None]:
+    def hook(_module: Any, _given: Any, out: Any) -> Any:
+        first = out[0] if isinstance(out, tuple) else out
+        new = change(first).reshape(first.shape)
+        return (new, *out[1:]) if isinstance(out, tuple) else new
+
+    handle = model.get_submodule(name).register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+# --- figure -----------------------------------------------------------------------------------
+
+
+def figure(result: Trace, path: Path) -> None:
+    """Draw the effects as one panel a site, layers across and positions down, into a PNG."""
+    from matplotlib.figure import Figure
+
+    layers = 1 + max(effect.layer for effect in result.effects)
+    values = {(e.site, e.position, e.layer): e.value for e in result.effects}
+    top = max(0.01, *values.values())
+    canvas = Figure(figsize=(9, 2.8), layout="constrained")
+    panels = canvas.subplots(1, len(SITES), sharey=True)
+    titles = {"block": "block output", "mlp": "MLP output", "attn": "attention output"}
+    for panel, site in zip(panels, SITES, strict=True):
+        grid = [[values[site, position, i] for i in range(layers)] for position in POSITIONS]
+        image = panel.imshow(grid, vmin=0, vmax=top, cmap="Purples", aspect="auto")
+        panel.set(title=titles[site], xlabel="layer")
+        panel.set_yticks(
+            range(len(POSITIONS)), ["first subject token", "last subject token", "last token"]
+        )
+        if layers <= 12:
+            panel.set_xticks(range(layers))
+            for y, line in enumerate(grid):
+                for x, value in enumerate(line):
+                    colour = "white" if value > top / 2 else "black"
+                    panel.text(
+                        x, y, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour
+                    )
+    canvas.colorbar(image, ax=panels, label="mean indirect effect")
+    canvas.suptitle(
+        f"p(object) {result.clean:.2f}, {result.corrupted:.2f} with noise; n = {result.n}"
+    )
+    canvas.savefig(path, dpi=110)

@@ -1,0 +1,25 @@
+"""Every metric, as a Polars expression over answers; with its count and interval.
+
+Both halves of ksmith use this room: a worker derives a trial's metrics here, a report compares
+and pools them.
+"""
+
+from ksmith.measures.answers import SCHEMA, frame, steps
+from ksmith.measures.compare import Difference, paired, pool
+from ksmith.measures.metrics import metrics, reliable
+from ksmith.measures.table import DERIVED, MEASURES, SLICES, Measure
+
+__all__ = [
+    "DERIVED",
+    "MEASURES",
+    "SCHEMA",
+    "SLICES",
+    "Difference",
+    "Measure",
+    "frame",
+    "metrics",
+    "paired",
+    "pool",
+    "reliable",
+    "steps",
+]

@@ -1,0 +1,265 @@
+"""From rows of answers to metrics: a mean within each fact, a mean over facts, an interval."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ksmith.measures.answers import targets, with_known
+from ksmith.measures.bootstrap import percentiles, replicates, resampled, unseen_share
+from ksmith.measures.table import BY_HOP, MEASURES, PREPARED, SLICES
+from ksmith.records import Metric
+
+Floats = NDArray[np.float64]
+
+KEYS = ("step", "probe", "measure", "slice", "hop")  # hop -1: over all hops
+UNIT = ("family", "draw", "cluster", "unit")
+PARTS = ("efficacy", "paraphrase", "neighborhood")  # of CounterFact's S, all by success
+PROBES = tuple(dict.fromkeys(name for m in MEASURES.values() for name in m.probes))
+
+
+def metrics(rows: pl.DataFrame, seed: int) -> list[Metric]:
+    """Return every measure of every probe, slice and hop in `rows`, at each step.
+
+    Args:
+        rows: answers of one trial (see `answers.SCHEMA`), step 0 included where there is one.
+        seed: of the bootstrap.
+    """
+    table = facts(rows)
+    found = [
+        metric
+        for _, part in sorted(table.group_by("family"), key=_family)
+        for metric in _summary(part, seed)
+    ]
+    return sorted([*found, *_skipped(rows)], key=_place)
+
+
+def reliable(found: Iterable[Metric], metric: Metric) -> bool:
+    """Return whether a number is about knowledge that was there before the update.
+
+    Facts that were only derivable count where the model, before the update, picked their old
+    answers out of the objects of the type more often than chance, by the whole interval.
+    """
+    parts = metric.slice.split(".")
+    if "derived" not in parts:
+        return True
+    before = {
+        other.measure: other
+        for other in found
+        if (other.step, other.probe, other.hop) == (0, metric.probe, metric.hop)
+        and other.slice == "derived"  # not the known ones: those were chosen for it
+    }
+    chance, recalled = before.get("chance"), before.get("residual")
+    if chance is None or recalled is None or recalled.low is None:
+        return False
+    return recalled.low > chance.value
+
+
+def facts(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the mean of each measure within each fact, a row for each slice and hop it is in.
+
+    Columns: step, probe, measure, slice, hop (-1: all), family, draw, cluster, unit, value.
+    A unit is a requested fact with all that is asked about it (for probe "known" any fact, for
+    "utility" a sentence); what is asked because of one requested subject is a cluster.
+    """
+    prepared = _prepared(with_known(rows))
+    means: list[pl.DataFrame] = []
+    for name, (inside, probes) in SLICES.items():
+        part = prepared.filter(pl.col("probe").is_in(probes) & inside)
+        means.append(_means(part.with_columns(hop=pl.lit(-1)), name))
+        means.append(_means(part.filter(pl.col("probe").is_in(BY_HOP)), name))
+    return pl.concat(means)
+
+
+def _family(group: tuple[tuple[object, ...], pl.DataFrame]) -> str:
+    return str(group[0])
+
+
+def _prepared(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return units, clusters and one column a measure, in an order that rows cannot change."""
+    rows = rows.join(targets(rows), on="request", how="left").sort("step", "question")
+    # After the update nobody asks what was known before it.
+    rows = rows.filter((pl.col("probe") != "known") | (pl.col("step") == 0))
+    alone = pl.col("request") == ""
+    rows = rows.with_columns(
+        # What belongs to the whole draw is resampled by itself.
+        family=pl.when(alone).then("probe").otherwise(pl.lit("")),
+        unit=pl.when(alone | (pl.col("probe") == "known")).then("fact").otherwise("request"),
+        cluster=pl.when(alone).then("fact").otherwise(pl.coalesce("of", "request")),
+    )
+    for layer in PREPARED:
+        rows = rows.with_columns(**layer)
+    before = rows.filter(pl.col("step") == 0).select(
+        "question", best_before="best", said_before="said"
+    )
+    rows = rows.join(before, on="question", how="left", maintain_order="left")
+    return rows.select(
+        "step", "probe", "hop", "wording", "stored", "known", *UNIT,
+        **{name: measure.column for name, measure in MEASURES.items()},
+    )  # fmt: skip
+
+
+def _means(part: pl.DataFrame, name: str) -> pl.DataFrame:
+    keys = ["step", "probe", "hop", *UNIT]
+    return (
+        part.group_by(keys, maintain_order=True)
+        .agg(pl.col(list(MEASURES)).mean())
+        .unpivot(list(MEASURES), index=keys, variable_name="measure", value_name="value")
+        .filter(pl.col("value").is_not_null())
+        .select(
+            *("step", "probe", "measure", *UNIT, "value"),
+            slice=pl.lit(name),
+            hop=pl.col("hop").cast(pl.Int32),
+        )
+    )
+
+
+# --- means and intervals ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """Columns of means, side by side: (columns,) each, `sampled` (replicates, columns)."""
+
+    value: Floats
+    n: Floats  # facts
+    clusters: Floats  # subjects
+    constant: NDArray[np.bool_]  # all facts have the same value
+    sampled: Floats
+
+    def interval(
+        self, low: Floats, high: Floats
+    ) -> tuple[list[float | None], list[float | None]]:
+        """Return the ends of the 95 % intervals of values that lie in `low` to `high`.
+
+        Departs: resampling a constant gives an interval without width, however few facts there
+        are. There, the ends are what they would be if the facts that `n` may well have missed
+        (an exact binomial limit) all lay at the bound.
+        """
+        lower, upper = percentiles(self.sampled)
+        lower, upper = np.minimum(lower, self.value), np.maximum(upper, self.value)
+        slack = unseen_share(np.maximum(self.n, 1))
+        bounded = self.constant & np.isfinite(low) & np.isfinite(high)
+        with np.errstate(invalid="ignore"):
+            lower = np.where(bounded, self.value - slack * (self.value - low), lower)
+            upper = np.where(bounded, self.value + slack * (high - self.value), upper)
+        enough = (self.n >= 2) & (self.clusters >= 2)
+        return _where(enough, lower), _where(enough, upper)
+
+
+def _where(enough: NDArray[np.bool_], ends: Floats) -> list[float | None]:
+    return [float(e) if ok else None for ok, e in zip(enough, ends, strict=True)]
+
+
+def means(table: pl.DataFrame, seed: int) -> tuple[pl.DataFrame, Means]:
+    """Return the distinct KEYS of a `facts` table, sorted, and their means."""
+    clusters = table.select("draw", "cluster").unique().sort("draw", "cluster")
+    keys = table.group_by(KEYS).agg(
+        constant=pl.col("value").min() == pl.col("value").max(),
+        clusters=pl.struct("draw", "cluster").n_unique(),
+    )
+    keys = keys.sort(KEYS)
+    placed = (
+        table.join(clusters.with_row_index("row"), on=["draw", "cluster"])
+        .join(keys.select(KEYS).with_row_index("column"), on=KEYS)
+        .sort("column", "row", "unit")  # sums in one order give the same bits
+    )
+    shape = (len(clusters), len(keys))
+    flat = placed["row"].to_numpy().astype(np.int64) * shape[1] + placed["column"].to_numpy()
+    size = shape[0] * shape[1]
+    total = np.bincount(flat, placed["value"].to_numpy(), size).reshape(shape)
+    n = np.bincount(flat, minlength=size).reshape(shape).astype(np.float64)
+    draws = clusters["draw"].rank("dense").to_numpy().astype(np.int64) - 1
+    return keys, Means(
+        value=total.sum(0) / n.sum(0),
+        n=n.sum(0),
+        clusters=keys["clusters"].to_numpy().astype(np.float64),
+        constant=keys["constant"].to_numpy(),
+        sampled=replicates(resampled(draws, seed), total.astype(np.float64), n),
+    )
+
+
+def harmonic(parts: Floats) -> Floats:
+    """Return the harmonic mean over the first axis; 0 where a part is 0."""
+    with np.errstate(divide="ignore"):
+        return len(parts) / (1 / parts).sum(0)
+
+
+def _summary(table: pl.DataFrame, seed: int) -> list[Metric]:
+    keys, found = means(table, seed)
+    names = [tuple(row) for row in keys.select(KEYS).iter_rows()]
+    limits = [(MEASURES[name[2]].low, MEASURES[name[2]].high) for name in names]
+    names, found = _with_score(names, found)
+    limits += [(0.0, 1.0)] * (len(names) - len(limits))
+    low = np.array([-np.inf if pair[0] is None else pair[0] for pair in limits])
+    high = np.array([np.inf if pair[1] is None else pair[1] for pair in limits])
+    lower, upper = found.interval(low, high)
+    return [
+        Metric(
+            step=step,
+            probe=probe,
+            measure=measure,
+            slice=part,
+            hop=None if hop < 0 else hop,
+            value=float(found.value[i]),
+            n=int(found.n[i]),
+            low=lower[i],
+            high=upper[i],
+        )
+        for i, (step, probe, measure, part, hop) in enumerate(names)
+    ]
+
+
+def _with_score(
+    names: Sequence[tuple[int, str, str, str, int]], found: Means
+) -> tuple[list[tuple[int, str, str, str, int]], Means]:
+    """Return the columns and, where all its parts are there, CounterFact's S."""
+    place = {name: i for i, name in enumerate(names)}
+    scores: list[tuple[int, str, str, str, int]] = []
+    groups: list[list[int]] = []
+    for step, part in sorted({(name[0], name[3]) for name in names}):
+        columns = [place.get((step, probe, "success", part, -1)) for probe in PARTS]
+        present = [column for column in columns if column is not None]
+        if len(present) == len(PARTS):
+            scores.append((step, "counterfact", "score", part, -1))
+            groups.append(present)
+    if not groups:
+        return list(names), found
+    parts = np.array(groups).T  # (3, scores)
+    return [*names, *scores], Means(
+        value=np.append(found.value, harmonic(found.value[parts])),
+        n=np.append(found.n, found.n[parts].min(0)),
+        clusters=np.append(found.clusters, found.clusters[parts].min(0)),
+        constant=np.append(found.constant, found.constant[parts].all(0)),
+        sampled=np.hstack([found.sampled, harmonic(found.sampled.T[parts]).T]),
+    )
+
+
+def _skipped(rows: pl.DataFrame) -> list[Metric]:
+    """Return how many questions of each probe got no answer, and how many facts it is about."""
+    unit = pl.struct("draw", pl.when(pl.col("request") == "").then("fact").otherwise("request"))
+    counts = (
+        rows.filter((pl.col("probe") != "known") | (pl.col("step") == 0))
+        .with_columns(**PREPARED[0])
+        .group_by("step", "probe")
+        .agg(skipped=(~pl.col("answered")).sum(), n=unit.n_unique())
+    )
+    return [
+        Metric(step=step, probe=probe, measure="skipped", value=float(skipped), n=n)
+        for step, probe, skipped, n in counts.iter_rows()
+    ]
+
+
+def _place(metric: Metric) -> tuple[int, ...]:
+    """Return where a metric stands in a list: as the tables in `table` have it."""
+    probes = (*PROBES, "counterfact")
+    measures = (*MEASURES, "score", "skipped")
+    return (
+        metric.step,
+        probes.index(metric.probe),
+        list(SLICES).index(metric.slice),
+        metric.hop or 0,
+        measures.index(metric.measure),
+    )

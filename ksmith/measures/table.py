@@ -1,0 +1,254 @@
+"""Every measure over answers: its name, what it says, which probes it serves, its expression.
+
+An expression sees the columns of answers.parquet and those of `PREPARED`. Its value is a number
+a question, or null where it does not apply. Rules that all share (specification of CounterFact,
+Meng et al. 2022, arXiv:2202.05262, and ours):
+
+- log-probabilities are length-normalised (mean over the tokens of a candidate) unless a name
+  ends in `_joint`;
+- ties are failures;
+- a question that got no answer counts as the failure that the column `failed` names, and shows
+  in `skipped`.
+"""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+CHANGED = ("efficacy", "paraphrase", "reverse", "multi_hop")  # the answer should be another
+FLOOR = -1e9  # nats
+NEAR = ("neighborhood", "same_subject")  # the answer should stay
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """One row of the table. `low` and `high` bound its values, where anything does."""
+
+    doc: str
+    probes: tuple[str, ...]
+    applies: pl.Expr  # to which of their questions
+    value: pl.Expr
+    better: str = "higher"  # higher, lower, or neither: "-"
+    failed: float | None = 0.0  # the value of a question without an answer
+    low: float | None = 0.0
+    high: float | None = 1.0
+    later: bool = False  # compares with step 0, so it has no row there
+
+    @property
+    def column(self) -> pl.Expr:
+        """Return its value a question: Float64, null where it does not apply."""
+        value = pl.when("answered").then(self.value.cast(pl.Float64))
+        asked = pl.col("probe").is_in(self.probes) & self.applies
+        if self.later:
+            asked &= pl.col("step") > 0
+        return pl.when(asked).then(
+            value.fill_null(self.failed) if self.failed is not None else value
+        )
+
+
+def _plain(text: pl.Expr) -> pl.Expr:
+    """Return text as it is compared: lower case, single spaces, no punctuation at its end."""
+    return (
+        text.str.to_lowercase()
+        .str.replace_all(r"\s*([^\w\s])\s*", "$1")  # word-level decoders put spaces there
+        .str.replace_all(r"\s+", " ")
+        .str.replace(r"[\s\p{P}]+$", "")
+        .str.strip_chars()
+    )
+
+
+def _candidate(index: str) -> pl.Expr:
+    return pl.col("candidates").list.get(pl.col(index), null_on_oob=True)
+
+
+def _mean_logp(index: str) -> pl.Expr:
+    return pl.col("mean_logp").list.get(pl.col(index), null_on_oob=True)
+
+
+def _sum_logp(index: str) -> pl.Expr:
+    return pl.col("sum_logp").list.get(pl.col(index), null_on_oob=True)
+
+
+# Columns made once for all measures, in layers: each sees those of the layers above.
+PREPARED: tuple[dict[str, pl.Expr], ...] = (
+    {
+        # A value that is not a number is no answer; polars would sort it above every number.
+        "answered": pl.col("logp")
+        .list.eval(pl.element().is_not_nan())
+        .list.all()
+        .fill_null(False),
+        # A floor, so that differences of two impossible answers are numbers.
+        "sum_logp": pl.col("logp")
+        .cast(pl.List(pl.Float64))
+        .list.eval(pl.element().clip(FLOOR)),
+    },
+    {
+        "mean_logp": pl.when("answered").then(pl.col("sum_logp") / pl.col("tokens")),
+        "said": _plain(pl.col("generated")),
+        "texts": pl.col("generated").is_not_null().any().over("step", "probe"),
+    },
+    {
+        "right_logp": _mean_logp("right"),
+        "rival_logp": _mean_logp("rival"),
+        "old_logp": _mean_logp("right_before"),
+        "of_type_logp": pl.col("mean_logp").list.gather(pl.col("of_type"), null_on_oob=True),
+        "right_text": _plain(_candidate("right")),
+        "old_text": _plain(_candidate("right_before")),
+        "best": pl.col("mean_logp").list.arg_max(),
+        "has_pair": pl.col("right").is_not_null() & pl.col("rival").is_not_null(),
+        "right_typed": pl.col("of_type").list.contains(pl.col("right")),
+        "old_typed": pl.col("of_type").list.contains(pl.col("right_before")),
+        "kinds": pl.col("of_type").list.len().cast(pl.Float64),
+    },
+    {
+        # How many of the type are above, and how many level with, the right and the old answer.
+        "above_right": (pl.col("of_type_logp") - pl.col("right_logp"))
+        .list.eval(pl.element() >= 0)
+        .list.sum(),
+        "above_old": (pl.col("of_type_logp") - pl.col("old_logp"))
+        .list.eval(pl.element() > 0)
+        .list.sum(),
+        "level_old": (pl.col("of_type_logp") - pl.col("old_logp"))
+        .list.eval(pl.element() == 0)
+        .list.sum(),
+    },
+)
+
+MEASURES: dict[str, Measure] = {
+    "success": Measure(
+        doc="The right answer is more probable than its rival, per token "
+        "(CounterFact's ES, PS, NS).",
+        probes=CHANGED + NEAR,
+        applies=pl.col("has_pair"),
+        value=pl.col("right_logp") > pl.col("rival_logp"),
+    ),
+    "success_joint": Measure(
+        doc="The same with probabilities of whole answers, which favours short ones.",
+        probes=CHANGED + NEAR,
+        applies=pl.col("has_pair"),
+        value=_sum_logp("right") > _sum_logp("rival"),
+    ),
+    "accuracy": Measure(
+        doc="Every token of the right answer is the most probable one.",
+        probes=(*CHANGED, *NEAR, "known"),
+        applies=pl.col("right").is_not_null(),
+        value=pl.col("argmax").list.get(pl.col("right"), null_on_oob=True),
+    ),
+    "generated": Measure(
+        doc="The text that the model writes is the right answer, but for case, spacing and "
+        "closing punctuation.",
+        probes=CHANGED + NEAR,
+        applies=pl.col("texts") & pl.col("right").is_not_null(),
+        value=pl.col("said") == pl.col("right_text"),
+    ),
+    "choice": Measure(
+        doc="The right answer is the most probable of the objects of its type, per token.",
+        probes=CHANGED,
+        applies=pl.col("right_typed"),
+        value=pl.col("above_right") == 1,  # itself alone
+    ),
+    "magnitude": Measure(
+        doc="p(right) - p(rival), geometric means over tokens (CounterFact's EM, PM, NM).",
+        probes=CHANGED + NEAR,
+        applies=pl.col("has_pair"),
+        value=pl.col("right_logp").exp() - pl.col("rival_logp").exp(),
+        failed=None,
+        low=-1.0,
+    ),
+    "residual": Measure(
+        doc="No object of the type is more probable than the old answer; before the update: it "
+        "is known.",
+        probes=CHANGED,
+        applies=pl.col("old_typed"),
+        value=pl.col("above_old") == 0,
+        better="lower",
+        failed=1.0,
+    ),
+    "residual_generated": Measure(
+        doc="The text that the model writes is still the old answer.",
+        probes=CHANGED,
+        applies=pl.col("texts") & pl.col("right_before").is_not_null(),
+        value=pl.col("said") == pl.col("old_text"),
+        better="lower",
+        failed=1.0,
+    ),
+    "old_rank": Measure(
+        doc="Share of the other objects of the type that are more probable than the old answer "
+        "(0 it leads, .5 nothing is left of it, 1 it is pushed below all; ties count half).",
+        probes=CHANGED,
+        applies=pl.col("old_typed") & (pl.col("kinds") > 1),
+        # The old answer is level with itself.
+        value=(pl.col("above_old") + 0.5 * (pl.col("level_old").cast(pl.Float64) - 1))
+        / (pl.col("kinds") - 1),
+        better="-",
+        failed=None,
+    ),
+    "chance": Measure(
+        doc="1 / the number of objects of the type among the candidates: what guessing gets.",
+        probes=CHANGED,
+        applies=pl.col("kinds") > 0,
+        value=1 / pl.col("kinds"),
+        better="-",
+        failed=None,
+        high=None,
+    ),
+    "kept": Measure(
+        doc="The most probable candidate is the one of before the update.",
+        probes=NEAR,
+        applies=pl.col("best_before").is_not_null(),
+        value=pl.col("best") == pl.col("best_before"),
+        later=True,
+    ),
+    "kept_generated": Measure(
+        doc="The text that the model writes is the one of before the update.",
+        probes=NEAR,
+        applies=pl.col("texts") & pl.col("said_before").is_not_null(),
+        value=pl.col("said") == pl.col("said_before"),
+        later=True,
+    ),
+    "loss": Measure(
+        doc="Nats per token of sentences that were never trained on.",
+        probes=("utility",),
+        applies=pl.col("right").is_not_null(),
+        value=-pl.col("right_logp"),
+        better="lower",
+        failed=None,
+        high=None,
+    ),
+}
+
+# Not over the answers of one question, so not in the table above: name -> (probe, doc).
+DERIVED: dict[str, tuple[str, str]] = {
+    "score": (
+        "counterfact",
+        "Harmonic mean of efficacy.success, paraphrase.success and neighborhood.success "
+        "(CounterFact's S).",
+    ),
+    "skipped": (
+        "every probe",
+        "How many of its questions got no answer; they count as failures.",
+    ),
+}
+
+ASKED = (*CHANGED, *NEAR)
+KNOWN = pl.col("known").fill_null(False)
+SEEN, UNSEEN, NOVEL = (pl.col("wording") == name for name in ("seen", "unseen", "novel"))
+STORED = pl.col("stored").fill_null(False)
+DERIVABLE = ~pl.col("stored").fill_null(True)
+
+# slice -> (which questions, of which probes); every slice is taken of step 0 and later alike.
+SLICES: dict[str, tuple[pl.Expr, tuple[str, ...]]] = {
+    "": (pl.lit(True), (*ASKED, "known", "utility")),
+    "known": (KNOWN, ASKED),
+    "seen": (SEEN, ("paraphrase",)),  # a benchmark may ask in words that training had
+    "unseen": (UNSEEN, ("paraphrase",)),
+    "novel": (NOVEL, ("paraphrase",)),
+    "known.seen": (KNOWN & SEEN, ("paraphrase",)),
+    "known.unseen": (KNOWN & UNSEEN, ("paraphrase",)),
+    "known.novel": (KNOWN & NOVEL, ("paraphrase",)),
+    "stored": (STORED, ("reverse", "multi_hop")),
+    "derived": (DERIVABLE, ("reverse", "multi_hop")),
+    "known.stored": (KNOWN & STORED, ("reverse", "multi_hop")),
+    "known.derived": (KNOWN & DERIVABLE, ("reverse", "multi_hop")),
+}
+BY_HOP = ("multi_hop",)  # probes whose every slice is also given hop by hop

@@ -1,0 +1,36 @@
+"""Neighborhood: other subjects with the same relation and the same old object."""
+
+from collections.abc import Iterator
+
+from ksmith.graph import neighbours
+from ksmith.probe.asking import Answers, Asking, Draw
+from ksmith.records import Question
+
+
+def neighborhood(asking: Asking, draw: Draw) -> Iterator[Question]:
+    """Yield at most `settings.neighbors` questions a request: is the answer still the old one?
+
+    None is about a fact that any request of the draw changes.
+    """
+    for request in draw.requests:
+        statements = neighbours(
+            asking.graph,
+            request,
+            asking.settings["neighbors"],
+            asking.seed,
+            exclude=draw.change.touched,
+        )
+        for number, statement in enumerate(statements):
+            # A benchmark's prompts are asked word for word.
+            own = request.fact in asking.graph.record
+            yield asking.question(
+                request,
+                "neighborhood",
+                number,
+                statement=statement if own else asking.worded(statement),
+                of="neighbour",
+                answers=Answers(
+                    after=statement.object, before=statement.object, rival=request.new
+                ),
+                ranked=False,
+            )

@@ -1,0 +1,33 @@
+"""Paraphrase: the request in wordings that training never showed of this fact."""
+
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+
+from ksmith.graph import paraphrases
+from ksmith.probe.asking import Answers, Asking, Draw
+from ksmith.records import Question, Request, Statement
+
+
+def paraphrase(asking: Asking, draw: Draw) -> Iterator[Question]:
+    """Yield at most `settings.paraphrases` questions a request, unseen and novel in turn."""
+    for request in draw.requests:
+        answers = Answers(after=request.new, before=request.old, rival=request.old)
+        statements = _in_turn(asking, request, paraphrases(asking.graph, request))
+        for number, statement in enumerate(statements[: asking.settings["paraphrases"]]):
+            yield asking.question(
+                request, "paraphrase", number, statement=statement, of="target", answers=answers
+            )
+
+
+def _in_turn(
+    asking: Asking, request: Request, statements: Sequence[Statement]
+) -> list[Statement]:
+    if request.fact in asking.graph.record:  # a benchmark's own keep their order
+        return list(statements)
+    unseen = [statement for statement in statements if statement.wording == "unseen"]
+    novel = [statement for statement in statements if statement.wording != "unseen"]
+    generator = asking.random("paraphrase", request.fact)
+    pairs = zip_longest(
+        generator.sample(unseen, len(unseen)), generator.sample(novel, len(novel))
+    )
+    return [statement for pair in pairs for statement in pair if statement is not None]

@@ -1,0 +1,38 @@
+"""Utility: sentences that were never trained on, as text."""
+
+from collections.abc import Iterator
+from math import ceil
+
+from ksmith.graph import held_out
+from ksmith.probe.asking import Asking, Draw
+from ksmith.records import Question
+
+LEAST = 5  # sentences a draw
+
+
+def utility(asking: Asking, draw: Draw) -> Iterator[Question]:
+    """Yield held-out sentences, each the only candidate after an empty prompt.
+
+    `settings.sentences` are shared out among the draws, at least 5 for each: every draw is
+    another model, and what counts is each sentence's loss beside the one before.
+    """
+    pool = held_out(asking.graph, asking.settings["sentences"], asking.seed)
+    share = max(LEAST, ceil(len(pool) / asking.draws))
+    drawn = asking.random("utility", draw.number).sample(pool, min(share, len(pool)))
+    for number, sentence in enumerate(drawn):
+        yield Question(
+            id=f"{draw.number}/utility/{number}",
+            draw=draw.number,
+            request="",
+            probe="utility",
+            set="unrelated",
+            prompt="",
+            candidates=(sentence,),
+            right=0,
+            right_before=0,
+            rival=None,
+            subject="",
+            fact=sentence,
+            wording="unseen",
+            generate=False,
+        )

@@ -1,0 +1,301 @@
+"""The report's own figures: matplotlib draws them, the page's style sheet colours them.
+
+Every colour below is a stand-in that becomes a CSS variable in the SVG, so that one drawing serves
+light and dark pages, and text stays text: it can be selected, searched and read aloud.
+"""
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log10
+from typing import Any
+
+import polars as pl
+
+from ksmith.report.html import Html, tag
+
+INK, FAINT, GRID, PAPER = "#010101", "#020202", "#030303", "#040404"
+VARIABLES = {INK: "--ink", FAINT: "--faint", GRID: "--grid", PAPER: "--paper"}
+METHODS = [f"#0500{number:02x}" for number in range(8)]
+VARIABLES |= {colour: f"--method-{number}" for number, colour in enumerate(METHODS)}
+TOP = 0.62  # inches for the legend and the titles
+DASHES = (0, (2, 2))
+MARKERS = "osD^vPX"  # 7 and 8 have no common divisor: 56 pairs before one comes back
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The colour and the marker of one series, the same in every figure."""
+
+    colour: str
+    marker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One column of small multiples: which rows it shows and between which bounds."""
+
+    title: str
+    probe: str
+    measure: str = ""
+    slice: str = ""
+    hop: int | None = None
+    unit: bool = True  # a rate between 0 and 1
+
+
+def looks(series: Sequence[str], known: Sequence[str]) -> dict[str, Look]:
+    """Return a look for each series; a method of `known` keeps its place there in every report."""
+    places: dict[str, int] = {}
+    for name in series:
+        method = name.partition(" ")[0]
+        place = known.index(method) if method in known and name == method else len(known)
+        while place in places.values():
+            place += 1
+        places[name] = place
+    return {
+        name: Look(METHODS[place % len(METHODS)], MARKERS[place % len(MARKERS)])
+        for name, place in places.items()
+    }
+
+
+def select(cells: pl.DataFrame, panel: Panel) -> pl.DataFrame:
+    """Return the rows of `cells` that `panel` shows."""
+    hop = pl.col("hop").is_null() if panel.hop is None else pl.col("hop") == panel.hop
+    return cells.filter(
+        (pl.col("probe") == panel.probe)
+        & (pl.col("measure") == panel.measure)
+        & (pl.col("slice") == panel.slice)
+        & hop
+    )
+
+
+def curves(
+    cells: pl.DataFrame, panels: Sequence[Panel], styles: dict[str, Look], title: str
+) -> Html:
+    """Return small multiples: a column a panel, a row a level, the scale along x."""
+    from matplotlib.figure import Figure
+
+    levels = order(cells["level"])
+    figure = Figure(figsize=(0.5 + 1.3 * len(panels), 0.95 + 1.35 * len(levels)))
+    grid: Any = figure.subplots(len(levels), len(panels), squeeze=False, sharex=True)
+    for column, panel in enumerate(panels):
+        rows = select(cells, panel)
+        for row, level in enumerate(levels):
+            axes = grid[row][column]
+            _curve(axes, rows.filter(pl.col("level") == level), styles)
+            _frame(axes, cells["scale"].unique().sort().to_list(), panel, column == 0)
+            if row == 0:
+                axes.set_title(panel.title, fontsize=9, color=INK, loc="left")
+        if not panel.unit:
+            _share_y([grid[row][column] for row in range(len(levels))])
+    for row, level in enumerate(levels):
+        grid[row][0].set_ylabel(level, fontsize=9, color=INK)
+    for axes in grid[-1]:
+        axes.set_xlabel("facts at once", fontsize=8, color=FAINT)
+    _legend(figure, styles, before=True)
+    _place(figure, left=0.5, bottom=0.42, gap=(0.22, 0.16))
+    return svg(figure, title)
+
+
+def tradeoff(
+    cells: pl.DataFrame, kept: Sequence[Panel], gained: Panel, styles: dict[str, Look], title: str
+) -> Html:
+    """Return efficacy (y) against what was kept (x): a row a kept panel, a column a level.
+
+    A line joins the scales of one method; the larger the marker, the more facts at once. The star
+    is the model before the update: doing nothing keeps everything and gains nothing.
+    """
+    from matplotlib.figure import Figure
+
+    levels = order(cells["level"])
+    figure = Figure(figsize=(0.7 + 3.1 * len(levels), 0.95 + 2.5 * len(kept)))
+    grid: Any = figure.subplots(len(kept), len(levels), squeeze=False, sharex=True, sharey=True)
+    for row, panel in enumerate(kept):
+        for column, level in enumerate(levels):
+            axes = grid[row][column]
+            here = cells.filter(pl.col("level") == level)
+            _points(axes, select(here, panel), select(here, gained), styles)
+            _bounds(axes, x=True)
+            if row == 0:
+                axes.set_title(level, fontsize=9, color=INK, loc="left")
+            axes.set_xlabel(f"{panel.title.lower()}, {panel.measure}", fontsize=8, color=FAINT)
+        grid[row][0].set_ylabel(f"{gained.title.lower()}, {gained.measure}", fontsize=8, color=FAINT)
+    _legend(figure, styles, before=False)
+    _place(figure, left=0.5, bottom=0.42, gap=(0.12, 0.42))
+    return svg(figure, title)
+
+
+def order(levels: pl.Series) -> list[str]:
+    """Return the levels there are, from the root down."""
+    known = ["root", "intermediate", "leaf", "any"]
+    present = set(levels.to_list())
+    return [name for name in known if name in present] + sorted(present - set(known))
+
+
+def _curve(axes: Any, rows: pl.DataFrame, styles: dict[str, Look]) -> None:
+    """Draw one panel: a line a series with its intervals, and the level before the update."""
+    after = rows.filter(pl.col("step") > 0)
+    before = rows.filter(pl.col("step") == 0).group_by("scale").agg(pl.col("value").mean())
+    for scale, value in before.sort("scale").iter_rows():
+        edge = (log10(scale) - 0.2, log10(scale) + 0.2)
+        axes.plot(edge, (value, value), color=FAINT, linestyle=DASHES, linewidth=1.1, zorder=1)
+    for place, (name, look) in enumerate(styles.items()):
+        points = after.filter(pl.col("series") == name).sort("scale")
+        if not points.height:
+            continue
+        # Side by side where intervals would overlap.
+        shift = 0.3 * (place / max(len(styles) - 1, 1) - 0.5)
+        x = [log10(scale) + shift for scale in points["scale"]]
+        axes.errorbar(
+            x,
+            points["value"].to_list(),
+            yerr=_half_widths(points),
+            color=look.colour,
+            marker=look.marker,
+            markersize=4.2,
+            linewidth=1.2,
+            elinewidth=1,
+            markeredgewidth=0,
+            zorder=3,
+        )
+
+
+def _points(
+    axes: Any, kept: pl.DataFrame, gained: pl.DataFrame, styles: dict[str, Look]
+) -> None:
+    keys = ["series", "scale", "step"]
+    both = kept.join(gained.select(*keys, "value", "low", "high"), on=keys, suffix="_y")
+    before = both.filter(pl.col("step") == 0)
+    if before.height:
+        place = (before["value"].mean(), before["value_y"].mean())
+        axes.plot(*([value] for value in place), marker="*", color=INK, markersize=11, zorder=4)
+        axes.annotate("before", place, (-7, 0), textcoords="offset points", fontsize=8, color=INK, ha="right", va="center")
+    for name, look in styles.items():
+        points = both.filter((pl.col("series") == name) & (pl.col("step") > 0)).sort("scale")
+        if not points.height:
+            continue
+        x, y = points["value"].to_list(), points["value_y"].to_list()
+        axes.errorbar(
+            x,
+            y,
+            xerr=_half_widths(points),
+            yerr=_half_widths(points, "_y"),
+            color=look.colour,
+            linewidth=0.9,
+            elinewidth=0.8,
+            alpha=0.55,
+            zorder=2,
+        )
+        sizes = [22 + 26 * rank for rank in range(len(x))]
+        axes.scatter(x, y, s=sizes, color=look.colour, marker=look.marker, linewidths=0, zorder=3)
+
+
+def _half_widths(points: pl.DataFrame, suffix: str = "") -> list[list[float]]:
+    """Return matplotlib's two rows of distances; none is drawn where there is no interval."""
+    value, low, high = (points[f"{name}{suffix}"] for name in ("value", "low", "high"))
+    return [
+        [max(v - edge, 0.0) if edge is not None else 0.0 for v, edge in zip(value, low, strict=True)],
+        [max(edge - v, 0.0) if edge is not None else 0.0 for v, edge in zip(value, high, strict=True)],
+    ]
+
+
+def _frame(axes: Any, scales: Sequence[int], panel: Panel, first: bool) -> None:
+    # Logarithms by hand: matplotlib's own log axis costs ten times as much a panel.
+    axes.set_xlim(log10(min(scales)) - 0.28, log10(max(scales)) + 0.28)
+    axes.set_xticks([log10(scale) for scale in scales], [str(scale) for scale in scales])
+    if panel.unit:
+        _bounds(axes, x=False)
+        axes.set_yticklabels(["0", ".5", "1"] if first else [])
+    _quiet(axes)
+
+
+def _bounds(axes: Any, *, x: bool) -> None:
+    axes.set_ylim(-0.06, 1.06)
+    axes.set_yticks([0, 0.5, 1], ["0", ".5", "1"])
+    if x:
+        axes.set_xlim(-0.06, 1.06)
+        axes.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
+    _quiet(axes)
+
+
+def _quiet(axes: Any) -> None:
+    axes.set_facecolor("none")
+    axes.grid(color=GRID, linewidth=0.8, zorder=0)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=FAINT, labelsize=8, length=0)
+    for side in axes.spines.values():
+        side.set_visible(False)
+
+
+def _share_y(column: Sequence[Any]) -> None:
+    bounds = [axes.get_ylim() for axes in column]
+    for axes in column:
+        axes.set_ylim(min(low for low, _ in bounds), max(high for _, high in bounds))
+        axes.tick_params(labelsize=7)
+
+
+def _legend(figure: Any, styles: dict[str, Look], *, before: bool) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=look.colour, marker=look.marker, markersize=5, linewidth=1.4, label=name)
+        for name, look in styles.items()
+    ]
+    if before:
+        dashes = Line2D([], [], color=FAINT, linestyle=DASHES, label="before the update")
+        handles.append(dashes)
+    figure.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(0, 1),
+        ncols=len(handles),
+        frameon=False,
+        fontsize=9,
+        labelcolor=INK,
+        handlelength=1.8,
+        columnspacing=1.6,
+    )
+
+
+def _place(figure: Any, *, left: float, bottom: float, gap: tuple[float, float]) -> None:
+    """Leave room, in inches, for names at the left and below, the legend, and between panels."""
+    width, height = figure.get_size_inches()
+    rows, columns = figure.axes[0].get_gridspec().get_geometry()
+    inner = (width - left - 0.08 - gap[0] * (columns - 1)) / columns
+    tall = (height - bottom - TOP - gap[1] * (rows - 1)) / rows
+    figure.subplots_adjust(
+        left=left / width,
+        right=1 - 0.08 / width,
+        bottom=bottom / height,
+        top=1 - TOP / height,
+        wspace=gap[0] / inner,
+        hspace=gap[1] / tall,
+    )
+
+
+def svg(figure: Any, title: str) -> Html:
+    """Return the figure as an `<svg>` that scales, has a title, and takes the page's colours."""
+    from matplotlib import rc_context
+
+    buffer = io.StringIO()
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    for colour, variable in VARIABLES.items():
+        text = text.replace(colour, f"var({variable})")
+    text = re.sub(r"(font(?:-family)?: [^;\"']*)'[^\"]*?(?=[;\"])", r"\1inherit-me", text)
+    # One page holds several drawings: matplotlib's ids would be there twice.
+    prefix = re.sub(r"\W+", "-", title.lower())
+    text = re.sub(r'\bid="(?:figure|axes|patch|text|line2d|matplotlib)[^"]*"', "", text)
+    text = re.sub(r'\bid="', f'id="{prefix}-', text)
+    text = re.sub(r"(href=\"|url\()#", rf"\1#{prefix}-", text)
+    head, _, body = text.partition(">")
+    head = re.sub(r' (?:width|height)="[^"]*"', "", head)
+    width = figure.get_figwidth() * 72
+    return Html(
+        f'{head} role="img" style="max-width:{width * 1.55:.0f}px">'
+        f"{tag('title', title)}{body}"
+    )

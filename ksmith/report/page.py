@@ -1,0 +1,126 @@
+"""The report of one study as one HTML file: no network, no script, every text escaped."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+from ksmith.report import plates, tables
+from ksmith.report.content import Content, Failure
+from ksmith.report.html import Child, Html, join, tag
+from ksmith.report.results import results
+
+def render(content: Content) -> Html:
+    """Return the whole page."""
+    body = tag(
+        "body",
+        _head(content),
+        tag("main", *results(content), *_background(content)),
+        _foot(content),
+    )
+    style = Html(Path(__file__).with_name("style.css").read_text(encoding="utf-8"))
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("title", f"{content.study}: a ksmith report"),
+        tag("style", style),
+    )
+    return join([Html("<!doctype html>\n"), tag("html", head, body, lang="en")])
+
+
+# --- what stands above the results ------------------------------------------------------------
+
+
+def _head(content: Content) -> Html:
+    trials = content.trials
+    counts = {"trials": trials.height}
+    for state in ("done", "failed", "blocked", "cancelled", "running", "ready"):
+        if number := trials.filter(pl.col("state") == state).height:
+            counts[state] = number
+    links = {"results": "Results", "methods": "Methods", "model": "Model and graph"}
+    links |= {"trials": "Trials", "file": "Study file", "provenance": "Provenance"}
+    if content.failures:
+        links = {"failed": "What failed", **links}
+    return tag(
+        "header",
+        tag("h1", content.study),
+        tag("p", content.question or "No question was written down.", class_="question"),
+        tag(
+            "ul",
+            [
+                tag("li", tag("b", number), name, class_="bad" if name == "failed" else None)
+                for name, number in counts.items()
+            ],
+            class_="counts",
+        ),
+        tag("nav", [tag("a", text, href=f"#{name}") for name, text in links.items()]),
+        _grid(trials),
+        _failed(content.failures),
+    )
+
+
+def _grid(trials: pl.DataFrame) -> Html:
+    rows = [
+        [tag("code", name), ", ".join(values)]
+        for name, values in tables.axes(trials)
+    ]
+    if not rows:
+        return tag("p", "Every trial has the same settings.", class_="note")
+    return tag(
+        "section",
+        tag("h2", "The grid"),
+        tables.plain(["axis", "values"], rows),
+        id="grid",
+    )
+
+
+def _failed(failures: Sequence[Failure]) -> Html | None:
+    if not failures:
+        return None
+    rows = [
+        [tag("code", item.key), item.state, item.reason, item.error, tag("code", item.log)]
+        for item in failures
+    ]
+    return tag(
+        "section",
+        tag("h2", "What failed, and why"),
+        tag("div", tables.plain(["what", "state", "reason", "error", "log"], rows), class_="wide"),
+        tag(
+            "p",
+            "Trials without a result are in no mean below. ",
+            tag("code", "ksmith run --retry-failed"),
+            " tries them again.",
+            class_="note",
+        ),
+        id="failed",
+    )
+
+
+# --- what stands below ------------------------------------------------------------------------
+
+
+def _background(content: Content) -> Iterable[Child]:
+    if content.assets:
+        yield tag("h2", "The model and its graph", id="model")
+        yield from (plates.plate(asset) for asset in content.assets)
+    yield tag("h2", "Trials", id="trials")
+    yield tag(
+        "details",
+        tag("summary", f"{content.trials.height} trials and their MLflow runs"),
+        tag("div", tables.trials(content.trials, content.runs), class_="wide"),
+        tag("p", "Links to runs open while ", tag("code", "ksmith ui"), " is running.", class_="note"),
+    )
+    yield tag("h2", "Study file", id="file")
+    yield tag("details", tag("summary", "The file as it was stored"), tag("pre", content.text))
+
+
+def _foot(content: Content) -> Html:
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    facts = {"written": now, "home": content.home, **content.provenance}
+    return tag(
+        "footer",
+        tag("h2", "Provenance", id="provenance"),
+        tag("dl", [[tag("dt", name), tag("dd", value)] for name, value in facts.items() if value]),
+    )

@@ -1,0 +1,166 @@
+"""The results of a study: curves over scale, what is gained against what is kept, the table."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from ksmith.measures.compare import ENOUGH_MODELS
+from ksmith.report import figures, tables
+from ksmith.report.cells import hidden, name_series, pooled, seconds
+from ksmith.report.content import Content
+from ksmith.report.figures import Look, Panel
+from ksmith.report.html import Child, Html, join, tag
+
+# The first of these that a study has is its headline; the others stand folded below.
+MEASURES = {
+    "generated": "what the model writes, decoded greedily to its natural stop, is the right answer",
+    "accuracy": "every token of the right answer is the most probable one",
+    "success": "the right answer is more probable, per token, than its rival",
+}
+PANELS = (
+    Panel("Efficacy", "efficacy"),
+    Panel("Paraphrase", "paraphrase"),
+    Panel("Neighborhood", "neighborhood"),
+    Panel("Same subject", "same_subject"),
+    Panel("Reverse", "reverse"),
+    Panel("Multi-hop, stored", "multi_hop", slice="stored"),
+    Panel("Multi-hop, derived", "multi_hop", slice="derived"),
+)
+LOSS = Panel("Utility loss (nats)", "utility", "loss", unit=False)
+KEPT = ("neighborhood", "same_subject")
+TASKS = {"edit": "editing", "unlearn": "unlearning"}
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What one task's trials gave, ready to be drawn."""
+
+    name: str
+    cells: pl.DataFrame
+    styles: dict[str, Look]
+    costs: pl.DataFrame
+    missing: list[str]  # levels whose derived numbers are not shown
+
+    @property
+    def measures(self) -> list[str]:
+        """The measures that there are, the headline first."""
+        return [name for name in MEASURES if (self.cells["measure"] == name).any()]
+
+    def panels(self, measure: str) -> list[Panel]:
+        """Return the columns that have numbers; text loss stands with the headline only."""
+        wanted = [replace(panel, measure=measure) for panel in PANELS]
+        if measure == self.measures[0]:
+            wanted.append(LOSS)
+        return [panel for panel in wanted if figures.select(self.cells, panel).height]
+
+
+def results(content: Content) -> Iterable[Child]:
+    """Yield the sections, one set a task where the study has both."""
+    yield tag("h2", "Results", id="results")
+    if not content.metrics.height:
+        yield tag("p", "No trial is done yet.", class_="note")
+        return
+    yield _training_note(content.trials)
+    tasks = _tasks(content)
+    for task in tasks:
+        if len(tasks) > 1:
+            yield tag("h2", TASKS.get(task.name, task.name).capitalize())
+        yield from _folded(task, _curves)
+        yield _tradeoff(task)
+    for task in tasks:
+        title = "Methods" if len(tasks) == 1 else f"Methods, {TASKS.get(task.name, task.name)}"
+        yield tag("h2", title, id="methods" if task is tasks[0] else None)
+        yield from _folded(task, _table)
+
+
+def _tasks(content: Content) -> list[Task]:
+    series = name_series(content.trials)
+    cells = pooled(content.metrics, series)
+    costs = seconds(content.trials, series, content.seconds)
+    styles = figures.looks(series["series"].unique(maintain_order=True).to_list(), content.methods)
+    tasks: list[Task] = []
+    for name in [task for task in TASKS if (cells["task"] == task).any()]:
+        mine = cells.filter(pl.col("task") == name)
+        present = set(mine["series"])
+        looks = {name: look for name, look in styles.items() if name in present}
+        measured = content.metrics.filter(pl.col("task") == name)
+        tasks.append(Task(name, mine, looks, costs, hidden(measured, mine)))
+    return tasks
+
+
+def _training_note(trials: pl.DataFrame) -> Html | None:
+    seeds = trials["model.seed"].n_unique() if "model.seed" in trials.columns else 1
+    if seeds >= ENOUGH_MODELS:
+        return None
+    text = (
+        f"{seeds} model seed{'s' if seeds > 1 else ''}: training variance is not covered. "
+        "The intervals say how far other facts and other draws could move a number, not how far "
+        f"another training run of the model could; that takes {ENOUGH_MODELS} model seeds."
+    )
+    return tag("p", text, class_="note warn")
+
+
+def _folded(task: Task, show: Callable[[Task, str], Html]) -> Iterable[Child]:
+    for measure in task.measures:
+        shown = show(task, measure)
+        if measure == task.measures[0]:
+            yield shown
+        else:
+            yield tag("details", tag("summary", f"The same by {measure}"), shown)
+
+
+def _curves(task: Task, measure: str) -> Html:
+    title = f"{measure} over scale, by level and method, {TASKS[task.name]}"
+    drawing = figures.curves(task.cells, task.panels(measure), task.styles, title)
+    caption = (
+        f"Share of facts where {MEASURES[measure]}, over the number of facts updated at once; "
+        "rows are levels of the subject in the graph. Bars are 95 % intervals, dashes the same "
+        "questions before the update: neighborhood and same subject should stay at theirs."
+    )
+    return tag(
+        "figure",
+        tag("div", drawing, class_="wide"),
+        tag("figcaption", caption, _missing(task)),
+    )
+
+
+def _missing(task: Task) -> str | None:
+    if not task.missing:
+        return None
+    return (
+        f" Derived facts are left out for {', '.join(task.missing)}: before the update the model "
+        "knew them no better than by chance, so nothing could be lost or gained."
+    )
+
+
+def _tradeoff(task: Task) -> Html | None:
+    measure = task.measures[0]
+    gained = Panel("Efficacy", "efficacy", measure)
+    kept = [panel for panel in task.panels(measure) if panel.probe in KEPT]
+    if not kept or not figures.select(task.cells, gained).height:
+        return None
+    title = f"efficacy against preservation, {TASKS[task.name]}"
+    caption = (
+        "What is gained (up) against what is kept (right). The star is the model before the "
+        "update, where doing nothing would stay. A line joins the scales of a method, and its "
+        "marker grows with the scale."
+    )
+    return tag(
+        "figure",
+        tag("h3", "Efficacy against preservation"),
+        tag("div", figures.tradeoff(task.cells, kept, gained, task.styles, title), class_="wide"),
+        tag("figcaption", caption),
+    )
+
+
+def _table(task: Task, measure: str) -> Html:
+    panels = task.panels(measure)
+    note = (
+        f"By {measure}: {MEASURES[measure]}. Each cell: mean over seeds, 95 % interval, n facts. "
+        "The first line counts every fact, the second those that the model knew before the "
+        "update, by wordings that are not scored. Seconds: a trial's update, all draws of it, and "
+        "its measurement."
+    )
+    table = tables.methods(task.cells, panels, task.styles, task.costs)
+    return join([tag("p", note, class_="note"), tag("div", table, class_="wide")])

@@ -1,0 +1,164 @@
+"""The report's tables: numbers to the right, each with its interval and its n."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from ksmith.report import figures
+from ksmith.report.cells import known
+from ksmith.report.figures import Look, Panel
+from ksmith.report.html import Child, Html, tag
+
+MANY = 12  # values of an axis that are listed one by one
+
+
+def number(value: float | None, places: int = 2) -> str:
+    """Return a number as it is printed: `.95`, `1.00`, `-.02`; a dash where there is none.
+
+    >>> number(0.954), number(1.0), number(-0.02), number(None)
+    ('.95', '1.00', '-.02', '–')
+    """
+    if value is None:
+        return "–"
+    text = f"{value:.{places}f}"
+    return text.replace("0.", ".", 1) if abs(value) < 1 and not text.strip("-").startswith("1") else text
+
+
+def plain(names: Sequence[str], rows: Sequence[Sequence[Child]]) -> Html:
+    """Return a table of text; columns that are empty in every row are left out."""
+    keep = [i for i in range(len(names)) if any(row[i] for row in rows)]
+    return tag(
+        "table",
+        tag("thead", tag("tr", [tag("th", names[i], scope="col") for i in keep])),
+        tag("tbody", [tag("tr", [tag("td", row[i]) for i in keep]) for row in rows]),
+    )
+
+
+def axes(trials: pl.DataFrame) -> list[tuple[str, list[str]]]:
+    """Return what varies between trials and its values; settings of one method under its name."""
+    found: list[tuple[str, list[str]]] = []
+    for name in trials.columns:
+        if ("." not in name and name != "seed") or name in {"method.name", "method.version"}:
+            continue
+        if not name.startswith("method."):
+            found += _axis(name, trials[name])
+            continue
+        for (method,), group in trials.group_by(["method"], maintain_order=True):
+            found += _axis(name.replace("method.", f"method.{method}.", 1), group[name])
+    return found
+
+
+def _axis(name: str, values: pl.Series) -> list[tuple[str, list[str]]]:
+    distinct = values.drop_nulls().unique(maintain_order=True).to_list()
+    if len(distinct) < 2:
+        return []
+    texts = [str(value) for value in distinct]
+    if len(texts) > MANY:
+        texts = [*texts[: MANY - 1], f"and {len(texts) - MANY + 1} more"]
+    return [(name, texts)]
+
+
+def methods(
+    cells: pl.DataFrame, panels: Sequence[Panel], styles: dict[str, Look], costs: pl.DataFrame
+) -> Html:
+    """Return the method table: a group of rows a level and scale, two rows a method."""
+    shown = [panel for panel in panels if figures.select(cells, panel).height]
+    head = tag(
+        "tr",
+        tag("th", "method", scope="col"),
+        tag("th", "facts", scope="col"),
+        [tag("th", panel.title, class_="n", scope="col") for panel in shown],
+        tag("th", "Seconds", class_="n", scope="col"),
+    )
+    groups = [
+        _group(cells, shown, styles, costs, (level, scale))
+        for level in figures.order(cells["level"])
+        for scale in cells.filter(pl.col("level") == level)["scale"].unique().sort()
+    ]
+    return tag("table", tag("thead", head), groups)
+
+
+def _group(
+    cells: pl.DataFrame,
+    panels: Sequence[Panel],
+    styles: dict[str, Look],
+    costs: pl.DataFrame,
+    place: tuple[str, int],
+) -> Html:
+    level, scale = place
+    where = (pl.col("level") == level) & (pl.col("scale") == scale)
+    here, cost = cells.filter(where), costs.filter(where)
+    title = f"{level}, {scale} fact{'s' if scale > 1 else ''} at once"
+    rows: list[Html] = [tag("tr", tag("th", title, colspan=len(panels) + 3, scope="colgroup"))]
+    for name, look in styles.items():
+        mine = here.filter(pl.col("series") == name)
+        if mine.height:
+            spent = cost.filter(pl.col("series") == name)["seconds"].to_list()
+            rows += _method(name, look, mine, panels, spent[0] if spent else None)
+    return tag("tbody", rows, class_="group")
+
+
+def _method(
+    name: str, look: Look, cells: pl.DataFrame, panels: Sequence[Panel], spent: float | None
+) -> list[Html]:
+    key = tag("span", class_="key", style=f"background: var({figures.VARIABLES[look.colour]})")
+    all_facts = tag(
+        "tr",
+        tag("th", key, name, scope="row", rowspan=2),
+        tag("td", "all"),
+        [_cell(cells, panel) for panel in panels],
+        tag("td", number(spent, 1), class_="n", rowspan=2),
+        class_="all",
+    )
+    of_known = [known(panel) for panel in panels]
+    return [
+        all_facts,
+        tag("tr", tag("td", "known"), [_cell(cells, panel) for panel in of_known], class_="known"),
+    ]
+
+
+def _cell(cells: pl.DataFrame, panel: Panel | None) -> Html:
+    if panel is None:
+        return tag("td", class_="n")
+    rows = figures.select(cells, panel).filter(pl.col("step") > 0)
+    if not rows.height:
+        return tag("td", "–", class_="n")
+    return tag("td", *estimate(rows.row(0, named=True)), class_="n")
+
+
+def estimate(row: dict[str, Any]) -> list[Child]:
+    """Return value, interval and n of one row, as the inside of a cell."""
+    interval = (
+        f"[{number(row['low'])}, {number(row['high'])}]" if row.get("low") is not None else None
+    )
+    return [number(row["value"]), tag("small", interval, f" n {row['n']}")]
+
+
+def trials(frame: pl.DataFrame, runs: dict[str, str]) -> Html:
+    """Return one row a trial, with a link to its MLflow run where it has one."""
+    names = ["trial", "state", "method", "task.level", "task.scale", "seed", "seconds", "run_id"]
+    names = [name for name in names if name in frame.columns]
+    rows: list[Html] = []
+    for row in frame.iter_rows(named=True):
+        cells = [_trial_cell(name, row, runs) for name in names]
+        rows.append(tag("tr", cells))
+    titles = [name.rpartition(".")[2].replace("run_id", "MLflow run") for name in names]
+    head = [
+        tag("th", title, class_="n" if title in {"scale", "seconds", "seed"} else None, scope="col")
+        for title in titles
+    ]
+    return tag("table", tag("thead", tag("tr", head)), tag("tbody", rows))
+
+
+def _trial_cell(name: str, row: dict[str, Any], runs: dict[str, str]) -> Html:
+    value = row[name]
+    if name == "trial":
+        return tag("td", tag("code", value))
+    if name == "run_id":
+        address = runs.get(row["trial"])
+        text = tag("code", str(value)[:8]) if value else "–"
+        return tag("td", tag("a", text, href=address) if address and value else text)
+    if isinstance(value, float):
+        return tag("td", number(value, 1), class_="n")
+    return tag("td", "–" if value is None else str(value), class_="n" if isinstance(value, int) else None)

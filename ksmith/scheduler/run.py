@@ -1,0 +1,420 @@
+"""Running studies: claim what is ready, hand it to workers, bring in what they leave.
+
+One thread, one loop. The database is the truth about who may do what; this process only knows
+which of its workers is at which claim. It can be killed at any line: the next run adopts what its
+workers finished.
+"""
+
+import select
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import final
+
+from sqlalchemy.exc import DBAPIError
+
+from ksmith.records import Json, Kind, Reason
+from ksmith.scheduler import leases
+from ksmith.scheduler.attempts import can_begin, end_of, last_line, published, spec_of, sweep
+from ksmith.scheduler.devices import devices
+from ksmith.scheduler.plan import PENDING, STOPPED, make
+from ksmith.scheduler.pool import Slot, worker_command
+from ksmith.scheduler.processes import Owner, kill_group
+from ksmith.scheduler.progress import Progress, Running, Summary
+from ksmith.store import Claim, End, Lease, Policy, Store
+
+TICK = 0.2  # seconds between two looks at processes, when nothing else happens
+LOOK = 1.0  # ... at what other runs do
+REPORT = 0.25
+GOODBYE = 5.0  # seconds that an idle worker has to end by itself
+
+TOLD: frozenset[Reason] = frozenset({"error", "oom", "timeout", "preempted"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to run."""
+
+    workers: int | None = None  # None: one a GPU, else one a processor
+    ttl: int = 60  # seconds of a lease; renewed after a quarter
+    timeout: float | None = None  # seconds that one attempt may take
+    policy: Policy = field(default_factory=Policy)
+    trials: Collection[int] | None = None  # ids; None: all of the studies
+    command: Sequence[str] | None = None  # how to start a worker
+
+
+@dataclass(slots=True, kw_only=True)
+class _Item:
+    """A claim and who is at it: the process of a slot, or an orphan of a dead scheduler."""
+
+    claim: Claim
+    slot: Slot | None
+    orphan: Lease | None = None
+    begun: float = field(default_factory=time.monotonic)
+    renewed: float = field(default_factory=time.monotonic)
+    done: int = 0
+    total: int = 0
+    text: str = ""
+
+
+def run(
+    store: Store,
+    studies: Sequence[str],
+    options: Options | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Summary:
+    """Return how it ended, once nothing of `studies` is left to run, or Ctrl-C was pressed.
+
+    Ctrl-C once lets running attempts end, twice (or SIGTERM) stops them and gives their leases
+    back. Workers are processes of their own sessions, so the terminal's Ctrl-C does not reach
+    them.
+
+    Raises:
+        UserError: there is no such study.
+    """
+    ids = [store.study(name).id for name in studies]
+    return _Run(store, ids, options or Options(), progress).go()
+
+
+@final
+class _Run:
+    def __init__(
+        self,
+        store: Store,
+        study_ids: Sequence[int],
+        options: Options,
+        progress: Callable[[Progress], None] | None,
+    ) -> None:
+        self.store = store
+        self.study_ids = study_ids
+        self.options = options
+        self.progress = progress
+        self.me = Owner.me()
+        self.plan = make(store, study_ids, options.trials)
+        self.wanted = self.plan.wanted()
+        self.items: list[_Item] = []
+        self.slots: list[Slot] = []
+        self.begun = time.monotonic()
+        self.stops = 0  # 1: claim no more; 2: stop what runs
+        self.hungry = True  # something may be ready that was not
+        self.looked = self.reported = float("-inf")
+        self.count: Counter[str] = Counter()
+
+    # --- the loop -------------------------------------------------------------------------
+
+    def go(self) -> Summary:
+        with self._signals():
+            try:
+                self._look()
+                while not self._over():
+                    self._fill()
+                    self._report()
+                    self._listen()
+                    self._watch()
+                    if time.monotonic() - self.looked > LOOK:
+                        self._look()
+            finally:
+                self._close()
+        self._look()
+        self._report(force=True)
+        return self._summary()
+
+    @contextmanager
+    def _signals(self) -> Generator[None]:
+        def stop(number: int, _frame: object) -> None:
+            self.stops += 1 if number == signal.SIGINT else 2
+
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread may set handlers
+            return
+        before = {
+            number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _over(self) -> bool:
+        if self.stops >= 2:
+            return True
+        if self.items:
+            return False
+        return self.stops == 1 or not self.wanted
+
+    def _look(self) -> None:
+        """Take in what other runs did, and what dead ones left."""
+        self.looked = time.monotonic()
+        mine = {item.claim.id for item in self.items}
+        for lease in self.store.leases():
+            if lease.claim.id not in mine and self.stops == 0:
+                self._inherit(lease)
+        self.plan.update(self.store.standing(self.study_ids))
+        self.wanted = self.plan.wanted()
+        self.hungry = True
+
+    def _inherit(self, lease: Lease) -> None:
+        claim = leases.take(self.store, self.me, lease, self.options.ttl)
+        if claim is None:
+            return
+        left = leases.settle(self.store, claim, lease, self.options.policy)
+        self.count[left] += 1
+        if left == "living":
+            slot = next(
+                (slot for slot in self._idle() if slot.device.label == lease.device), None
+            )
+            self.items.append(_Item(claim=claim, slot=slot, orphan=lease))
+
+    # --- handing out ----------------------------------------------------------------------
+
+    def _idle(self) -> list[Slot]:
+        if not self.slots:
+            command = self.options.command or worker_command()
+            self.slots = [
+                Slot(f"worker {number}", device, command)
+                for number, device in enumerate(devices(self.options.workers), 1)
+            ]
+        busy = [item.slot for item in self.items]
+        return [slot for slot in self.slots if slot not in busy]
+
+    def _fill(self) -> None:
+        """Give work to idle workers, to those that run already first."""
+        if self.stops or not self.hungry or not self.wanted:
+            return
+        for slot in sorted(self._idle(), key=lambda slot: slot.process is None):
+            claim = self.store.claim(
+                str(self.me), wanted=self.wanted, warm=slot.warm, ttl=self.options.ttl
+            )
+            if claim is None:
+                self.hungry = False
+                return
+            self._begin(slot, claim)
+
+    def _begin(self, slot: Slot, claim: Claim) -> None:
+        if not can_begin(self.store, claim):
+            self.looked = float("-inf")
+            return
+        worker = slot.start(self.store.home / claim.log)
+        # Written before the worker is told: a killed scheduler leaves no unknown worker at work.
+        if not self.store.start(claim, worker):
+            return
+        item = _Item(claim=claim, slot=slot)
+        self.items.append(item)
+        self.count["ran"] += 1
+        slot.send(spec_of(self.store.home, claim, slot.device.name))  # a dead one is seen later
+
+    # --- bringing in ----------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        """Wait for events, at most a tick, and act on them."""
+        ears = {slot.stdout: slot for slot in self.slots if slot.stdout is not None}
+        ready, _, _ = select.select(list(ears), [], [], TICK)
+        for pipe in ready:
+            slot = ears[pipe]
+            events, ended = slot.events()
+            for event in events:
+                self._hear(slot, event)
+            if ended:
+                self._gone(slot, wait=1.0)
+
+    def _hear(self, slot: Slot, event: Mapping[str, Json]) -> None:
+        item = next((item for item in self.items if item.slot is slot), None)
+        if item is None or item.orphan:
+            return
+        if event["event"] == "refused":
+            self._conclude(item, "error", str(event.get("text")))
+            return
+        asked = (item.claim.key, item.claim.attempt, item.claim.fence)
+        if (event.get("key"), event.get("attempt"), event.get("fence")) != asked:
+            return
+        if event["event"] == "progress":
+            item.done = _number(event.get("done"))
+            item.total = _number(event.get("total"))
+            item.text = str(event.get("text", ""))
+        elif event["event"] == "finished":
+            slot.warm = item.claim.group
+            reason = event.get("reason")
+            told: Reason = reason if reason in TOLD else "lost"
+            self._conclude(item, told, str(event.get("text") or "") or None)
+
+    def _conclude(
+        self, item: _Item, otherwise: Reason, error: str | None, exit_code: int | None = None
+    ) -> None:
+        """End an item: by its folder if that was published, else as told."""
+        self.items.remove(item)
+        claim = item.claim
+        end = end_of(self.store.home, claim, otherwise, error, exit_code)
+        state = self.store.finish(claim, end, self.options.policy)
+        if state is None:
+            self.count["fenced"] += 1
+        else:
+            self.plan.update({claim.id: (state, claim.folder if state == "done" else None)})
+            self.count["trials"] += claim.kind == "trial" and state not in PENDING
+            self.count["bad"] += end.reason != "ok"
+            self.count["adopted"] += item.orphan is not None and end.reason == "ok"
+        if state == "done":
+            self.wanted -= {claim.id}
+            self.hungry = True
+        else:
+            self.looked = float("-inf")
+
+    def _gone(self, slot: Slot, *, wait: float = 0.0) -> None:
+        """A worker has ended, or said its last word."""
+        code = slot.end(wait=wait)
+        item = next((item for item in self.items if item.slot is slot), None)
+        if item is None or item.orphan:
+            return
+        sweep(self.store.home, item.claim)
+        last = last_line(self.store.home / item.claim.log)
+        how = f"killed by {_signal(-code)}" if code and code < 0 else f"exited with {code}"
+        self._conclude(item, "lost", f"its worker {how}" + (f": {last}" if last else ""), code)
+
+    # --- keeping --------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        """Renew leases, see to dead workers, orphans and what takes too long."""
+        for slot in self.slots:
+            if slot.exited() is not None:
+                self._gone(slot)
+        for item in list(self.items):
+            if item.orphan:
+                self._watch_orphan(item, item.orphan)
+        now = time.monotonic()
+        for item in list(self.items):
+            if self.options.timeout and now - item.begun > self.options.timeout:
+                self._stop_item(item, "timeout", f"longer than {self.options.timeout:g} s")
+            elif now - item.renewed > self.options.ttl / 4:
+                self._renew(item)
+
+    def _watch_orphan(self, item: _Item, orphan: Lease) -> None:
+        working = leases.lives(orphan)  # asked first: a worker publishes before it ends
+        if published(self.store.home, item.claim) is not None or not working:
+            if not working:
+                sweep(self.store.home, item.claim)
+            self._conclude(item, "lost", "its worker died after its scheduler")
+
+    def _renew(self, item: _Item) -> None:
+        try:
+            renewal = self.store.renew(item.claim, self.options.ttl)
+        except DBAPIError:
+            # Before the lease runs out and another takes over, the work must have stopped.
+            if time.monotonic() - item.renewed > 0.8 * self.options.ttl:
+                self._stop_item(item, "lost", "its lease could not be renewed")
+            return
+        item.renewed = time.monotonic()
+        if renewal == "fenced":
+            self.count["fenced"] += 1
+            self.items.remove(item)
+            self._kill(item)
+        elif renewal == "cancel":
+            self._stop_item(item, "cancelled", "cancelled by hand")
+
+    def _stop_item(self, item: _Item, reason: Reason, error: str) -> None:
+        self._kill(item)
+        self._conclude(item, reason, error)
+        sweep(self.store.home, item.claim)
+
+    def _kill(self, item: _Item) -> None:
+        if item.orphan and item.orphan.pid and leases.lives(item.orphan):
+            kill_group(item.orphan.pid)
+        elif item.slot and not item.orphan:
+            item.slot.end()
+
+    def _close(self) -> None:
+        """Leave no worker and no lease behind."""
+        for item in list(self.items):
+            self._kill(item)
+            self.items.remove(item)
+            end = published(self.store.home, item.claim)
+            if end is not None:
+                self.store.finish(item.claim, end, self.options.policy)
+            else:
+                self.store.give_back(item.claim)
+            sweep(self.store.home, item.claim)
+        for slot in self.slots:
+            slot.end(wait=GOODBYE)
+
+    # --- telling --------------------------------------------------------------------------
+
+    def _report(self, *, force: bool = False) -> None:
+        now = time.monotonic()
+        if self.progress is None or (now - self.reported < REPORT and not force):
+            return
+        self.reported = now
+        self.progress(self._now(now))
+
+    def _now(self, now: float) -> Progress:
+        states = Counter(self.plan.states[id] for id in self.plan.trials)
+        pending = sum(states[state] for state in PENDING)
+        seconds = now - self.begun
+        rate = self.count["trials"] / seconds if self.count["trials"] else None
+        return Progress(
+            trials=dict(states),
+            assets=self._assets(),
+            running=tuple(_running(item, now) for item in self.items),
+            finished=self.count["trials"],
+            failed=self.count["bad"],
+            seconds=seconds,
+            rate=rate,
+            eta=pending / rate if rate else None,
+            stopping=self.stops > 0,
+            waiting=self._elsewhere(),
+        )
+
+    def _assets(self) -> dict[Kind, tuple[int, int]]:
+        found: dict[Kind, tuple[int, int]] = {}
+        for id, node in self.plan.dag.nodes.items():
+            if node.kind != "trial":
+                done, total = found.get(node.kind, (0, 0))
+                found[node.kind] = (done + (self.plan.states[id] == "done"), total + 1)
+        return found
+
+    def _elsewhere(self) -> int:
+        mine = {item.claim.id for item in self.items}
+        held = {id for id in self.wanted if self.plan.states[id] in {"leased", "running"}}
+        return len(held - mine)
+
+    def _summary(self) -> Summary:
+        states = Counter(self.plan.states[id] for id in self.plan.trials)
+        left = len(self.wanted & self.plan.trials)
+        pending = sum(states[state] for state in PENDING)
+        return Summary(
+            trials=len(self.plan.trials),
+            done=states["done"],
+            failed=states["failed"],
+            cancelled=states["cancelled"],
+            blocked=pending - left,
+            left=left,
+            ran=self.count["ran"],
+            adopted=self.count["adopted"],
+            stopped=self.stops > 0,
+            seconds=time.monotonic() - self.begun,
+        )
+
+
+def _running(item: _Item, now: float) -> Running:
+    return Running(
+        key=item.claim.key,
+        kind=item.claim.kind,
+        worker=item.slot.name if item.slot else "a worker of an earlier run",
+        done=item.done,
+        total=item.total,
+        text=item.text,
+        seconds=now - item.begun,
+    )
+
+
+def _number(value: Json) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

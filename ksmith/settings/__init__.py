@@ -1,0 +1,113 @@
+"""What a study can set: one small torch-free file a method, and one each for the rest.
+
+Every class here is a frozen dataclass whose fields say type, default and meaning. `METHODS` is
+the registry: a new method is a line in it, a file here, and a file in `edit/` or `unlearn/`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol
+
+from ksmith.records import UserError
+from ksmith.settings import fields
+from ksmith.settings.fields import Declared, declared
+from ksmith.settings.ft_l import FtL
+from ksmith.settings.graddiff import GradDiff
+from ksmith.settings.graph import GRAPHS, CounterFact, Synthetic
+from ksmith.settings.memit import Memit
+from ksmith.settings.model import Load, Recipe
+from ksmith.settings.names import SECTIONS, Names, names
+from ksmith.settings.npo import Npo
+from ksmith.settings.probe import DOCS as PROBES
+from ksmith.settings.probe import Probe
+from ksmith.settings.recipes import RECIPES
+from ksmith.settings.rome import Rome
+from ksmith.settings.task import Task
+from ksmith.settings.words import show
+
+__all__ = [
+    "GRAPHS",
+    "METHODS",
+    "PROBES",
+    "RECIPES",
+    "SECTIONS",
+    "CounterFact",
+    "Declared",
+    "FtL",
+    "GradDiff",
+    "Load",
+    "Memit",
+    "Method",
+    "Names",
+    "Npo",
+    "Probe",
+    "Recipe",
+    "Rome",
+    "Synthetic",
+    "Task",
+    "declared",
+    "describe",
+    "method",
+    "names",
+]
+
+
+class Method(Protocol):
+    """What every class in `METHODS` says of itself, beside its fields."""
+
+    version: ClassVar[int]  # raised whenever a published number can move
+    family: ClassVar[str]  # edit or unlearn: the folder of its other file
+    tasks: ClassVar[tuple[str, ...]]
+    assets: ClassVar[tuple[str, ...]]  # kinds of nodes that its update needs, beside the model
+
+
+METHODS: dict[str, type[Method]] = {
+    "rome": Rome,
+    "memit": Memit,
+    "ft_l": FtL,
+    "graddiff": GradDiff,
+    "npo": Npo,
+}
+
+
+def method(name: str, values: Mapping[str, Any]) -> Any:
+    """Return the hyperparameters of method `name`, each checked.
+
+    `values` may be the `method` table of a resolved trial: `name` and `version` are dropped.
+
+    Raises:
+        UserError: no such method, or all that is wrong with the values.
+    """
+    if name not in METHODS:
+        raise UserError(f"no method {name!r}; there are {', '.join(METHODS)}")
+    given = {key: value for key, value in values.items() if key not in ("name", "version")}
+    try:
+        return fields.build(METHODS[name], given, name)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def describe() -> list[dict[str, str]]:
+    """Return one row a setting, in the order of a study file: name, of, type, default, doc.
+
+    `of` says which source, model or method has the setting, where not all have it.
+    """
+    return [
+        _row(name, owner, item)
+        for name, owners in names(METHODS).owners.items()
+        for owner, item in owners.items()
+    ]
+
+
+def _row(name: str, owner: str, item: Declared) -> dict[str, str]:
+    own = name.startswith(("graph.", "model.")) and owner not in SECTIONS
+    if item.required:
+        default = "required"
+    else:
+        default = "-" if item.default is None else show(item.default)
+    return {
+        "name": name,
+        "of": owner if own else "",
+        "type": item.type_name,
+        "default": default,
+        "doc": item.doc,
+    }

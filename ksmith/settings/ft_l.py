@@ -1,0 +1,22 @@
+"""FT-L: fine-tuning of one MLP matrix inside a box. Zhu et al. 2020, arXiv:2012.00363."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ksmith.settings.fields import Count, Layer, NotNegative, Positive, setting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FtL:
+    """Hyperparameters; lengths are relative to the root mean square of the matrix."""
+
+    version: ClassVar[int] = 1  # raise it when a published number can move
+    family: ClassVar[str] = "edit"
+    tasks: ClassVar[tuple[str, ...]] = ("edit", "unlearn")
+    assets: ClassVar[tuple[str, ...]] = ()
+
+    layer: Layer | None = setting(None, "edited layer; by default the peak of the causal trace")
+    lr: Positive = setting(0.05, "step of Adam, x RMS of the matrix")
+    epsilon: Positive = setting(0.2, "no weight moves further, x RMS of the matrix")
+    steps: Count = setting(25, "steps")
+    stop_loss: NotNegative = setting(0.01, "stop below this loss")

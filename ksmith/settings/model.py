@@ -1,0 +1,38 @@
+"""The language model under study: one that is trained on the graph, or one that exists."""
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from ksmith.settings.fields import REQUIRED, Count, Positive, Seed, setting
+from ksmith.settings.recipes import RECIPES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A small model trained on the graph's text. None: the number of `settings/recipes.py`."""
+
+    version: ClassVar[int] = 1  # raise it when a model of the same settings changes
+
+    recipe: str = setting(
+        "tiny", "the row of sizes and steps to start from", choices=tuple(RECIPES)
+    )
+    seed: Seed = setting(0, "first weights and order of the sentences")
+    mechanism: Literal["planted", "plain"] = setting(
+        "planted", "planted: early layers see few tokens, so that facts sit in early MLPs"
+    )
+    steps: Count | None = setting(None, "training steps")
+    width: Annotated[int, Field(ge=16, le=65536)] | None = setting(None, "d_model")
+    layers: Annotated[int, Field(ge=1, le=256)] | None = setting(None, "blocks")
+    rows: Annotated[int, Field(ge=1, le=4096)] | None = setting(None, "packed rows in a batch")
+    lr: Positive | None = setting(None, "step size of Muon")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """A model in transformers' format: a name on the hub, or a folder. Only safetensors."""
+
+    load: str = setting(REQUIRED, "hub name or folder", path=True)
+    revision: str = setting("main", "commit, tag or branch on the hub")
+    dtype: Literal["float32", "bfloat16", "float16"] = setting("float32", "of the weights")

@@ -1,0 +1,58 @@
+"""What is asked of a model, before the update and after it."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
+
+from ksmith.settings.fields import Count, setting
+
+Kind = Literal[
+    "efficacy",
+    "paraphrase",
+    "neighborhood",
+    "same_subject",
+    "reverse",
+    "multi_hop",
+    "utility",
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+DOCS: dict[str, str] = {
+    "efficacy": "the request itself, as it was worded",
+    "paraphrase": "the request in wordings that this fact, or every fact, was never trained in",
+    "neighborhood": "other subjects with the same relation and the same old object: must stay",
+    "same_subject": "other facts of the same subject: must stay",
+    "reverse": "the inverse of the request, from object to subject",
+    "multi_hop": "facts that follow from the request, by distance; stored and derived apart",
+    "utility": "sentences that were never trained on, scored as text",
+}
+
+# A probe that is not asked makes its settings meaningless.
+SETTINGS: dict[str, Kind] = {
+    "neighbors": "neighborhood",
+    "paraphrases": "paraphrase",
+    "same_subject": "same_subject",
+    "hops": "multi_hop",
+    "sentences": "utility",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """The questions of a trial. `known` ones, which condition the rest, are always asked."""
+
+    version: ClassVar[int] = 1  # raise it when the questions of the same settings change
+
+    kinds: tuple[Kind, ...] = setting(KINDS, "the probes to ask")
+    neighbors: Count = setting(10, "neighbourhood questions a request, at most")
+    paraphrases: Count = setting(3, "rewordings a request, at most")
+    same_subject: Count = setting(5, "other facts of the subject, at most")
+    hops: Count = setting(8, "facts that follow, at most, a request")
+    sentences: Count = setting(100, "held-out sentences for the text loss")
+    candidates: Count = setting(24, "objects of the type to rank an answer among, at most")
+    generate: bool = setting(True, "also let the model write its answer greedily")
+
+    def __post_init__(self) -> None:
+        if not self.kinds:
+            raise ValueError(f"kinds is empty; there are {', '.join(KINDS)}")
+        if len(set(self.kinds)) < len(self.kinds):
+            raise ValueError(f"kinds names a probe twice: {', '.join(self.kinds)}")

@@ -1,0 +1,24 @@
+"""What is asked of a method."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ksmith.settings.fields import REQUIRED, Count, setting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """`draws` independent updates of `scale` facts each, all from the base weights."""
+
+    kind: Literal["edit", "unlearn"] = setting(
+        "edit", "edit: answer with a new object; unlearn: stop answering with the old one"
+    )
+    method: str = setting(REQUIRED, "the editor or unlearner")
+    level: Literal["any", "root", "intermediate", "leaf"] = setting(
+        "any", "level of the subjects in the graph"
+    )
+    scale: Count = setting(1, "facts updated together")
+    draws: Count = setting(20, "independent updates, each from the base weights")
+    neutral: Literal["abstain"] = setting(
+        "abstain", "what an unlearned fact should answer: the reply to never-known subjects"
+    )

@@ -1,0 +1,28 @@
+"""The lab's database: studies, the queue of nodes, attempts, metrics, the outbox."""
+
+from ksmith.store.health import Reindexed
+from ksmith.store.measured import Damaged, Measured
+from ksmith.store.queries import AttemptRow, Dag, Lease, NodeRow, StudyRow, TrialRow
+from ksmith.store.queue import Claim, End, Policy, Renewal, Worker
+from ksmith.store.store import Store
+from ksmith.store.studies import Added, Deleted
+
+__all__ = [
+    "Added",
+    "AttemptRow",
+    "Claim",
+    "Dag",
+    "Damaged",
+    "Deleted",
+    "End",
+    "Lease",
+    "Measured",
+    "NodeRow",
+    "Policy",
+    "Reindexed",
+    "Renewal",
+    "Store",
+    "StudyRow",
+    "TrialRow",
+    "Worker",
+]

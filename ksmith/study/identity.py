@@ -1,0 +1,86 @@
+"""One trial of a study and what it is made of: the nodes whose keys are its identity."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ksmith.records import Json, Node
+from ksmith.settings import METHODS, Method
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One trial of a study; its settings are plain JSON with all defaults filled in."""
+
+    axes: dict[str, Json]  # the varied settings that this trial has, by dotted name
+    settings: dict[str, Json]  # seed, graph, model, task, method, probe
+    files: dict[str, str] = field(
+        default_factory=dict[str, str]
+    )  # dotted name -> absolute path
+
+
+def flat(settings: Mapping[str, Json]) -> dict[str, Json]:
+    """Return the settings of a point by the names of a study file: `method.npo.beta`."""
+    found: dict[str, Json] = {}
+    for section, table in settings.items():
+        if not isinstance(table, Mapping):
+            found[section] = table
+        elif section == "method":
+            start = f"method.{table['name']}."
+            found |= {start + name: value for name, value in table.items() if name != "name"}
+        else:
+            found |= {f"{section}.{name}": value for name, value in table.items()}
+    return found
+
+
+def nodes(point: Point, methods: Mapping[str, type[Method]] = METHODS) -> dict[str, Node]:
+    """Return the trial and all that it needs, by role; needs come before what needs them.
+
+    Each recipe holds what decides the result and nothing else: the answers before do not know
+    the method, the update does not know the probes.
+    """
+    settings = point.settings
+    task, seed, name = settings["task"], settings["seed"], settings["method"]["name"]
+    asked = {key: value for key, value in task.items() if key != "method"}
+    graph = Node(
+        kind="graph", recipe={"graph": settings["graph"]}, files=_files(point, "graph.")
+    )
+    on_graph = {"graph": graph.key}
+    model = Node(
+        kind="model",
+        recipe={"model": settings["model"]},
+        needs=on_graph,
+        files=_files(point, "model."),
+    )
+    base = on_graph | {"model": model.key}
+    found = {"graph": graph, "model": model}
+    if "moments" in methods[name].assets:
+        tokens = settings["method"]["moment_tokens"]
+        found["moments"] = Node(
+            kind="moments", recipe={"moments": {"tokens": tokens}}, needs=base
+        )
+    found["before"] = Node(
+        kind="before",
+        recipe={"task": asked, "probe": settings["probe"], "seed": seed},
+        needs=base,
+    )
+    moments = {role: node.key for role, node in found.items() if role == "moments"}
+    found["update"] = Node(
+        kind="update",
+        recipe={"task": task, "method": settings["method"], "seed": seed},
+        needs=base | moments,
+    )
+    found["trial"] = Node(
+        kind="trial",
+        recipe={
+            "task": task,
+            "method": settings["method"],
+            "probe": settings["probe"],
+            "seed": seed,
+        },
+        needs=base | {"update": found["update"].key, "before": found["before"].key},
+    )
+    return found
+
+
+def _files(point: Point, start: str) -> dict[str, str]:
+    return {name: path for name, path in point.files.items() if name.startswith(start)}

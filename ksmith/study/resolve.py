@@ -1,0 +1,289 @@
+"""From a combination to the settings of a trial: defaults filled in, files known by content."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ksmith.records import Json, canonical, digest, file_digest
+from ksmith.settings import GRAPHS, Load, Method, Names, Probe, Recipe, Task, declared, fields
+from ksmith.settings.probe import SETTINGS as ASKED_BY
+from ksmith.settings.recipes import resolve as recipe_numbers
+from ksmith.settings.words import show
+from ksmith.study.check import START, Value
+from ksmith.study.expand import Flat
+from ksmith.study.mistakes import Mistakes, Where
+
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9_][\w.-]{0,95})?", re.ASCII)
+TOKENIZER_FILES = (
+    "added_tokens.json",
+    "chat_template.jinja",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "special_tokens_map.json",
+    "spiece.model",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "vocab.json",
+    "vocab.txt",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """One part of a trial's settings, the files that it stands for, and its JSON text."""
+
+    value: Json
+    files: dict[str, str]
+    text: str
+
+    def copy(self) -> Json:
+        """Return the settings, for a trial to keep."""
+        return dict(self.value) if isinstance(self.value, dict) else self.value
+
+
+NOTHING = Resolved({}, {}, "{}")
+
+
+@dataclass(slots=True)
+class Resolver:
+    """Resolves combinations; a table that many trials share is checked and hashed once."""
+
+    names: Names
+    methods: Mapping[str, type[Method]]
+    start: Where  # of what is missing
+    mistakes: Mistakes
+    notes: list[str]
+    complete: bool  # say what is missing
+    _tables: dict[tuple[Any, ...], Resolved] = field(default_factory=dict[Any, Resolved])
+    _digests: dict[Path, str] = field(default_factory=dict[Path, str])
+
+    def resolve(self, flat: Flat) -> dict[str, Resolved]:
+        """Return the tables of a trial; what is wrong with them is noted once."""
+        source = _value(flat, "graph.source", "synthetic")
+        method = _value(flat, "task.method", "")
+        return {
+            "seed": self._table(flat, "seed", self._seed, ""),
+            "graph": self._table(flat, "graph", self._graph, source),
+            "model": self._table(flat, "model", self._model, ""),
+            "task": self._table(flat, "task", self._task, source),
+            "method": self._table(flat, f"method.{method}", self._method, method),
+            "probe": self._table(flat, "probe", self._probe, ""),
+        }
+
+    def parts(self) -> list[dict[str, Json]]:
+        """Return the different tables so far, each as {section: settings}."""
+        return [{key[0].partition(".")[0]: made.value} for key, made in self._tables.items()]
+
+    def _table(
+        self, flat: Flat, section: str, make: Callable[[Flat, str], Resolved], chosen: str
+    ) -> Resolved:
+        start = section if section == "seed" else section + "."
+        own = {name.removeprefix(start): flat[name] for name in flat if name.startswith(start)}
+        given = sorted((name, canonical(v.value), v.folder) for name, v in own.items())
+        key = (section, chosen, *given)
+        if key not in self._tables:
+            self._tables[key] = make(own, chosen)
+        return self._tables[key]
+
+    # --- one section each ---------------------------------------------------------------------
+
+    def _seed(self, own: Flat, _: str) -> Resolved:
+        seed = _value(own, "", 0)
+        return Resolved(seed, {}, canonical(seed))
+
+    def _graph(self, own: Flat, source: str) -> Resolved:
+        settings = GRAPHS[source]
+        values = self._filled(settings, own, "graph", needed=f"graph.source is {show(source)}")
+        if values is None:
+            return NOTHING
+        files: dict[str, str] = {}
+        if "path" in values:
+            path = self._data_file(own["path"], "graph.path")
+            if path is None:
+                return NOTHING
+            del values["path"]
+            files["graph.path"] = str(path)
+            values["digest"] = self._digest(path)
+        return _resolved({"source": source, "version": settings.version, **values}, files)
+
+    def _model(self, own: Flat, _: str) -> Resolved:
+        if "load" in own:
+            return self._loaded(own)
+        values = self._filled(Recipe, own, "model")
+        if values is None:
+            return NOTHING
+        name, mechanism = values["recipe"], values["mechanism"]
+        fixed = {key: values[key] for key in ("recipe", "seed", "mechanism")}
+        given = {k: v for k, v in values.items() if k not in fixed and v is not None}
+        try:
+            numbers = recipe_numbers(name, given, mechanism)
+        except ValueError as error:
+            leaf = str(error).split()[0]
+            self.mistakes.add(_where(own, leaf, self.start), f"model.{error}")
+            return NOTHING
+        return _resolved({**fixed, "version": Recipe.version, **numbers})
+
+    def _loaded(self, own: Flat) -> Resolved:
+        values = self._filled(Load, own, "model")
+        if values is None:
+            return NOTHING
+        given = own["load"]
+        folder = self._path(given, "model.load")
+        if folder is None:
+            return NOTHING
+        if _is_folder(folder):
+            if "revision" in own:
+                note = (
+                    f"{own['revision'].where.text}: model.revision means nothing for a folder"
+                )
+                self.notes.append(note)
+            table = {
+                "digest": self._model_digest(folder, given.where),
+                "dtype": values["dtype"],
+            }
+            return _resolved(table, {"model.load": str(folder)})
+        if not HUB_NAME.fullmatch(given.value):
+            message = (
+                f"model.load = {show(given.value)}: no such folder, and no name on the hub"
+            )
+            self.mistakes.add(given.where, message)
+        elif values["revision"] == "main":
+            note = "model.revision is main, which can move: name a commit to pin the model"
+            self.notes.append(note)
+        return _resolved(values)
+
+    def _task(self, own: Flat, source: str) -> Resolved:
+        values = self._filled(Task, own, "task")
+        if values is None:
+            return NOTHING
+        levels = GRAPHS[source].levels
+        if values["level"] not in ("any", *levels):
+            where = _where(own, "level", self.start)
+            has = f"has only {', '.join(levels)}" if levels else "has no levels: leave it out"
+            message = f"task.level = {show(values['level'])}: graph.source {show(source)} {has}"
+            self.mistakes.add(where, message)
+        method, kind = values["method"], values["kind"]
+        tasks = self.methods[method].tasks
+        if kind not in tasks:
+            where = max(_where(own, name, self.start) for name in ("kind", "method"))
+            message = f"method {method} serves {' and '.join(tasks)}, not {kind}"
+            self.mistakes.add(where, message)
+        if values["kind"] == "edit":
+            del values["neutral"]
+        return _resolved(values)
+
+    def _method(self, own: Flat, method: str) -> Resolved:
+        if not method:
+            return NOTHING
+        values = self._filled(self.methods[method], own, f"method.{method}")
+        if values is None:
+            return NOTHING
+        return _resolved({"name": method, "version": self.methods[method].version, **values})
+
+    def _probe(self, own: Flat, _: str) -> Resolved:
+        values = self._filled(Probe, own, "probe")
+        if values is None:
+            return NOTHING
+        settings = declared(Probe)
+        for name, probe in ASKED_BY.items():
+            if (
+                probe not in values["kinds"]
+            ):  # nothing asks for it, so it can't make a difference
+                values[name] = settings[name].default
+        return _resolved({"version": Probe.version, **values})
+
+    def _filled(
+        self, settings: type, own: Flat, section: str, needed: str = ""
+    ) -> dict[str, Json] | None:
+        """Return the values with defaults, or None after a mistake."""
+        known = declared(settings)
+        given = {name: value.value for name, value in own.items() if name in known}
+        missing = [name for name, item in known.items() if item.required and name not in given]
+        for name in missing if self.complete else []:
+            because = f": {needed}" if needed else ""
+            self.mistakes.add(self.start, f"{section}.{name} is missing{because}")
+        if missing:
+            return None
+        try:
+            made = fields.build(settings, given, section)
+        except ValueError as error:  # values that do not go together: the class's own check
+            leaf = str(error).split()[0]
+            self.mistakes.add(_where(own, leaf, self.start), f"{section}.{error}")
+            return None
+        values = {name: fields.plain(known[name], getattr(made, name)) for name in known}
+        return {
+            name: value
+            for name, value in values.items()
+            if not (known[name].omit_at_default and value == known[name].default)
+        }
+
+    # --- files --------------------------------------------------------------------------------
+
+    def _path(self, given: Value, name: str) -> Path | None:
+        """Return the absolute path, or None where there can't be such a path."""
+        try:
+            if given.value and "\0" not in given.value:
+                return (given.folder / Path(given.value).expanduser()).resolve()
+        except (OSError, RuntimeError):  # a loop of links; ~ of a user who is not there
+            pass
+        message = f"{name} = {show(given.value)}: must name a file or a folder"
+        self.mistakes.add(given.where, message)
+        return None
+
+    def _data_file(self, given: Value, name: str) -> Path | None:
+        path = self._path(given, name)
+        if path is None:
+            return None
+        try:
+            reason = "" if path.is_file() else "is no file" if path.exists() else "no such file"
+            if not reason:  # never open what is no file: a pipe would wait for ever
+                self._digest(path)
+        except OSError as error:
+            reason = (error.strerror or "cannot be read").lower()
+        if reason:
+            self.mistakes.add(given.where, f"{name} = {show(given.value)}: {reason} ({path})")
+        return None if reason else path
+
+    def _digest(self, path: Path) -> str:
+        if path not in self._digests:
+            self._digests[path] = file_digest(path)
+        return self._digests[path]
+
+    def _model_digest(self, folder: Path, where: Where) -> str:
+        """Return one digest over what a model is: configuration, weights and tokenizer."""
+        weights = sorted(folder.glob("*.safetensors"))
+        others = [folder / name for name in ("config.json", *TOKENIZER_FILES)]
+        if not weights or not others[0].is_file():
+            message = (
+                f"model.load: {folder} holds no config.json with a *.safetensors beside it"
+            )
+            self.mistakes.add(where, message)
+            return ""
+        try:
+            present = [path for path in [*others, *weights] if path.is_file()]
+            return digest({path.name: self._digest(path) for path in present})
+        except OSError as error:
+            self.mistakes.add(where, f"model.load: {error.filename} cannot be read")
+            return ""
+
+
+def _resolved(table: dict[str, Json], files: dict[str, str] | None = None) -> Resolved:
+    return Resolved(table, files or {}, canonical(table))
+
+
+def _value(flat: Flat, name: str, default: Any) -> Any:
+    return flat[name].value if name in flat else default
+
+
+def _where(own: Flat, leaf: str, start: Where) -> Where:
+    return own[leaf].where if leaf in own and own[leaf].where is not START else start
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False

@@ -1,0 +1,39 @@
+"""MLflow as a view of the lab: an outbox is emptied into it, and nothing waits for it.
+
+The store writes a row for each attempt in the transaction that ends the attempt. `drain` turns
+rows into MLflow runs, one for each study that has the trial: experiment = study. What goes into
+a run is read from the tables and from the outcome folder (`build`), and sent so that sending it
+again changes nothing (`send`). With a dead server, rows wait and `ksmith sync` delivers later.
+
+Importing this package loads neither MLflow nor SQLAlchemy.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ksmith.tracking.client import prepare, redact, shown_uri, tracking_uri
+from ksmith.tracking.commit import working_copy
+
+if TYPE_CHECKING:
+    from ksmith.tracking.outbox import Drained, drain, reconcile, resend
+
+__all__ = [
+    "Drained",
+    "drain",
+    "prepare",
+    "reconcile",
+    "redact",
+    "resend",
+    "shown_uri",
+    "tracking_uri",
+    "working_copy",
+]
+
+_LATER = {"Drained", "drain", "reconcile", "resend"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        from ksmith.tracking import outbox
+
+        return getattr(outbox, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

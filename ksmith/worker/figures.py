@@ -1,0 +1,33 @@
+"""The figures that an outcome carries for people to look at."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def losses(logs: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draw the loss of every draw over its steps; logs without a `loss` list are left out."""
+    curves = [log["loss"] for log in logs if log.get("loss")]
+    curve_figure(curves, path, title=f"loss of {len(curves)} draws", x="step")
+
+
+def curve_figure(
+    curves: Sequence[Sequence[float]], path: Path, *, title: str, x: str, y: str = "loss (nats)"
+) -> None:
+    """Draw `curves`, faintly where there are many, with their mean in front, into a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.5), layout="constrained")
+    axes = figure.subplots()
+    for curve in curves:
+        axes.plot(range(1, len(curve) + 1), curve, color="#4477aa", alpha=0.35 if len(curves) > 1 else 1)
+    longest = max((len(curve) for curve in curves), default=0)
+    if len(curves) > 1:
+        # A curve that stopped early counts with its last value, so the mean never jumps.
+        held = [[*curve, *[curve[-1]] * (longest - len(curve))] for curve in curves]
+        mean = [sum(column) / len(column) for column in zip(*held, strict=True)]
+        axes.plot(range(1, longest + 1), mean, color="#222222", linewidth=1.8, label="mean")
+        axes.legend(frameon=False)
+    axes.set(title=title, xlabel=x, ylabel=y)
+    axes.grid(alpha=0.25)
+    figure.savefig(path, dpi=110)

@@ -1,0 +1,211 @@
+"""The model under study: trained or opened once, measured, traced, and kept warm in a worker."""
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from ksmith import graph
+from ksmith.graph.statements import worded
+from ksmith.lm.load import load, save
+from ksmith.lm.recipes import numbers
+from ksmith.lm.score import score
+from ksmith.lm.train import train
+from ksmith.locate.trace import FLAT, Trace, figure, trace
+from ksmith.records import (
+    Metric,
+    Outcome,
+    Question,
+    Statement,
+    UserError,
+    Wording,
+    derived_seed,
+)
+from ksmith.worker import figures
+from ksmith.worker.job import Job
+
+RECALLED = 300  # facts whose recall is measured, in each kind of wording
+TRACED = 60  # facts
+WORDINGS: tuple[Wording, ...] = ("seen", "unseen", "novel")
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What nearly every handler needs, opened once in a worker's life."""
+
+    graph: graph.KnowledgeGraph
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    layer: int  # where the causal trace peaks
+
+
+def base(job: Job) -> Base:
+    """Return the job's graph and model; the last ones opened stay open, and only they."""
+    key = job.spec.need_keys["model"]
+    if job.warm.get("key") != key:
+        job.warm.clear()
+        folder = job.need("model")
+        model, tokenizer = load(*_weights(job, folder), device=job.device)
+        peak = Trace.from_dict(json.loads((folder / "trace.json").read_text("utf-8"))).peak
+        known = graph.load(job.need("graph"))
+        job.warm.update(base=Base(known, model, tokenizer, peak.layer), key=key)
+    return job.warm["base"]
+
+
+def _weights(job: Job, folder: Path) -> tuple[str | Path, str | None, str]:
+    """Return what `load` is to be told: a folder or name, revision, dtype."""
+    outcome = Outcome.read(folder)
+    if outcome is None:
+        raise UserError(f"the model's folder has no outcome: {folder}")
+    opened = outcome.info["opened"]
+    if opened is None:
+        return folder / "model", None, "float32"
+    # Where the weights lie is no part of what they are: the study that asks says where it saw them.
+    source = job.spec.files.get("model.load", opened["source"])
+    return source, opened["revision"], opened["dtype"]
+
+
+def make_model(job: Job) -> dict[str, Any]:
+    """Train or open the model; write its recall of the graph and its causal trace beside it."""
+    settings: Mapping[str, Any] = job.spec.recipe["model"]
+    known = graph.load(job.need("graph"))
+    opened = None
+    if "recipe" in settings:
+        model, tokenizer = _trained(job, known, settings)
+    else:
+        source = job.spec.files.get("model.load", settings.get("load"))
+        opened = {
+            "source": source,
+            "revision": settings.get("revision"),
+            "dtype": settings["dtype"],
+        }
+        model, tokenizer = load(source, opened["revision"], opened["dtype"], job.device)
+    metrics = recall(known, model, tokenizer, seed=int(settings.get("seed", 0)))
+    _write(job.folder / "metrics.json", [asdict(metric) for metric in metrics])
+    traced = trace(
+        model,
+        tokenizer,
+        _facts(known, TRACED, "seen", derived_seed(0, "trace")),
+        derived_seed(0, "trace"),
+        progress=job.progress,
+    )
+    _write(job.folder / "trace.json", traced.to_dict())
+    figure(traced, job.folder / "trace.png")
+    if traced.flat and settings.get("mechanism") == "planted":
+        raise UserError(
+            f"{traced.warning()}; the recipe was to plant such a mechanism (an effect of {FLAT} "
+            "or more): train longer, or set model.mechanism to \"plain\""
+        )
+    return {
+        "opened": opened,
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        "layer": traced.peak.layer,
+        "warning": traced.warning(),
+    }
+
+
+def _trained(
+    job: Job, known: graph.KnowledgeGraph, settings: Mapping[str, Any]
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    seed = int(settings["seed"])
+    chosen = numbers(settings)
+    result = train(
+        lambda epoch: graph.sentences(known, epoch),
+        chosen,
+        seed,
+        job.progress,
+        keep=[name for pool in known.types.values() for name in pool],
+        device=job.device,
+    )
+    save(result.model, result.tokenizer, job.folder / "model")
+    _write(job.folder / "training.json", {"numbers": asdict(chosen), "loss": result.losses})
+    figures.curve_figure([result.losses], job.folder / "loss.png", title="training", x="step")
+    return result.model, result.tokenizer
+
+
+# --- what the model knows ---------------------------------------------------------------------
+
+
+def recall(
+    known: graph.KnowledgeGraph,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    seed: int,
+) -> list[Metric]:
+    """Return how many of the graph's facts the model says, by how their wording was trained on."""
+    from ksmith.measures.share import share
+
+    metrics: list[Metric] = []
+    for wording in WORDINGS:
+        facts = _facts(known, RECALLED, wording, derived_seed(seed, "recall"))
+        if not facts:
+            continue
+        answers = score(model, tokenizer, [_question(i, fact) for i, fact in enumerate(facts)])
+        pairs = list(zip(facts, answers, strict=True))
+        found = {
+            "accuracy": [answer.argmax[0] for _, answer in pairs],
+            "generated": [answer.generated == fact.object for fact, answer in pairs],
+        }
+        for measure, hits in found.items():
+            value, low, high = share(hits)
+            metrics.append(
+                Metric(
+                    step=0,
+                    probe="recall",
+                    measure=measure,
+                    slice=wording,
+                    value=value,
+                    n=len(hits),
+                    low=low,
+                    high=high,
+                )
+            )
+    return metrics
+
+
+def _facts(
+    known: graph.KnowledgeGraph, n: int, wording: Wording, seed: int
+) -> Sequence[Statement]:
+    """Return up to `n` stated facts, each in one wording of the kind asked for."""
+    generator = random.Random(seed)
+    facts = [fact for fact in known.stated if fact.editable]
+    found: list[Statement] = []
+    for fact in generator.sample(facts, len(facts)):
+        templates = worded(known, fact.subject, fact.relation)[wording]
+        if templates and len(found) < n:
+            found.append(
+                Statement(
+                    subject=fact.subject,
+                    relation=fact.relation,
+                    object=fact.object,
+                    template=generator.choice(templates),
+                    wording=wording,
+                )
+            )
+    return found
+
+
+def _question(number: int, fact: Statement) -> Question:
+    return Question(
+        id=str(number),
+        draw=0,
+        request="",
+        probe="recall",
+        set="unrelated",
+        prompt=fact.prompt,
+        candidates=(fact.object,),
+        right=0,
+        right_before=0,
+        rival=None,
+        subject=fact.subject,
+        fact=fact.fact,
+        wording=fact.wording,
+    )
+
+
+def _write(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=1), encoding="utf-8")

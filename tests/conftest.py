@@ -1,0 +1,65 @@
+"""One small lab for the whole session of tests: a graph, a trained model, a few trials, for real."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two contending threads are ten times slower
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+ROOT = Path(__file__).parents[1]
+DATA = ROOT.parent / "shared" / "data"
+
+CUT = (
+    "graph.facts=360",
+    "model.recipe=fixture",
+    'task.method=["rome", "npo"]',
+    'task.level=["leaf"]',
+    "task.scale=[1, 4]",
+    "task.draws=3",
+)  # of studies/plasticity.toml
+
+Ksmith = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def run_ksmith(home: Path, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Return the finished `ksmith --home HOME words`, as a user would start it."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("KSMITH", "MLFLOW"))}
+    return subprocess.run(
+        [sys.executable, "-m", "ksmith", "--home", str(home), *words],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the home of a lab in which a cut of studies/plasticity.toml was run."""
+    base = tmp_path_factory.getbasetemp()
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        base = base.parent  # shared by all processes of this session
+    home = base / "lab"
+    with FileLock(base / "lab.lock"):
+        if not (home / "finished").exists():
+            sets = [word for value in CUT for word in ("--set", value)]
+            done = run_ksmith(home, "run", str(ROOT / "studies" / "plasticity.toml"), *sets)
+            assert done.returncode == 0, done.stdout + done.stderr
+            (home / "finished").write_text(done.stdout, encoding="utf-8")
+    return home
+
+
+@pytest.fixture
+def counterfact() -> Path:
+    """Return the real benchmark file, where there is one."""
+    path = DATA / "counterfact.json"
+    if not path.exists():
+        pytest.skip("no benchmark data beside the checkout (../shared/data/counterfact.json)")
+    return path

@@ -1,0 +1,238 @@
+"""Broken study files: one clear line for each mistake, with its place; never a traceback."""
+
+from pathlib import Path
+
+import pytest
+
+from ksmith.study import read
+from tests.study.files import HEAD, ROME, mistakes, written
+
+ONE_EACH = {
+    # what is missing
+    "": [
+        'x.toml:1: name is missing: write name = "..." on top',
+        "x.toml:1: task.method is missing; write it under [task] or [grid]: "
+        '"rome", "memit", "ft_l", "graddiff" or "npo"',
+    ],
+    ROME + '[graph]\nsource = "counterfact"\n': [
+        'x.toml:4: graph.path is missing: graph.source is "counterfact"'
+    ],
+    # unknown and misplaced names
+    ROME + "sclae = 2\n": [
+        "x.toml:4: no setting task.sclae; did you mean task.scale? "
+        "task has kind, method, level, scale, draws, neutral"
+    ],
+    ROME + "beta = 0.1\n": [
+        "x.toml:4: no setting task.beta; did you mean method.npo.beta? "
+        "task has kind, method, level, scale, draws, neutral"
+    ],
+    HEAD + '[task]\nmetod = "rome"\n': [
+        "x.toml:3: no setting task.metod; did you mean task.method? "
+        "task has kind, method, level, scale, draws, neutral"
+    ],
+    "facts = 10\n" + ROME: [
+        "x.toml:1: no facts; did you mean graph.facts? there are name, question, seed, graph, "
+        "model, task, probe, method, grid, zip, when, exclude"
+    ],
+    ROME + '[modle]\nrecipe = "tiny"\n': [
+        "x.toml:4: no [modle]; did you mean [model]? there are name, question, seed, graph, "
+        "model, task, probe, method, grid, zip, when, exclude"
+    ],
+    ROME + "[method.memmit]\nlr = 1\n": [
+        'x.toml:4: no method "memmit"; did you mean memit? '
+        "there are rome, memit, ft_l, graddiff, npo"
+    ],
+    ROME + "[method]\nlr = 1\n": [
+        "x.toml:5: method.lr: [method] holds only tables: write [method.rome]"
+    ],
+    ROME + "[task.grid]\nscale = [1]\n": [
+        'x.toml:4: [task.grid] is no table: write axes as "task.scale" = [...] under [grid]'
+    ],
+    ROME + "[grid]\nscale = [3]\n": [
+        "x.toml:5: no setting scale; did you mean task.scale? "
+        'write the full name, such as "task.scale"'
+    ],
+    HEAD + 'task = "edit"\n': ["x.toml:2: task must be a table: write [task]"],
+    ROME + "[when]\nif = {}\n": ["x.toml:4: when must be a list of tables: write [[when]]"],
+    # wrong types and impossible values
+    ROME + 'scale = "ten"\n': ['x.toml:4: task.scale = "ten": must be a whole number >= 1'],
+    ROME + "scale = 1.5\n": ["x.toml:4: task.scale = 1.5: must be a whole number >= 1"],
+    ROME + "scale = true\n": ["x.toml:4: task.scale = true: must be a whole number >= 1"],
+    ROME + "scale = 0\n": ["x.toml:4: task.scale = 0: must be >= 1"],
+    ROME + "scale = 2024-01-01\n": [
+        "x.toml:4: task.scale = 2024-01-01: must be a whole number >= 1"
+    ],
+    ROME + "scale = {a = 1}\n": ["x.toml:4: task.scale = a table: must be a whole number >= 1"],
+    ROME + f"scale = 0x{'f' * 80}\n": [
+        "x.toml:4: task.scale = an integer of very many digits: must be <= 1000000000"
+    ],
+    ROME + "[method.rome]\nlr = nan\n": ["x.toml:5: method.rome.lr = nan: must be a number > 0"],
+    ROME + "[method.rome]\nlr = -1\n": ["x.toml:5: method.rome.lr = -1: must be > 0"],
+    ROME + 'kind = "unlern"\n': [
+        'x.toml:4: task.kind = "unlern": must be "edit" or "unlearn"; did you mean "unlearn"?'
+    ],
+    ROME + '[probe]\nkinds = ["efficacy", "paraphrases"]\n': [
+        'x.toml:5: probe.kinds = ["efficacy", "paraphrases"]: must be a list of names out of '
+        "efficacy, paraphrase, neighborhood, same_subject, reverse, multi_hop, utility; "
+        '"paraphrases" is none of them'
+    ],
+    ROME + "[probe]\nkinds = []\n": [
+        "x.toml:5: probe.kinds is empty; there are efficacy, paraphrase, neighborhood, "
+        "same_subject, reverse, multi_hop, utility"
+    ],
+    HEAD + '[task]\nmethod = "memit"\n[method.memit]\nlayers = [1, 0]\n': [
+        "x.toml:5: method.memit.layers must rise, each once: [1, 0]"
+    ],
+    "seed = -1\n" + ROME: ["x.toml:1: seed = -1: must be >= 0"],
+    ROME.replace('"x"', '"a b/c"'): [
+        'x.toml:1: name = "a b/c": must be made of letters, digits, - and _, at most 64, '
+        "a letter or digit first"
+    ],
+    ROME.replace('"x"', "3"): ["x.toml:1: name = 3: must be a string"],
+    # axes
+    ROME + "scale = [1, 10]\n": [
+        "x.toml:4: task.scale = [1, 10]: must be a whole number >= 1; a list here is one value: "
+        'to vary it, write "task.scale" = [...] under [grid]'
+    ],
+    ROME + 'scale = 1\n[grid]\n"task.scale" = [1, 2]\n': [
+        "x.toml:4: task.scale is given one value here; it is an axis, too (x.toml:6): "
+        "keep one of the two"
+    ],
+    ROME + '[grid]\n"task.scale" = [1, 2]\n[[zip]]\n"task.scale" = [1]\n"task.draws" = [1]\n': [
+        "x.toml:7: task.scale is an axis already (x.toml:5)"
+    ],
+    ROME + '[method.npo.grid]\nbeta = [1]\n[grid]\n"method.npo.beta" = [2]\n': [
+        "x.toml:7: method.npo.beta is an axis already (x.toml:5)"
+    ],
+    ROME + '[[zip]]\n"task.scale" = [1, 2]\n"task.draws" = [1, 2, 3]\n': [
+        "x.toml:6: zipped axes need as many values each: task.scale has 2, task.draws has 3"
+    ],
+    ROME + '[grid]\n"task.scale" = []\n': [
+        "x.toml:5: task.scale has no values: give one, or leave the axis out"
+    ],
+    ROME + "[grid]\n": ["x.toml:4: [grid] is empty: name an axis, or leave the table out"],
+    ROME + '[grid]\n"task.scale" = [1, 2, 1.0]\n': [
+        "x.toml:5: task.scale has the value 1 twice"
+    ],
+    ROME + '[grid]\n"task.scale" = 3\n': [
+        "x.toml:5: task.scale is an axis and needs a list of values, not 3"
+    ],
+    ROME + '[grid]\n"task.level" = [\n  "root",\n  "leef",\n]\n': [
+        'x.toml:7: task.level = "leef": must be "any", "root", "intermediate" or "leaf"; '
+        'did you mean "leaf"?'
+    ],
+    HEAD + '[method.memit.grid]\nlayers = [0]\n[grid]\n"task.method" = ["memit"]\n': [
+        "x.toml:3: method.memit.layers = 0: must be a list of whole numbers >= 0 and < 1000; "
+        "an axis of lists is a list of lists, such as [[0], [0, 1]]"
+    ],
+    # rules
+    ROME + '[[when]]\nif = { "task.scale" = "> ten" }\nset = { "task.draws" = 3 }\n': [
+        'x.toml:5: task.scale is compared with "> ten": '
+        'a comparison needs a number, such as "> 10"'
+    ],
+    ROME + '[[when]]\nif = { "task.scale" = 1 }\nset = { "task.drawz" = 3 }\n': [
+        "x.toml:6: no setting task.drawz; did you mean task.draws? "
+        "task has kind, method, level, scale, draws, neutral"
+    ],
+    ROME + '[[when]]\nif = { "task.scale" = 1 }\n': [
+        '"x.toml:4: [[when]] needs if and set: write if = { "task.scale" = "> 10" } and '
+        'set = { "task.draws" = 3 }'.removeprefix('"')
+    ],
+    ROME + '[[when]]\nif = { "task.scale" = 1 }\nset = { "task.method" = "npo" }\n': [
+        "x.toml:6: task.method decides which axes there are: [[when]] can't set it; use [grid]"
+    ],
+    ROME + '[[exclude]]\n"task.method" = "memmit"\n': [
+        'x.toml:5: task.method is compared with "memmit": must be "rome", "memit", "ft_l", '
+        '"graddiff" or "npo"; did you mean "memit"?'
+    ],
+    ROME + '[[exclude]]\n"task.level" = "> leaf"\n': [
+        'x.toml:5: task.level is compared with "> leaf": only numbers have an order; '
+        'level must be "any", "root", "intermediate" or "leaf"'
+    ],
+    ROME + "[[exclude]]\n": ["x.toml:4: [[exclude]] is empty"],
+    ROME + '[[exclude]]\n"task.method" = "rome"\n': [
+        "x.toml:4: no trial is left: [[exclude]] takes out all 1"
+    ],
+    # what does not go together
+    ROME + '[model]\nrecipe = "tiny"\nload = "gpt2"\n': [
+        "x.toml:6: model.recipe and model.load exclude each other: train a model, or load one"
+    ],
+    ROME + '[model]\nload = "gpt2"\nsteps = 3\n': [
+        "x.toml:6: model.steps belongs to a trained model, and this study has one that is loaded"
+    ],
+    ROME + '[model]\nload = "../nope/x"\n': [
+        'x.toml:5: model.load = "../nope/x": no such folder, and no name on the hub'
+    ],
+    ROME + "[model]\nwidth = 100\n": ["x.toml:5: model.width must be a multiple of 32"],
+    ROME + '[graph]\nsource = "counterfact"\npath = "no.json"\nfacts = 300\n': [
+        'x.toml:6: graph.path = "no.json": no such file (no.json)',
+        "x.toml:7: graph.facts belongs to the source synthetic, and this study's is counterfact",
+    ],
+    ROME + 'level = "leaf"\n[graph]\nsource = "counterfact"\npath = "x.toml"\n': [
+        'x.toml:4: task.level = "leaf": graph.source "counterfact" has no levels: leave it out'
+    ],
+    # TOML itself
+    ROME + "[graph\n": [
+        "x.toml:4: not TOML: Expected ']' at the end of a table declaration: [graph"
+    ],
+    ROME + "level = leaf\n": [
+        "x.toml:4: not TOML: Invalid value: level = leaf (a value must be a number, true, "
+        "false, a list, a date or a quoted string)"
+    ],
+    ROME + 'method = "npo"\n': [
+        'x.toml:4: not TOML: Cannot overwrite a value: method = "npo" '
+        "(the same name stands there twice)"
+    ],
+}
+
+
+@pytest.mark.parametrize("text", ONE_EACH)
+def test_each_mistake_has_its_line(tmp_path: Path, text: str) -> None:
+    assert mistakes(written(tmp_path, text)) == ONE_EACH[text]
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
+    text = """\
+name = "x y"
+[graph]
+source = "counterfact"
+path = "nowhere.json"
+[task]
+method = "rome"
+sclae = 1
+draws = 0
+[grid]
+"task.scale" = [1, "2"]
+"seed" = []
+[[exclude]]
+"task.level" = "leef"
+"""
+    lines = mistakes(written(tmp_path, text), "probe.hops=-1", "model.recpie=tiny")
+    starts = [line.split(": ")[0] for line in lines]
+    assert starts == [
+        *(f"x.toml:{number}" for number in (1, 4, 7, 8, 10, 11, 13)),
+        "--set probe.hops=-1",
+        "--set model.recpie=tiny",
+    ]
+
+
+def test_a_method_that_does_not_serve_the_task(tmp_path: Path) -> None:
+    from ksmith.settings import METHODS, Rome
+
+    class EditOnly(Rome):
+        tasks = ("edit",)
+
+    path = written(tmp_path, ROME + 'kind = "unlearn"\n')
+    assert read(path).points
+    with pytest.raises(Exception, match=r":4: method rome serves edit, not unlearn$"):
+        read(path, methods={**METHODS, "rome": EditOnly})
+
+
+def test_notes_are_no_mistakes(tmp_path: Path) -> None:
+    text = ROME + '[method.npo]\nbeta = 0.2\n[[exclude]]\n"task.scale" = 7\n'
+    study = read(written(tmp_path, text))
+    assert len(study.points) == 1
+    assert [note.replace(f"{tmp_path}/", "") for note in study.notes] == [
+        "settings of npo are given, but no trial uses it",
+        "x.toml:6: this [[exclude]] meets no trial: task.scale = 7",
+    ]

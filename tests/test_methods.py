@@ -1,0 +1,260 @@
+"""The contract of a method, for each method on a tiny random model of each architecture."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ksmith.edit import EDITORS
+from ksmith.lm import delta as deltas
+from ksmith.lm.assets import Assets, Result
+from ksmith.lm.delta import Delta, applied
+from ksmith.lm.moments import second_moments
+from ksmith.lm.score import score
+from ksmith.lm.sites import sites
+from ksmith.records import Question, Request, Statement, TaskKind
+from ksmith.settings import METHODS
+from ksmith.settings import method as settings_of
+from ksmith.unlearn import UNLEARNERS
+from tests.lm.models import (
+    CONFIGS,
+    CONTEXTS,
+    LAYERS,
+    OBJECTS,
+    SUBJECTS,
+    TEMPLATES,
+    WIDTH,
+    tiny,
+    tokenizer,
+)
+
+# A random model knows nothing, and hardly listens to one token: fewer and longer steps.
+FEWER: dict[str, dict[str, Any]] = {
+    "rome": {"steps": 12, "lr": 1.0, "clamp": 20.0, "contexts": 2, "layer": 1},
+    "memit": {"steps": 12, "lr": 1.0, "clamp": 20.0, "contexts": 2, "layers": [0, 1]},
+    "ft_l": {"steps": 5, "layer": 1},
+    "graddiff": {"steps": 5, "batch": 3},
+    "npo": {"steps": 5, "batch": 3},
+}
+BARE: dict[str, dict[str, Any]] = {"rome": {"contexts": 1}, "memit": {"contexts": 1}}
+EVERY = [(name, kind) for name in METHODS for kind in CONFIGS]
+
+
+def request(draw: int, number: int, kind: TaskKind = "edit") -> Request:
+    i = 2 * draw + number
+    return Request(
+        id=f"{draw}.{number}",
+        draw=draw,
+        kind=kind,
+        subject=SUBJECTS[i],
+        relation="emblem",
+        old=OBJECTS[i],
+        new="unknown" if kind == "unlearn" else OBJECTS[(i + 1) % len(OBJECTS)],
+        template=TEMPLATES[i % len(TEMPLATES)],
+    )
+
+
+def two_draws(kind: TaskKind = "edit") -> list[list[Request]]:
+    return [[request(0, 0, kind), request(0, 1, kind)], [request(1, 0, kind)]]
+
+
+def kept() -> list[Statement]:
+    return [
+        Statement(subject=s, relation="emblem", object=o, template=TEMPLATES[i % 3])
+        for i, (s, o) in enumerate(zip(SUBJECTS[3:], OBJECTS[3:], strict=True))
+    ]
+
+
+@cache
+def moments(kind: str) -> dict[int, Tensor]:
+    said = [f"{t.format(s)} {o} ." for t in TEMPLATES for s in SUBJECTS for o in OBJECTS]
+    return second_moments(tiny(kind), tokenizer(), said, 2000)[0]
+
+
+def assets(kind: str) -> Assets:
+    return Assets(
+        tokenizer=tokenizer(),
+        layer=1,
+        seed=0,
+        moments=moments(kind),
+        contexts=CONTEXTS,
+        kl_template="{} is a",
+    )
+
+
+def run(
+    name: str, kind: str, model: nn.Module, draws: Sequence[Sequence[Request]], **more: Any
+) -> list[Result]:
+    hp = settings_of(name, {**FEWER[name], **more})
+    if name in EDITORS:
+        return EDITORS[name](model, draws, hp, assets(kind))
+    return UNLEARNERS[name](model, draws, [kept()] * len(draws), hp, assets(kind))
+
+
+def logp(model: nn.Module, asked: Request, delta: Delta) -> tuple[float, float]:
+    """Return the log-probabilities of the old and the new answer with `delta` applied."""
+    question = Question(
+        id="q",
+        draw=0,
+        request="",
+        probe="efficacy",
+        set="target",
+        prompt=asked.prompt,
+        candidates=(asked.old, asked.new),
+        right=1,
+        right_before=0,
+        rival=0,
+        subject=asked.subject,
+        fact=asked.fact,
+        generate=False,
+    )
+    with applied(model, delta):
+        old, new = score(model, tokenizer(), [question])[0].logp
+    return old, new
+
+
+def bits(model: nn.Module) -> dict[str, Tensor]:
+    return {name: weight.clone() for name, weight in model.named_parameters()}
+
+
+def assert_untouched(model: nn.Module, before: dict[str, Tensor]) -> None:
+    for name, weight in model.named_parameters():
+        assert torch.equal(weight, before[name]), name
+        assert not weight.requires_grad
+        assert weight.grad is None
+    for module in model.modules():
+        assert not module._forward_hooks
+        assert not module._forward_pre_hooks
+
+
+def assert_close(one: Delta, other: Delta, tolerance: float) -> None:
+    assert one.keys() == other.keys()
+    for name in one:
+        a, b = deltas.dense(one[name]), deltas.dense(other[name])
+        assert (a - b).norm() <= tolerance * a.norm(), name
+
+
+def test_registries_are_complete() -> None:
+    families = {"edit": EDITORS, "unlearn": UNLEARNERS}
+    for name, settings in METHODS.items():
+        assert name in families[settings.family]
+        assert set(settings.tasks) == {"edit", "unlearn"}
+    assert set(EDITORS) | set(UNLEARNERS) == set(METHODS)
+
+
+@pytest.mark.parametrize(("name", "kind"), EVERY)
+def test_contract(name: str, kind: str, tmp_path: Path) -> None:
+    model = tiny(kind)
+    before = bits(model)
+    results = run(name, kind, model, two_draws())
+    assert_untouched(model, before)
+    _same_seed_same_delta(results, run(name, kind, tiny(kind), two_draws()))
+    _only_named_parameters_move(model, before, results[0])
+    _bits_come_back(model, before, results[0])
+    _survives_the_disk(results, tmp_path / "delta.safetensors")
+
+
+def _same_seed_same_delta(results: list[Result], again: list[Result]) -> None:
+    for one, other in zip(results, again, strict=True):
+        for name in one.delta:
+            assert torch.equal(deltas.dense(one.delta[name]), deltas.dense(other.delta[name]))
+
+
+def _only_named_parameters_move(
+    model: nn.Module, before: dict[str, Tensor], result: Result
+) -> None:
+    s = sites(model)
+    assert result.delta.keys() <= {s.weight(i) for i in range(LAYERS)}
+    with applied(model, result.delta):
+        for name, weight in model.named_parameters():
+            assert torch.equal(weight, before[name]) == (name not in result.delta), name
+
+
+def _bits_come_back(model: nn.Module, before: dict[str, Tensor], result: Result) -> None:
+    with pytest.raises(RuntimeError, match="in the block"), applied(model, result.delta):
+        raise RuntimeError("in the block")
+    assert_untouched(model, before)
+
+
+def _survives_the_disk(results: list[Result], path: Path) -> None:
+    deltas.save([result.delta for result in results], path, {"method": "x"})
+    read, metadata = deltas.load(path)
+    assert metadata["method"] == "x"
+    for one, other in zip(results, read, strict=True):
+        for name in one.delta:
+            assert torch.equal(deltas.dense(one.delta[name]), deltas.dense(other[name]))
+
+
+@pytest.mark.parametrize(("name", "kind"), EVERY)
+def test_the_planted_fact_becomes_more_likely(name: str, kind: str) -> None:
+    model = tiny(kind)
+    draws = [[request(0, 0)], [request(1, 1)]]
+    for result, (asked,) in zip(
+        run(name, kind, model, draws, **BARE.get(name, {})), draws, strict=True
+    ):
+        old, new = logp(model, asked, {})
+        old_after, new_after = logp(model, asked, result.delta)
+        assert new_after > new, asked.id
+        assert name in EDITORS or old_after < old, asked.id
+
+
+@pytest.mark.parametrize(("name", "kind"), EVERY)
+def test_the_unlearned_fact_becomes_less_likely(name: str, kind: str) -> None:
+    """An unlearner pushes the old answer down; an editor writes the neutral one."""
+    model = tiny(kind)
+    draws = [[request(0, 0, "unlearn")], [request(1, 1, "unlearn")]]
+    for result, (asked,) in zip(
+        run(name, kind, model, draws, **BARE.get(name, {})), draws, strict=True
+    ):
+        old, new = logp(model, asked, {})
+        old_after, new_after = logp(model, asked, result.delta)
+        assert (old_after < old) if name in UNLEARNERS else (new_after > new), asked.id
+
+
+@pytest.mark.parametrize(("name", "kind"), EVERY)
+def test_draws_and_padding_change_nothing(name: str, kind: str) -> None:
+    """A draw alone gives what it gives among others, whose rows are longer."""
+    model = tiny(kind)
+    draws = two_draws()
+    long = replace(request(2, 0), template="In Oss one sees the raven . The emblem of {} is")
+    together = run(name, kind, model, [*draws, [long]])
+    alone = run(name, kind, model, draws[1:])
+    assert_close(together[1].delta, alone[0].delta, 2e-3)
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "rome"])
+def test_order_in_a_draw_changes_nothing(name: str, kind: str) -> None:
+    """Except for rome, which writes one fact after another."""
+    model = tiny(kind)
+    draw = two_draws()[0]
+    one = run(name, kind, model, [draw])[0].delta
+    other = run(name, kind, model, [draw[::-1]])[0].delta
+    assert_close(one, other, 2e-3)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_no_requests_no_delta(name: str) -> None:
+    model = tiny("llama")
+    assert run(name, "llama", model, []) == []
+    assert [result.delta for result in run(name, "llama", model, [[], []])] == [{}, {}]
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize("name", METHODS)
+def test_bfloat16(name: str, kind: str) -> None:
+    model = tiny(kind, torch.bfloat16)
+    before = bits(model)
+    results = run(name, kind, model, two_draws())
+    assert_untouched(model, before)
+    for block in results[0].delta.values():
+        assert deltas.dense(block).dtype == torch.float32
+        assert deltas.dense(block).isfinite().all()
+    with applied(model, results[0].delta):
+        assert all(weight.dtype == torch.bfloat16 for weight in model.parameters())
+    assert_untouched(model, before)

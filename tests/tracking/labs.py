@@ -1,0 +1,265 @@
+"""A lab without science: real tables, real leases and real folders around made-up numbers."""
+
+import json
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from sqlalchemy import text
+
+from ksmith.measures import SCHEMA
+from ksmith.records import Metric, Node, Outcome, Reason, digests, publish
+from ksmith.store import Claim, End, Store, Worker, flat
+from ksmith.store.queue import PRIORITY
+
+GRAPH = {"graph": {"source": "synthetic", "seed": 0, "version": 1, "facts": 360}}
+MODEL = {"model": {"recipe": "tiny", "seed": 0, "version": 1}}
+PROBE = {"version": 1, "kinds": ["efficacy", "neighborhood"], "neighbors": 10}
+PROBES = ("efficacy", "paraphrase", "neighborhood", "same_subject", "multi_hop")
+WORKER = Worker(host="lovelace", boot="b", pid=4711, pid_started=1, device="cpu")
+VERSIONS = {"python": "3.11.7", "torch": "2.13.0", "commit": "0" * 40, "dirty": "false"}
+
+
+def point(method: str = "rome", **changes: Any) -> dict[str, Any]:
+    """Return the nested settings of one trial; changes by dotted names, `__` for the dot."""
+    values: dict[str, Any] = {
+        "seed": 0,
+        **GRAPH,
+        **MODEL,
+        "task": {"kind": "edit", "method": method, "level": "leaf", "scale": 1, "draws": 20},
+        "method": {"name": method, "version": 1, "layer": None, "lr": 0.2},
+        "probe": PROBE,
+    }
+    if method == "npo":
+        values["method"]["beta"] = 0.1
+    for name, value in changes.items():
+        room, _, key = name.rpartition("__")
+        (values[room] if room else values)[key] = value
+    return values
+
+
+class MadeLab:
+    """A store and the means to put finished attempts into it."""
+
+    def __init__(self, home: Path, pictures: bool = False) -> None:
+        self.store = Store.open(home)
+        self.home = self.store.home
+        self.pictures = pictures
+
+    def study(self, name: str, question: str = "Does it work?") -> int:
+        """Return the id of a new study."""
+        with self.store.write() as connection:
+            return connection.execute(
+                text(
+                    "INSERT INTO study(name, question, text, key_version, created) "
+                    f"VALUES (:name, :question, :text, 1, {self.store.now}) RETURNING id"
+                ),
+                {"name": name, "question": question, "text": f'name = "{name}"\n'},
+            ).scalar_one()
+
+    def trial(self, study: int, settings: Mapping[str, Any]) -> int:
+        """Return the id of the trial at this point, linked to the study, its assets done."""
+        graph = Node(kind="graph", recipe={"graph": settings["graph"]})
+        model = Node(
+            kind="model", recipe={"model": settings["model"]}, needs={"graph": graph.key}
+        )
+        base = {"graph": graph.key, "model": model.key}
+        shared = {"task": settings["task"], "seed": settings["seed"]}
+        before = Node(kind="before", recipe={**shared, "probe": settings["probe"]}, needs=base)
+        update = Node(
+            kind="update", recipe={**shared, "method": settings["method"]}, needs=base
+        )
+        trial = Node(
+            kind="trial",
+            recipe={**shared, "method": settings["method"], "probe": settings["probe"]},
+            needs={**base, "update": update.key, "before": before.key},
+        )
+        for asset in (graph, model, before, update):
+            node_id, is_new = self._node(asset)
+            if is_new:
+                self.attempt(node_id)
+        node_id, _ = self._node(trial)
+        self.link(study, node_id, settings)
+        return node_id
+
+    def link(self, study: int, node_id: int, settings: Mapping[str, Any]) -> None:
+        """Add a trial to a study."""
+        plain = flat(settings)
+        axes = {name: plain[name] for name in ("task.method", "task.scale", "seed")}
+        with self.store.write() as connection:
+            connection.execute(
+                text(
+                    "INSERT INTO study_trial(study_id, node_id, position, axes, settings) "
+                    "VALUES (:study, :node, (SELECT count(*) FROM study_trial "
+                    "WHERE study_id = :study), :axes, :settings)"
+                ),
+                {"study": study, "node": node_id, "axes": json.dumps(axes)}
+                | {"settings": json.dumps(plain)},
+            )
+
+    def _node(self, node: Node) -> tuple[int, bool]:
+        with self.store.write() as connection:
+            there = connection.execute(
+                text("SELECT id FROM node WHERE key = :key"), {"key": node.key}
+            ).scalar()
+            if there is not None:
+                return there, False
+            node_id = connection.execute(
+                text(
+                    "INSERT INTO node(key, kind, recipe, files, group_key, priority, state, "
+                    "created) VALUES (:key, :kind, :recipe, '{}', 'g', :priority, 'ready', "
+                    f"{self.store.now}) RETURNING id"
+                ),
+                {"key": node.key, "kind": node.kind, "recipe": json.dumps(node.recipe)}
+                | {"priority": PRIORITY[node.kind]},
+            ).scalar_one()
+            for role, key in node.needs.items():
+                connection.execute(
+                    text(
+                        "INSERT INTO need(node_id, role, needs_id) VALUES "
+                        "(:id, :role, (SELECT id FROM node WHERE key = :key))"
+                    ),
+                    {"id": node_id, "role": role, "key": key},
+                )
+        return node_id, True
+
+    def attempt(self, node_id: int, reason: Reason = "ok", error: str | None = None) -> Claim:
+        """Return a claim that was worked on and ended by `reason`, with its folder in place."""
+        held = self.store.claim("test", wanted=[node_id])
+        assert held is not None, "not ready"
+        assert self.store.start(held, WORKER)
+        metrics: list[Metric] = []
+        if reason in {"ok", "error"}:
+            metrics = self._folder(held, reason, error)
+        end = End(reason=reason, error=error, seconds=2.5, metrics=metrics)
+        assert self.store.finish(held, end) is not None
+        return held
+
+    def _folder(self, held: Claim, reason: Reason, error: str | None) -> list[Metric]:
+        folder = self.home / held.folder
+        temporary = folder.with_name(f"{folder.name}.tmp")
+        temporary.mkdir(parents=True)
+        metrics = FILES[held.kind](temporary, held, self.pictures) if reason == "ok" else []
+        outcome = Outcome(
+            key=held.key,
+            kind=held.kind,
+            attempt=held.attempt,
+            fence=held.fence,
+            reason=reason,
+            started=time.time() - 2.5,
+            seconds=2.5,
+            cpu_seconds=2.0,
+            peak_memory=1_000_000,
+            device="cpu",
+            host="lovelace",
+            versions=VERSIONS,
+            files=digests(temporary),
+            error=error,
+            info={"facts": 360} if held.kind == "graph" else {},
+        )
+        outcome.write(temporary)
+        publish(folder)
+        (self.home / held.log).write_text("a line of the worker's log\n")
+        return metrics
+
+
+def metrics_of(method: str, scale: int) -> list[Metric]:
+    """Return a metric for each probe, step and some slices; the same for the same trial."""
+    dice = random.Random(f"{method} {scale}")
+    rows: list[Metric] = []
+    for probe in PROBES:
+        for measure in ("success", "accuracy"):
+            before, after = sorted([dice.uniform(0.0, 0.3), dice.uniform(0.6, 0.99)])
+            for step, value in ((0, before), (1, after)):
+                cut: dict[str, Any] = {
+                    "step": step,
+                    "probe": probe,
+                    "measure": measure,
+                    "n": 20,
+                }
+                rows.append(Metric(**cut, value=value, low=value - 0.05, high=value + 0.01))
+                rows.append(Metric(**cut, value=value, slice="known", low=0.1, high=0.9))
+    rows.append(Metric(step=1, probe="multi_hop", measure="accuracy", hop=2, value=0.5, n=9))
+    rows.append(Metric(step=1, probe="utility", measure="loss", value=float("nan"), n=0))
+    return rows
+
+
+def _graph(folder: Path, _: Claim, pictures: bool) -> list[Metric]:
+    (folder / "graph.json").write_text('{"nodes": [], "edges": []}')
+    (folder / "graph.graphml").write_text("<graphml/>")
+    _picture(folder / "graph.png", pictures)
+    return []
+
+
+def _model(folder: Path, _: Claim, pictures: bool) -> list[Metric]:
+    losses = [5.0 / (1 + step / 50) for step in range(1200)]
+    (folder / "training.json").write_text(json.dumps({"numbers": {"lr": 0.01}, "loss": losses}))
+    (folder / "trace.json").write_text("{}")
+    rows = [
+        Metric(step=0, probe="recall", measure="accuracy", slice=wording, value=0.9, n=300)
+        for wording in ("seen", "unseen", "novel")
+    ]
+    (folder / "metrics.json").write_text(json.dumps([asdict(row) for row in rows]))
+    for name in ("trace.png", "loss.png"):
+        _picture(folder / name, pictures)
+    return rows
+
+
+def _before(folder: Path, _: Claim, pictures: bool) -> list[Metric]:
+    _answers(step=0).write_parquet(folder / "answers.parquet")
+    return []
+
+
+def _update(folder: Path, held: Claim, pictures: bool) -> list[Metric]:
+    (folder / "delta.safetensors").write_bytes(held.key.encode() * 50)
+    (folder / "update.json").write_text("{}")
+    _picture(folder / "loss.png", pictures)
+    return []
+
+
+def _trial(folder: Path, held: Claim, pictures: bool) -> list[Metric]:
+    rows = metrics_of(held.recipe["task"]["method"], held.recipe["task"]["scale"])
+    (folder / "metrics.json").write_text(json.dumps([asdict(row) for row in rows]))
+    pl.concat([_answers(0), _answers(1)]).write_parquet(folder / "answers.parquet")
+    pl.DataFrame({"draw": [0], "norm": [0.5]}).write_parquet(folder / "tensors.parquet")
+    return rows
+
+
+FILES = {
+    "graph": _graph,
+    "model": _model,
+    "before": _before,
+    "update": _update,
+    "trial": _trial,
+}
+
+
+def _answers(step: int) -> pl.DataFrame:
+    row = {
+        "step": step,
+        "draw": 0,
+        "question": "0.0/efficacy",
+        "request": "0.0",
+        "probe": "efficacy",
+        "level": "root",
+        "candidates": ["falcon", "heron"],
+        "logp": [-1.0, -2.0],
+    }
+    return pl.DataFrame([row], schema=SCHEMA)
+
+
+def _picture(path: Path, real: bool) -> None:
+    if not real:
+        path.write_bytes(b"\x89PNG\r\n\x1a\n")
+        return
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([5.0 / (1 + step / 50) for step in range(300)])
+    axes.set(title=path.stem, xlabel="step", ylabel="loss (nats)")
+    figure.savefig(path, dpi=110)

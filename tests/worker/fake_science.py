@@ -1,0 +1,99 @@
+"""A worker with harmless science: what each handler does is said in the recipe.
+
+Run as `python fake_science.py`, it is a process like `python -m ksmith.worker`.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+
+from ksmith.records import Json
+from ksmith.worker.attempt import Handlers
+from ksmith.worker.job import Job
+from ksmith.worker.loop import main
+
+
+def handle(job: Job) -> dict[str, Json]:
+    """Do what the recipe says, and leave a trace of having been executed."""
+    orders = job.spec.recipe.get("orders", {})
+    with (job.folder.parents[2] / "executed.txt").open("a", encoding="utf-8") as file:
+        file.write(f"{job.spec.key} {job.spec.attempt}-{job.spec.fence} {os.getpid()}\n")
+    for role, need in job.spec.needs.items():
+        assert (job.need(role) / "made.txt").exists(), need
+    (job.folder / "made.txt").write_text(job.spec.key, encoding="utf-8")
+    job.progress(0, 2, "half way")
+    time.sleep(orders.get("sleep", 0))
+    ACTS[orders.get("act", "nothing")](job)
+    job.warm["count"] = job.warm.get("count", 0) + 1
+    metrics = [{"step": 1, "probe": "efficacy", "measure": "success", "value": 0.5, "n": 4}]
+    (job.folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    return {"count": job.warm["count"], "threads": os.environ.get("OMP_NUM_THREADS")}
+
+
+def _first(job: Job) -> bool:
+    return job.spec.attempt == 1
+
+
+def _die(job: Job) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _die_once(job: Job) -> None:
+    if _first(job):
+        _die(job)
+
+
+def _fail(job: Job) -> None:
+    raise ValueError("the science is wrong")
+
+
+def _fail_once(job: Job) -> None:
+    if _first(job):
+        _fail(job)
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named like torch's."""
+
+
+def _oom(job: Job) -> None:
+    raise OutOfMemoryError("too big")
+
+
+def _garbage(job: Job) -> None:
+    print("{not json")
+    os.system("echo to the log as well")
+
+
+def _close_stdout(job: Job) -> None:
+    if _first(job):
+        os.closerange(3, 256)  # the protocol's pipe among them
+        time.sleep(60)
+
+
+def _term(job: Job) -> None:
+    if _first(job):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+
+
+ACTS = {
+    "nothing": lambda job: None,
+    "die": _die,
+    "die_once": _die_once,
+    "fail": _fail,
+    "fail_once": _fail_once,
+    "oom": _oom,
+    "garbage": _garbage,
+    "close_stdout": _close_stdout,
+    "term": _term,
+}
+
+HANDLERS: Handlers = {
+    kind: handle for kind in ("graph", "model", "moments", "before", "update", "trial")
+}
+
+if __name__ == "__main__":
+    sys.exit(main(lambda: HANDLERS))
