@@ -58,9 +58,9 @@ def table(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def main() -> None:
-    """Print the table, then the efficacy that each method loses from the smallest scale to the largest."""
-    rows = curves(sys.argv[1] if len(sys.argv) > 1 else None)
+def main(words: list[str]) -> None:
+    """Print the table, then what each method's efficacy loses from the smallest scale to the largest."""
+    rows = curves(words[0] if words else None)
     with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=160, fmt_str_lengths=40, tbl_hide_dataframe_shape=True):
         print(table(rows))
         lost = (
@@ -77,4 +77,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -25,7 +25,9 @@ Environment:
 """
 
 
-@click.group(cls=Verbs, epilog=EXAMPLE, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Verbs, epilog=EXAMPLE, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="ksmith")
 @home_option
 @click.pass_context

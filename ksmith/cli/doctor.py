@@ -12,7 +12,15 @@ import click
 from ksmith.cli.shell import Lab, home_option, json_option, print_json, with_lab
 from ksmith.records import UserError
 
-PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "mlflow", "polars", "sqlmodel")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "mlflow",
+    "polars",
+    "sqlmodel",
+)
 LOW_DISK = 2 * 2**30  # bytes
 
 
@@ -41,7 +49,9 @@ def doctor(ctx: click.Context, lab: Lab, *, as_json: bool) -> None:
         print_json({"ok": not sick, "findings": [asdict(finding) for finding in findings]})
     else:
         for finding in findings:
-            click.echo(f"{'ok   ' if finding.ok else 'WRONG'}  {finding.what:12}  {finding.found}")
+            click.echo(
+                f"{'ok   ' if finding.ok else 'WRONG'}  {finding.what:12}  {finding.found}"
+            )
     ctx.exit(1 if sick else 0)
 
 
@@ -75,16 +85,21 @@ def _devices(_lab: Lab) -> str:
     return ", ".join(names) or f"no GPU; {cores} CPU cores"
 
 
+def _existing(lab: Lab) -> Path:
+    """Return the home, or the folder in which it would be made."""
+    home = lab.home.absolute()
+    return next(path for path in (home, *home.parents) if path.exists())
+
+
 def _home(lab: Lab) -> str:
-    folder = next(path for path in (lab.home.absolute(), *lab.home.absolute().parents) if path.exists())
+    folder = _existing(lab)
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise UserError(f"{folder} cannot be written to; name another with --home")
     return f"{lab.home.absolute()}{'' if lab.home.exists() else ' (not made yet)'}"
 
 
 def _disk(lab: Lab) -> str:
-    folder = next(path for path in (lab.home.absolute(), *lab.home.absolute().parents) if path.exists())
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(_existing(lab)).free
     if free < LOW_DISK:
         raise UserError(f"{free / 2**30:.1f} GiB free: models and answers need more")
     return f"{free / 2**30:.1f} GiB free"
@@ -97,22 +112,25 @@ def _database(lab: Lab) -> str:
         wrong = store.check()
         number = len(store.studies())
     if wrong:
-        raise UserError(f"{wrong[0]}{f' and {len(wrong) - 1} more' if wrong[1:] else ''}: see `ksmith db check`")
+        raise UserError(f"{wrong[0]} ({len(wrong)} in all: `ksmith db check`)")
     return f"{number} studies, in WAL mode" if lab.database is None else f"{number} studies"
 
 
 def _mlflow(lab: Lab) -> str:
-    from ksmith.tracking import prepare, shown_uri, tracking_uri
-
-    uri = tracking_uri(lab.home)
-    if not lab.home.exists():
-        return f"{shown_uri(uri)} (not made yet)"
-    if uri == f"sqlite:///{lab.home.resolve() / 'mlflow.db'}":
-        prepare(lab.home)
+    from ksmith.tracking import own_uri, redact, shown_uri, tracking_uri
     from ksmith.tracking.client import open_client
 
-    runs = open_client(lab.home).search_experiments(max_results=1)
-    return f"{shown_uri(uri)} answers" if runs is not None else ""
+    uri = tracking_uri(lab.home)
+    if uri == own_uri(lab.home) and not lab.home.exists():
+        return "not made yet"
+    from mlflow.exceptions import MlflowException
+
+    try:
+        open_client(lab.home).search_experiments(max_results=1)
+    except MlflowException as error:
+        first = str(error).splitlines()[0]
+        raise UserError(f"{shown_uri(uri)} does not answer: {redact(first)}") from error
+    return f"{shown_uri(uri)} answers"
 
 
 CHECKS: dict[str, Callable[[Lab], str]] = {

@@ -35,16 +35,18 @@ def ui(ctx: click.Context, lab: Lab, host: str, port: int) -> None:
     import subprocess
     import sys
 
-    from ksmith.tracking import prepare, shown_uri, tracking_uri
+    from ksmith.tracking import own_uri, prepare, shown_uri, tracking_uri
 
     uri = tracking_uri(lab.home)
-    if not uri.startswith("sqlite:"):
+    if uri.startswith(("http://", "https://")):
         raise UserError(f"runs are kept by {shown_uri(uri)}: open that in a browser")
     if not lab.home.exists():
         raise UserError(f"no lab in {lab.home}: `ksmith run FILE` makes one")
     if host not in (LOOPBACK, "localhost", "::1"):
-        note(f"anyone who reaches {host}:{port} can read and change the runs: there is no login")
-    if uri == tracking_uri(lab.home, None):
+        note(
+            f"anyone who reaches {host}:{port} can read and change the runs: there is no login"
+        )
+    if uri == own_uri(lab.home):
         prepare(lab.home)
     artifacts = (lab.home.resolve() / "artifacts").as_uri()
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]

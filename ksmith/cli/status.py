@@ -49,7 +49,12 @@ def _status(store: "Store", name: str) -> dict[str, Any]:
         "states": {state: row.states[state] for state in STATES if row.states.get(state)},
         "assets": {kind: dict(states) for kind, states in assets.items()},
         "stuck": [
-            {"trial": trial.key, "state": trial.state, "reason": trial.reason, "axes": trial.axes}
+            {
+                "trial": trial.key,
+                "state": trial.state,
+                "reason": trial.reason,
+                "axes": trial.axes,
+            }
             for trial in stuck
         ],
     }

@@ -85,7 +85,9 @@ def _print(lab: Lab, found: dict[str, Any]) -> None:
     for row in found["attempts"]:
         took = f" after {duration(row['seconds'])}" if row["seconds"] is not None else ""
         why = f": {row['error']}" if row["error"] else ""
-        click.echo(f"  {row['no']}: {row['state']}{took} on {row['host'] or 'no host yet'}{why}")
+        click.echo(
+            f"  {row['no']}: {row['state']}{took} on {row['host'] or 'no host yet'}{why}"
+        )
     if not found["attempts"]:
         click.echo("  none yet")
 
@@ -202,7 +204,9 @@ def checkout(lab: Lab, trial: str, folder: Path, draw: int) -> None:
         node = done_trial(store, trial)
         spec = spec_of(store, node, "cpu")
     changed = write(spec, draw, folder)
-    click.echo(f"{folder}: base weights with draw {draw} of {node.key}, {changed} matrices changed")
+    click.echo(
+        f"{folder}: base weights with draw {draw} of {node.key}, {changed} matrices changed"
+    )
     note(f'AutoModelForCausalLM.from_pretrained("{folder}") opens it')
 
 
@@ -227,7 +231,9 @@ def spec_of(store: "Store", node: "NodeRow", device: str) -> "Spec":
     needs = store.needs(node.id)
     missing = [need.key for need in needs.values() if need.folder is None]
     if missing:
-        raise UserError(f"{node.key} needs {missing[0]}, which is not there: run the study again")
+        raise UserError(
+            f"{node.key} needs {missing[0]}, which is not there: run the study again"
+        )
     return Spec(
         key=node.key,
         kind=node.kind,

@@ -65,7 +65,9 @@ def _last(rows: pl.DataFrame, probe: str, measure: str, part: str) -> pl.DataFra
     names = part.split(".") if part else []
     hops = [int(name[3:]) for name in names if name.startswith("hop")]
     name = ".".join(name for name in names if not name.startswith("hop"))
-    table = facts(rows).filter(
+    # The requests' own questions say which facts and subjects belong together.
+    asked = rows.filter(pl.col("probe").is_in([probe, "known"]) | (pl.col("set") == "target"))
+    table = facts(asked).filter(
         (pl.col("probe") == probe)
         & (pl.col("measure") == measure)
         & (pl.col("slice") == name)

@@ -12,7 +12,14 @@ CELL = ("task", "series", "level", "scale")
 MEASURE = ("step", "probe", "measure", "slice", "hop")
 
 # Settings that name the cell itself, or say the same as it in other words.
-PLACE = {"task.method", "task.kind", "task.level", "task.scale", "method.name", "method.version"}
+PLACE = {
+    "task.method",
+    "task.kind",
+    "task.level",
+    "task.scale",
+    "method.name",
+    "method.version",
+}
 # What the page shows, and what tells whether a derived number means anything.
 WANTED = ("generated", "accuracy", "success", "loss", "residual", "chance")
 SLICES = ("", "known", "stored", "derived", "known.stored", "known.derived")
@@ -109,7 +116,9 @@ def seconds(
     )
     return (
         trials.join(series, on="trial")
-        .with_columns(level=pl.col("task.level").fill_null("any"), scale="task.scale", spent=spent)
+        .with_columns(
+            level=pl.col("task.level").fill_null("any"), scale="task.scale", spent=spent
+        )
         .group_by("series", "level", "scale")
         .agg(pl.col("spent").mean().alias("seconds"))
     )

@@ -99,7 +99,11 @@ def curves(
 
 
 def tradeoff(
-    cells: pl.DataFrame, kept: Sequence[Panel], gained: Panel, styles: dict[str, Look], title: str
+    cells: pl.DataFrame,
+    kept: Sequence[Panel],
+    gained: Panel,
+    styles: dict[str, Look],
+    title: str,
 ) -> Html:
     """Return efficacy (y) against what was kept (x): a row a kept panel, a column a level.
 
@@ -120,7 +124,9 @@ def tradeoff(
             if row == 0:
                 axes.set_title(level, fontsize=9, color=INK, loc="left")
             axes.set_xlabel(f"{panel.title.lower()}, {panel.measure}", fontsize=8, color=FAINT)
-        grid[row][0].set_ylabel(f"{gained.title.lower()}, {gained.measure}", fontsize=8, color=FAINT)
+        grid[row][0].set_ylabel(
+            f"{gained.title.lower()}, {gained.measure}", fontsize=8, color=FAINT
+        )
     _legend(figure, styles, before=False)
     _place(figure, left=0.5, bottom=0.42, gap=(0.12, 0.42))
     return svg(figure, title)
@@ -170,7 +176,16 @@ def _points(
     if before.height:
         place = (before["value"].mean(), before["value_y"].mean())
         axes.plot(*([value] for value in place), marker="*", color=INK, markersize=11, zorder=4)
-        axes.annotate("before", place, (-7, 0), textcoords="offset points", fontsize=8, color=INK, ha="right", va="center")
+        axes.annotate(
+            "before",
+            place,
+            (-7, 0),
+            textcoords="offset points",
+            fontsize=8,
+            color=INK,
+            ha="right",
+            va="center",
+        )
     for name, look in styles.items():
         points = both.filter((pl.col("series") == name) & (pl.col("step") > 0)).sort("scale")
         if not points.height:
@@ -188,15 +203,23 @@ def _points(
             zorder=2,
         )
         sizes = [22 + 26 * rank for rank in range(len(x))]
-        axes.scatter(x, y, s=sizes, color=look.colour, marker=look.marker, linewidths=0, zorder=3)
+        axes.scatter(
+            x, y, s=sizes, color=look.colour, marker=look.marker, linewidths=0, zorder=3
+        )
 
 
 def _half_widths(points: pl.DataFrame, suffix: str = "") -> list[list[float]]:
     """Return matplotlib's two rows of distances; none is drawn where there is no interval."""
     value, low, high = (points[f"{name}{suffix}"] for name in ("value", "low", "high"))
     return [
-        [max(v - edge, 0.0) if edge is not None else 0.0 for v, edge in zip(value, low, strict=True)],
-        [max(edge - v, 0.0) if edge is not None else 0.0 for v, edge in zip(value, high, strict=True)],
+        [
+            max(v - edge, 0.0) if edge is not None else 0.0
+            for v, edge in zip(value, low, strict=True)
+        ],
+        [
+            max(edge - v, 0.0) if edge is not None else 0.0
+            for v, edge in zip(value, high, strict=True)
+        ],
     ]
 
 
@@ -239,7 +262,15 @@ def _legend(figure: Any, styles: dict[str, Look], *, before: bool) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D([], [], color=look.colour, marker=look.marker, markersize=5, linewidth=1.4, label=name)
+        Line2D(
+            [],
+            [],
+            color=look.colour,
+            marker=look.marker,
+            markersize=5,
+            linewidth=1.4,
+            label=name,
+        )
         for name, look in styles.items()
     ]
     if before:
@@ -296,6 +327,5 @@ def svg(figure: Any, title: str) -> Html:
     head = re.sub(r' (?:width|height)="[^"]*"', "", head)
     width = figure.get_figwidth() * 72
     return Html(
-        f'{head} role="img" style="max-width:{width * 1.55:.0f}px">'
-        f"{tag('title', title)}{body}"
+        f'{head} role="img" style="max-width:{width * 1.55:.0f}px">{tag("title", title)}{body}'
     )

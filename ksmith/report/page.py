@@ -11,6 +11,7 @@ from ksmith.report.content import Content, Failure
 from ksmith.report.html import Child, Html, join, tag
 from ksmith.report.results import results
 
+
 def render(content: Content) -> Html:
     """Return the whole page."""
     body = tag(
@@ -62,10 +63,7 @@ def _head(content: Content) -> Html:
 
 
 def _grid(trials: pl.DataFrame) -> Html:
-    rows = [
-        [tag("code", name), ", ".join(values)]
-        for name, values in tables.axes(trials)
-    ]
+    rows = [[tag("code", name), ", ".join(values)] for name, values in tables.axes(trials)]
     if not rows:
         return tag("p", "Every trial has the same settings.", class_="note")
     return tag(
@@ -86,7 +84,11 @@ def _failed(failures: Sequence[Failure]) -> Html | None:
     return tag(
         "section",
         tag("h2", "What failed, and why"),
-        tag("div", tables.plain(["what", "state", "reason", "error", "log"], rows), class_="wide"),
+        tag(
+            "div",
+            tables.plain(["what", "state", "reason", "error", "log"], rows),
+            class_="wide",
+        ),
         tag(
             "p",
             "Trials without a result are in no mean below. ",
@@ -110,7 +112,13 @@ def _background(content: Content) -> Iterable[Child]:
         "details",
         tag("summary", f"{content.trials.height} trials and their MLflow runs"),
         tag("div", tables.trials(content.trials, content.runs), class_="wide"),
-        tag("p", "Links to runs open while ", tag("code", "ksmith ui"), " is running.", class_="note"),
+        tag(
+            "p",
+            "Links to runs open while ",
+            tag("code", "ksmith ui"),
+            " is running.",
+            class_="note",
+        ),
     )
     yield tag("h2", "Study file", id="file")
     yield tag("details", tag("summary", "The file as it was stored"), tag("pre", content.text))
@@ -122,5 +130,8 @@ def _foot(content: Content) -> Html:
     return tag(
         "footer",
         tag("h2", "Provenance", id="provenance"),
-        tag("dl", [[tag("dt", name), tag("dd", value)] for name, value in facts.items() if value]),
+        tag(
+            "dl",
+            [[tag("dt", name), tag("dd", value)] for name, value in facts.items() if value],
+        ),
     )

@@ -33,7 +33,8 @@ def _facts(facts: dict[str, Any]) -> Html | None:
     if not flat:
         return None
     return tag(
-        "dl", [[tag("dt", name.replace("_", " ")), tag("dd", _text(flat[name]))] for name in flat]
+        "dl",
+        [[tag("dt", name.replace("_", " ")), tag("dd", _text(flat[name]))] for name in flat],
     )
 
 

@@ -78,7 +78,9 @@ def _tasks(content: Content) -> list[Task]:
     series = name_series(content.trials)
     cells = pooled(content.metrics, series)
     costs = seconds(content.trials, series, content.seconds)
-    styles = figures.looks(series["series"].unique(maintain_order=True).to_list(), content.methods)
+    styles = figures.looks(
+        series["series"].unique(maintain_order=True).to_list(), content.methods
+    )
     tasks: list[Task] = []
     for name in [task for task in TASKS if (cells["task"] == task).any()]:
         mine = cells.filter(pl.col("task") == name)
@@ -149,7 +151,9 @@ def _tradeoff(task: Task) -> Html | None:
     return tag(
         "figure",
         tag("h3", "Efficacy against preservation"),
-        tag("div", figures.tradeoff(task.cells, kept, gained, task.styles, title), class_="wide"),
+        tag(
+            "div", figures.tradeoff(task.cells, kept, gained, task.styles, title), class_="wide"
+        ),
         tag("figcaption", caption),
     )
 

@@ -22,7 +22,11 @@ def number(value: float | None, places: int = 2) -> str:
     if value is None:
         return "–"
     text = f"{value:.{places}f}"
-    return text.replace("0.", ".", 1) if abs(value) < 1 and not text.strip("-").startswith("1") else text
+    return (
+        text.replace("0.", ".", 1)
+        if abs(value) < 1 and not text.strip("-").startswith("1")
+        else text
+    )
 
 
 def plain(names: Sequence[str], rows: Sequence[Sequence[Child]]) -> Html:
@@ -114,7 +118,12 @@ def _method(
     of_known = [known(panel) for panel in panels]
     return [
         all_facts,
-        tag("tr", tag("td", "known"), [_cell(cells, panel) for panel in of_known], class_="known"),
+        tag(
+            "tr",
+            tag("td", "known"),
+            [_cell(cells, panel) for panel in of_known],
+            class_="known",
+        ),
     ]
 
 
@@ -137,7 +146,16 @@ def estimate(row: dict[str, Any]) -> list[Child]:
 
 def trials(frame: pl.DataFrame, runs: dict[str, str]) -> Html:
     """Return one row a trial, with a link to its MLflow run where it has one."""
-    names = ["trial", "state", "method", "task.level", "task.scale", "seed", "seconds", "run_id"]
+    names = [
+        "trial",
+        "state",
+        "method",
+        "task.level",
+        "task.scale",
+        "seed",
+        "seconds",
+        "run_id",
+    ]
     names = [name for name in names if name in frame.columns]
     rows: list[Html] = []
     for row in frame.iter_rows(named=True):
@@ -145,7 +163,12 @@ def trials(frame: pl.DataFrame, runs: dict[str, str]) -> Html:
         rows.append(tag("tr", cells))
     titles = [name.rpartition(".")[2].replace("run_id", "MLflow run") for name in names]
     head = [
-        tag("th", title, class_="n" if title in {"scale", "seconds", "seed"} else None, scope="col")
+        tag(
+            "th",
+            title,
+            class_="n" if title in {"scale", "seconds", "seed"} else None,
+            scope="col",
+        )
         for title in titles
     ]
     return tag("table", tag("thead", tag("tr", head)), tag("tbody", rows))
@@ -161,4 +184,8 @@ def _trial_cell(name: str, row: dict[str, Any], runs: dict[str, str]) -> Html:
         return tag("td", tag("a", text, href=address) if address and value else text)
     if isinstance(value, float):
         return tag("td", number(value, 1), class_="n")
-    return tag("td", "–" if value is None else str(value), class_="n" if isinstance(value, int) else None)
+    return tag(
+        "td",
+        "–" if value is None else str(value),
+        class_="n" if isinstance(value, int) else None,
+    )

@@ -61,8 +61,8 @@ def published(home: Path, claim: Claim) -> End | None:
 def can_begin(store: Store, claim: Claim) -> bool:
     """Return whether the claim can be worked on; where not, it has been ended.
 
-    What it needs may be gone from disk, and its folder may be there: from a life of the database
-    before this one.
+    What it needs may be gone from disk, and its folder may be there: from a life of the
+    database before this one.
     """
     gone = [need for need in claim.needs.values() if not is_there(store.home, need[1])]
     if gone:

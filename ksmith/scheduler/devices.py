@@ -56,11 +56,11 @@ def _smi() -> str:
 
 
 def visible(listing: str, chosen: str | None) -> list[str]:
-    """Return the UUIDs in what `nvidia-smi -L` printed, as far as the user lets us see them.
+    r"""Return the UUIDs in what `nvidia-smi -L` printed, as far as the user lets us see them.
 
     A GPU that is cut into MIG instances counts as those. `chosen` is CUDA_VISIBLE_DEVICES.
 
-    >>> listing = "GPU 0: A (UUID: GPU-a)\\nGPU 1: B (UUID: GPU-b)"
+    >>> listing = "GPU 0: A (UUID: GPU-a)\nGPU 1: B (UUID: GPU-b)"
     >>> visible(listing, None), visible(listing, "1"), visible(listing, "")
     (['GPU-a', 'GPU-b'], ['GPU-b'], [])
     """

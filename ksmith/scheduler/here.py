@@ -1,4 +1,4 @@
-"""One trial in this process, for a debugger: the same claims, folders and records, no worker."""
+"""One trial in this process, for a debugger: the same claims and folders, no worker."""
 
 import os
 import time
@@ -9,7 +9,7 @@ from ksmith.scheduler import leases
 from ksmith.scheduler.attempts import can_begin, end_of, published, spec_of, sweep
 from ksmith.scheduler.plan import PENDING, make
 from ksmith.scheduler.processes import Owner, boot, host, started
-from ksmith.store import Claim, End, Policy, Store, Worker
+from ksmith.store import Claim, Policy, Store, Worker
 
 TTL = 24 * 3600  # nobody renews while a debugger holds the process
 POLL = 0.5
@@ -25,7 +25,7 @@ def here(
 ) -> str:
     """Return the key of the trial that was run, with what it needed, in this process.
 
-    `perform` does one spec and raises what the work raises; so does this, once that is recorded.
+    `perform` does one spec and raises what the work raises; so does this, once it is recorded.
     Without `trial` it is the first pending one of the study.
 
     Raises:

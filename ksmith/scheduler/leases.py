@@ -1,8 +1,8 @@
 """Leases that others left: whose owner is dead, or whose time has run out.
 
 What such an owner's worker finished is adopted, what it is still at is waited for, and what is
-lost is tried again. The lease changes hands with its fence, since the outcome folder carries that;
-the old owner, should it only have slept, is no longer the owner and can write nothing.
+lost is tried again. The lease changes hands with its fence, since the outcome folder carries
+that; the old owner, should it only have slept, is not the owner any more and can write nothing.
 """
 
 from typing import Literal

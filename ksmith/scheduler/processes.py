@@ -1,4 +1,4 @@
-"""Who is who: a process is named by host, boot, pid and start time, so that none is mistaken."""
+"""Who is who: a process is named by host, boot, pid and start time; no other has all four."""
 
 import os
 import secrets
@@ -24,9 +24,7 @@ class Owner:
     token: str
 
     def __str__(self) -> str:
-        return "/".join(
-            str(part) for part in (self.host, self.boot, self.pid, self.started, self.token)
-        )
+        return f"{self.host}/{self.boot}/{self.pid}/{self.started}/{self.token}"
 
     @classmethod
     def me(cls) -> "Owner":

@@ -1,8 +1,8 @@
 """Running studies: claim what is ready, hand it to workers, bring in what they leave.
 
 One thread, one loop. The database is the truth about who may do what; this process only knows
-which of its workers is at which claim. It can be killed at any line: the next run adopts what its
-workers finished.
+which of its workers is at which claim. It can be killed at any line: the next run adopts what
+its workers finished.
 """
 
 import select
@@ -21,11 +21,11 @@ from ksmith.records import Json, Kind, Reason
 from ksmith.scheduler import leases
 from ksmith.scheduler.attempts import can_begin, end_of, last_line, published, spec_of, sweep
 from ksmith.scheduler.devices import devices
-from ksmith.scheduler.plan import PENDING, STOPPED, make
+from ksmith.scheduler.plan import PENDING, make
 from ksmith.scheduler.pool import Slot, worker_command
 from ksmith.scheduler.processes import Owner, kill_group
 from ksmith.scheduler.progress import Progress, Running, Summary
-from ksmith.store import Claim, End, Lease, Policy, Store
+from ksmith.store import Claim, Lease, Policy, Store
 
 TICK = 0.2  # seconds between two looks at processes, when nothing else happens
 LOOK = 1.0  # ... at what other runs do
@@ -119,7 +119,7 @@ class _Run:
                         self._look()
             finally:
                 self._close()
-        self._look()
+        self._refresh()
         self._report(force=True)
         return self._summary()
 
@@ -150,10 +150,16 @@ class _Run:
     def _look(self) -> None:
         """Take in what other runs did, and what dead ones left."""
         self.looked = time.monotonic()
-        mine = {item.claim.id for item in self.items}
+        mine = {item.claim.id: item for item in self.items}
         for lease in self.store.leases():
-            if lease.claim.id not in mine and self.stops == 0:
+            item = mine.get(lease.claim.id)
+            if item is None and not self.stops:
                 self._inherit(lease)
+            elif item and lease.cancel_requested:
+                self._stop_item(item, "cancelled", "cancelled by hand")
+        self._refresh()
+
+    def _refresh(self) -> None:
         self.plan.update(self.store.standing(self.study_ids))
         self.wanted = self.plan.wanted()
         self.hungry = True
@@ -199,8 +205,12 @@ class _Run:
         if not can_begin(self.store, claim):
             self.looked = float("-inf")
             return
-        worker = slot.start(self.store.home / claim.log)
-        # Written before the worker is told: a killed scheduler leaves no unknown worker at work.
+        try:
+            worker = slot.start(self.store.home / claim.log)
+        except OSError:
+            self.store.give_back(claim)
+            raise
+        # Written before the worker is told, so that no worker is at what nobody knows of.
         if not self.store.start(claim, worker):
             return
         item = _Item(claim=claim, slot=slot)
@@ -213,8 +223,10 @@ class _Run:
     def _listen(self) -> None:
         """Wait for events, at most a tick, and act on them."""
         ears = {slot.stdout: slot for slot in self.slots if slot.stdout is not None}
-        ready, _, _ = select.select(list(ears), [], [], TICK)
-        for pipe in ready:
+        poll = select.poll()
+        for pipe in ears:
+            poll.register(pipe, select.POLLIN)
+        for pipe, _ in poll.poll(TICK * 1000):
             slot = ears[pipe]
             events, ended = slot.events()
             for event in events:
@@ -327,17 +339,18 @@ class _Run:
 
     def _close(self) -> None:
         """Leave no worker and no lease behind."""
-        for item in list(self.items):
+        for item in self.items:
             self._kill(item)
-            self.items.remove(item)
+        for slot in self.slots:
+            slot.end(wait=GOODBYE)
+        for item in self.items:
             end = published(self.store.home, item.claim)
             if end is not None:
                 self.store.finish(item.claim, end, self.options.policy)
             else:
                 self.store.give_back(item.claim)
             sweep(self.store.home, item.claim)
-        for slot in self.slots:
-            slot.end(wait=GOODBYE)
+        self.items.clear()
 
     # --- telling --------------------------------------------------------------------------
 

@@ -95,6 +95,7 @@ class Lease:
 
     claim: Claim
     expired: bool
+    cancel_requested: bool
     state: str
     host: str | None
     boot: str | None
@@ -344,7 +345,7 @@ def leases(database: Database) -> list[Lease]:
             text(
                 "SELECT node.id, key, kind, recipe, files, group_key, node.fence, no, "
                 "attempt.id AS attempt_id, lease_owner, attempt.folder, log, node.state, "
-                "host, boot, pid, pid_started, device, "
+                "host, boot, pid, pid_started, device, cancel_requested, "
                 f"CASE WHEN lease_until < {database.dialect.now} THEN 1 ELSE 0 END AS expired "
                 "FROM node JOIN attempt ON attempt.node_id = node.id "
                 "AND attempt.fence = node.fence "
@@ -372,6 +373,7 @@ def _lease(row: Row[Any]) -> Lease:
             needs={},
         ),
         expired=bool(row.expired),
+        cancel_requested=bool(row.cancel_requested),
         state=row.state,
         host=row.host,
         boot=row.boot,

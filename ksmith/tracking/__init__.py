@@ -10,7 +10,7 @@ Importing this package loads neither MLflow nor SQLAlchemy.
 
 from typing import TYPE_CHECKING, Any
 
-from ksmith.tracking.client import prepare, redact, shown_uri, tracking_uri
+from ksmith.tracking.client import own_uri, prepare, redact, shown_uri, tracking_uri
 from ksmith.tracking.commit import working_copy
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Drained",
     "drain",
+    "own_uri",
     "prepare",
     "reconcile",
     "redact",

@@ -18,7 +18,11 @@ def main() -> int:
     """Return the exit code: 0, or 1 where something could not be sent."""
     parser = argparse.ArgumentParser(prog="python -m ksmith.tracking")
     parser.add_argument("--home", type=Path, required=True)
-    parser.add_argument("--database", help="URL of the database; default: the file in --home")
+    parser.add_argument(
+        "--database",
+        default=os.environ.get("KSMITH_DATABASE"),
+        help="URL of the database; default: KSMITH_DATABASE, else the file in --home",
+    )
     parser.add_argument("--uri", help="where MLflow is; default: MLFLOW_TRACKING_URI or --home")
     parser.add_argument("--follow", action="store_true", help="until standard input is closed")
     given = parser.parse_args()

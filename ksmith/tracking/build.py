@@ -73,6 +73,7 @@ def trial_run(
     here = place(home, tried.node, tried.attempt["folder"])
     needs = {role: place(home, of, of["folder"]) for role, of in tried.needs.items()}
     ok = tried.attempt["state"] == "ok"
+    started, ended = times(tried, here.outcome)
     name = run_name(settings, study["axes"])
     number = tried.attempt["no"]
     tags = {
@@ -88,7 +89,8 @@ def trial_run(
         key=here.key,
         attempt=number,
         status=status(tried.attempt["state"]),
-        **times(tried, here.outcome),
+        started=started,
+        ended=ended,
         note=note(metrics),
         params={key: shown(value) for key, value in settings.items()},
         tags=tags,
@@ -111,6 +113,7 @@ def model_run(
         **{f"training.{name}": value for name, value in training.get("numbers", {}).items()},
     }
     found = here.outcome.info if here.outcome else {}
+    started, ended = times(tried, here.outcome)
     source = settings.get("model.recipe") or settings.get("model.load") or "loaded"
     return Run(
         study=study,
@@ -119,7 +122,8 @@ def model_run(
         key=here.key,
         attempt=tried.attempt["no"],
         status=status(tried.attempt["state"]),
-        **times(tried, here.outcome),
+        started=started,
+        ended=ended,
         note=note(metrics),
         params={key: shown(value) for key, value in settings.items()},
         tags={
@@ -187,15 +191,12 @@ def attempt_tags(
     return {name: text for name, text in tags.items() if text}
 
 
-def times(tried: Tried, outcome: Outcome | None) -> dict[str, int]:
-    """Return `started` and `ended` in ms: the worker's clock where it left an outcome."""
+def times(tried: Tried, outcome: Outcome | None) -> tuple[int, int]:
+    """Return start and end in ms: by the worker's clock where it left an outcome."""
     if outcome:
-        return {
-            "started": round(outcome.started * 1000),
-            "ended": round((outcome.started + outcome.seconds) * 1000),
-        }
-    started = tried.attempt["started"]
-    return {"started": started * 1000, "ended": (tried.attempt["ended"] or started) * 1000}
+        return round(outcome.started * 1000), round((outcome.started + outcome.seconds) * 1000)
+    started: int = tried.attempt["started"]
+    return started * 1000, (tried.attempt["ended"] or started) * 1000
 
 
 def source_tags() -> dict[str, str]:

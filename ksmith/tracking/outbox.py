@@ -1,7 +1,8 @@
 """Empty the outbox into MLflow: one process at a time, in order, and never in a trial's way."""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from ksmith.tracking.client import (
     redact,
     tracking_uri,
 )
+from ksmith.tracking.commit import working_copy
 from ksmith.tracking.run import Run
 from ksmith.tracking.send import send
 
@@ -58,6 +60,8 @@ class _Server:
     uri: str | None
     client: "MlflowClient | None" = None
     models: set[tuple[str, str]] = field(default_factory=set)  # (study, key) known to be there
+    commit: dict[str, str] = field(default_factory=dict)  # of the run that this drain follows
+    since: float = field(default_factory=time.time)
 
     @property
     def root(self) -> Path | None:
@@ -92,7 +96,7 @@ def drain(
                 left = rows.count_waiting(connection)
             return Drained(0, left, "another process is sending already")
         reconcile(store)
-        server = _Server(store.home, uri)
+        server = _Server(store.home, uri, commit=working_copy(Path.cwd()) if follow else {})
         passes = list(_passes(store, server, stop))
     sent, error = sum(count for count, _ in passes), passes[-1][1]
     with store.read() as connection:
@@ -147,9 +151,12 @@ def _deliver(store: "Store", server: _Server, row: rows.Waiting) -> None:
         is_trial = tried.node["kind"] == "trial"
         studies = rows.links(connection, row.node_id) if is_trial else []
         metrics = [build.metric(found) for found in rows.metrics(connection, row.attempt_id)]
+    # What was tried before this process began may have come from another working copy.
+    known = server.commit if tried.attempt["started"] >= int(server.since) else {}
+    more = {**known, **row.payload}
     runs: dict[int, str] = {}
     for study in studies:
-        run = build.trial_run(store.home, tried, study, metrics, row.payload)
+        run = build.trial_run(store.home, tried, study, metrics, more)
         runs[study["id"]] = server.send(run)
         _model(store, server, tried, study["name"], run.about)
     with store.write() as connection:
@@ -200,7 +207,7 @@ def describe(error: Exception) -> str:
 
 
 @contextmanager
-def _alone(home: Path) -> Iterator[bool]:
+def _alone(home: Path) -> Generator[bool]:
     from filelock import FileLock, Timeout
 
     lock = FileLock(home / "sync.lock", timeout=0)

@@ -89,7 +89,7 @@ def needs(connection: Connection, node_id: int) -> dict[str, Mapping[str, Any]]:
         .join_from(need, node, node.c.id == need.c.needs_id)
         .where(need.c.node_id == node_id)
     )
-    return {row["role"]: row for row in connection.execute(query).mappings()}
+    return {row["role"]: row for row in _all(connection, query)}
 
 
 def counting(connection: Connection, of: Mapping[str, Any]) -> Tried | None:
@@ -97,8 +97,8 @@ def counting(connection: Connection, of: Mapping[str, Any]) -> Tried | None:
     query = select(attempt).where(
         attempt.c.node_id == of["id"], attempt.c.folder == of["folder"], attempt.c.state == "ok"
     )
-    row = connection.execute(query).mappings().first()
-    return Tried(row, of, needs(connection, of["id"])) if row else None
+    found = _all(connection, query)
+    return Tried(found[0], of, needs(connection, of["id"])) if found else None
 
 
 def links(connection: Connection, node_id: int) -> Rows:
@@ -109,20 +109,24 @@ def links(connection: Connection, node_id: int) -> Rows:
         .where(link.c.node_id == node_id)
         .order_by(study.c.id)
     )
-    return list(connection.execute(query).mappings())
+    return _all(connection, query)
 
 
 def metrics(connection: Connection, attempt_id: int) -> Rows:
     """Return the metrics of one attempt."""
     query = select(metric).where(metric.c.attempt_id == attempt_id).order_by(metric.c.id)
-    return list(connection.execute(query).mappings())
+    return _all(connection, query)
+
+
+def _all(connection: Connection, query: Any) -> Rows:
+    return [{**row} for row in connection.execute(query).mappings()]
 
 
 def _one(connection: Connection, query: Any) -> Mapping[str, Any]:
-    row = connection.execute(query).mappings().first()
-    if row is None:
+    found = _all(connection, query)
+    if not found:
         raise LookupError("a row of the outbox names an attempt that is not there")
-    return dict(row)
+    return found[0]
 
 
 # --- writing ----------------------------------------------------------------------------------

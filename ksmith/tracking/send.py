@@ -187,10 +187,10 @@ def _files(
             _upload(client, run.info.run_id, artifact)
 
 
-def _linkable(uri: str, root: Path | None) -> Path | None:
+def _linkable(uri: str | None, root: Path | None) -> Path | None:
     """Return the folder that `uri` names where it lies in `root`, else None."""
-    parts = urlsplit(uri)
-    if root is None or parts.scheme not in {"file", ""}:
+    parts = urlsplit(uri or "")
+    if root is None or not uri or parts.scheme not in {"file", ""}:
         return None
     folder = Path(unquote(parts.path))
     return folder if folder.is_relative_to(root) else None

@@ -65,7 +65,9 @@ def compare(first: Path, second: Path) -> Difference:
     both = one.join(other, on=keys, suffix="_2")
     far: Callable[[str], pl.Expr] = lambda name: pl.col(name).cast(pl.List(pl.Float64))  # noqa: E731
     same_size = pl.col("logp").list.len() == pl.col("logp_2").list.len()
-    apart = both.filter(same_size).select((far("logp") - far("logp_2")).list.eval(pl.element().abs()).list.max())
+    apart = both.filter(same_size).select(
+        (far("logp") - far("logp_2")).list.eval(pl.element().abs()).list.max()
+    )
     largest = apart.to_series().fill_nan(float("inf")).max()
     return Difference(
         answers=both.height,

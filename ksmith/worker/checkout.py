@@ -28,7 +28,9 @@ def checkout(spec: Spec, draw: int, folder: Path) -> int:
     job = Job(spec=spec, folder=folder)
     updates, _ = deltas.load(job.need("update") / "delta.safetensors")
     if not 0 <= draw < len(updates):
-        raise UserError(f"no draw {draw}: the trial has {len(updates)}, from 0 to {len(updates) - 1}")
+        raise UserError(
+            f"no draw {draw}: the trial has {len(updates)}, from 0 to {len(updates) - 1}"
+        )
     base = opening.base(job)
     temporary = folder.with_name(f".{folder.name}.tmp")
     with deltas.applied(base.model, updates[draw]):

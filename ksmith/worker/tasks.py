@@ -112,7 +112,8 @@ def make_trial(job: Job) -> dict[str, Any]:
     from ksmith import measures
 
     base = opening.base(job)
-    questions = _questions(job, base.graph)
+    # What was known is a matter of step 0 alone.
+    questions = [q for q in _questions(job, base.graph) if q.probe != "known"]
     updates, _ = deltas.load(job.need("update") / "delta.safetensors")
     answers = []
     for draw, update in enumerate(updates):

@@ -80,7 +80,13 @@ def _measured(level: str) -> list[dict[str, Any]]:
         for part in ("", "known")
     ]
     rows += [
-        {"step": step, "probe": "multi_hop", "measure": "generated", "slice": part, "value": None}
+        {
+            "step": step,
+            "probe": "multi_hop",
+            "measure": "generated",
+            "slice": part,
+            "value": None,
+        }
         for step in (0, 1)
         for part in ("stored", "derived")
     ]

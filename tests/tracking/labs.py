@@ -3,23 +3,22 @@
 import json
 import random
 import time
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-from sqlalchemy import text
 
 from ksmith.measures import SCHEMA
-from ksmith.records import Metric, Node, Outcome, Reason, digests, publish
-from ksmith.store import Claim, End, Store, Worker, flat
-from ksmith.store.queue import PRIORITY
+from ksmith.records import Metric, Outcome, Reason, digests, publish
+from ksmith.store import Claim, End, Store, Worker
+from ksmith.study import Point, Study, flat, nodes
 
-GRAPH = {"graph": {"source": "synthetic", "seed": 0, "version": 1, "facts": 360}}
-MODEL = {"model": {"recipe": "tiny", "seed": 0, "version": 1}}
+GRAPH = {"source": "synthetic", "seed": 0, "version": 1, "facts": 360}
+MODEL = {"recipe": "tiny", "seed": 0, "version": 1}
 PROBE = {"version": 1, "kinds": ["efficacy", "neighborhood"], "neighbors": 10}
 PROBES = ("efficacy", "paraphrase", "neighborhood", "same_subject", "multi_hop")
+AXES = ("task.method", "task.scale", "seed")
 WORKER = Worker(host="lovelace", boot="b", pid=4711, pid_started=1, device="cpu")
 VERSIONS = {"python": "3.11.7", "torch": "2.13.0", "commit": "0" * 40, "dirty": "false"}
 
@@ -28,12 +27,14 @@ def point(method: str = "rome", **changes: Any) -> dict[str, Any]:
     """Return the nested settings of one trial; changes by dotted names, `__` for the dot."""
     values: dict[str, Any] = {
         "seed": 0,
-        **GRAPH,
-        **MODEL,
+        "graph": {**GRAPH},
+        "model": {**MODEL},
         "task": {"kind": "edit", "method": method, "level": "leaf", "scale": 1, "draws": 20},
         "method": {"name": method, "version": 1, "layer": None, "lr": 0.2},
         "probe": PROBE,
     }
+    if method in {"rome", "memit"}:
+        values["method"]["moment_tokens"] = 40_000
     if method == "npo":
         values["method"]["beta"] = 0.1
     for name, value in changes.items():
@@ -50,82 +51,35 @@ class MadeLab:
         self.home = self.store.home
         self.pictures = pictures
 
-    def study(self, name: str, question: str = "Does it work?") -> int:
-        """Return the id of a new study."""
-        with self.store.write() as connection:
-            return connection.execute(
-                text(
-                    "INSERT INTO study(name, question, text, key_version, created) "
-                    f"VALUES (:name, :question, :text, 1, {self.store.now}) RETURNING id"
-                ),
-                {"name": name, "question": question, "text": f'name = "{name}"\n'},
-            ).scalar_one()
-
-    def trial(self, study: int, settings: Mapping[str, Any]) -> int:
-        """Return the id of the trial at this point, linked to the study, its assets done."""
-        graph = Node(kind="graph", recipe={"graph": settings["graph"]})
-        model = Node(
-            kind="model", recipe={"model": settings["model"]}, needs={"graph": graph.key}
+    def study(
+        self, name: str, *settings: dict[str, Any], question: str = "Does it work?"
+    ) -> list[int]:
+        """Return the ids of the trials of a new study, one a point; their assets are done."""
+        points = [
+            Point(axes={name: flat(one)[name] for name in AXES}, settings=one)
+            for one in settings
+        ]
+        study = Study(
+            name=name,
+            question=question,
+            path=self.home / f"{name}.toml",
+            text=f'name = "{name}"\n',
+            overrides=(),
+            points=points,
+            axes={},
+            grid={"name": name},
+            notes=[],
         )
-        base = {"graph": graph.key, "model": model.key}
-        shared = {"task": settings["task"], "seed": settings["seed"]}
-        before = Node(kind="before", recipe={**shared, "probe": settings["probe"]}, needs=base)
-        update = Node(
-            kind="update", recipe={**shared, "method": settings["method"]}, needs=base
-        )
-        trial = Node(
-            kind="trial",
-            recipe={**shared, "method": settings["method"], "probe": settings["probe"]},
-            needs={**base, "update": update.key, "before": before.key},
-        )
-        for asset in (graph, model, before, update):
-            node_id, is_new = self._node(asset)
-            if is_new:
-                self.attempt(node_id)
-        node_id, _ = self._node(trial)
-        self.link(study, node_id, settings)
-        return node_id
-
-    def link(self, study: int, node_id: int, settings: Mapping[str, Any]) -> None:
-        """Add a trial to a study."""
-        plain = flat(settings)
-        axes = {name: plain[name] for name in ("task.method", "task.scale", "seed")}
-        with self.store.write() as connection:
-            connection.execute(
-                text(
-                    "INSERT INTO study_trial(study_id, node_id, position, axes, settings) "
-                    "VALUES (:study, :node, (SELECT count(*) FROM study_trial "
-                    "WHERE study_id = :study), :axes, :settings)"
-                ),
-                {"study": study, "node": node_id, "axes": json.dumps(axes)}
-                | {"settings": json.dumps(plain)},
-            )
-
-    def _node(self, node: Node) -> tuple[int, bool]:
-        with self.store.write() as connection:
-            there = connection.execute(
-                text("SELECT id FROM node WHERE key = :key"), {"key": node.key}
-            ).scalar()
-            if there is not None:
-                return there, False
-            node_id = connection.execute(
-                text(
-                    "INSERT INTO node(key, kind, recipe, files, group_key, priority, state, "
-                    "created) VALUES (:key, :kind, :recipe, '{}', 'g', :priority, 'ready', "
-                    f"{self.store.now}) RETURNING id"
-                ),
-                {"key": node.key, "kind": node.kind, "recipe": json.dumps(node.recipe)}
-                | {"priority": PRIORITY[node.kind]},
-            ).scalar_one()
-            for role, key in node.needs.items():
-                connection.execute(
-                    text(
-                        "INSERT INTO need(node_id, role, needs_id) VALUES "
-                        "(:id, :role, (SELECT id FROM node WHERE key = :key))"
-                    ),
-                    {"id": node_id, "role": role, "key": key},
-                )
-        return node_id, True
+        self.store.add(study)
+        ids: list[int] = []
+        for one in points:
+            for role, node in nodes(one).items():
+                row = self.store.find(node.key)
+                if role == "trial":
+                    ids.append(row.id)
+                elif row.state != "done":
+                    self.attempt(row.id)
+        return ids
 
     def attempt(self, node_id: int, reason: Reason = "ok", error: str | None = None) -> Claim:
         """Return a claim that was worked on and ended by `reason`, with its folder in place."""
@@ -214,6 +168,11 @@ def _before(folder: Path, _: Claim, pictures: bool) -> list[Metric]:
     return []
 
 
+def _moments(folder: Path, _: Claim, pictures: bool) -> list[Metric]:
+    (folder / "moments.safetensors").write_bytes(b"E[k k^T]")
+    return []
+
+
 def _update(folder: Path, held: Claim, pictures: bool) -> list[Metric]:
     (folder / "delta.safetensors").write_bytes(held.key.encode() * 50)
     (folder / "update.json").write_text("{}")
@@ -232,6 +191,7 @@ def _trial(folder: Path, held: Claim, pictures: bool) -> list[Metric]:
 FILES = {
     "graph": _graph,
     "model": _model,
+    "moments": _moments,
     "before": _before,
     "update": _update,
     "trial": _trial,

@@ -6,6 +6,7 @@ Run as `python fake_science.py`, it is a process like `python -m ksmith.worker`.
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -17,7 +18,10 @@ from ksmith.worker.loop import main
 
 def handle(job: Job) -> dict[str, Json]:
     """Do what the recipe says, and leave a trace of having been executed."""
-    orders = job.spec.recipe.get("orders", {})
+    orders: dict[str, Json] = {}
+    for part in job.spec.recipe.values():
+        if isinstance(part, dict):
+            orders |= part.get("orders", {}).get(job.spec.kind, {})
     with (job.folder.parents[2] / "executed.txt").open("a", encoding="utf-8") as file:
         file.write(f"{job.spec.key} {job.spec.attempt}-{job.spec.fence} {os.getpid()}\n")
     for role, need in job.spec.needs.items():
@@ -25,7 +29,8 @@ def handle(job: Job) -> dict[str, Json]:
     (job.folder / "made.txt").write_text(job.spec.key, encoding="utf-8")
     job.progress(0, 2, "half way")
     time.sleep(orders.get("sleep", 0))
-    ACTS[orders.get("act", "nothing")](job)
+    if "act" in orders:
+        ACTS[orders["act"]](job)
     job.warm["count"] = job.warm.get("count", 0) + 1
     metrics = [{"step": 1, "probe": "efficacy", "measure": "success", "value": 0.5, "n": 4}]
     (job.folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
@@ -63,8 +68,9 @@ def _oom(job: Job) -> None:
 
 
 def _garbage(job: Job) -> None:
-    print("{not json")
-    os.system("echo to the log as well")
+    sys.stdout.write("{not json\n")
+    sys.stdout.flush()
+    subprocess.run(["/bin/echo", "said by a child"], check=True)
 
 
 def _close_stdout(job: Job) -> None:
@@ -80,7 +86,6 @@ def _term(job: Job) -> None:
 
 
 ACTS = {
-    "nothing": lambda job: None,
     "die": _die,
     "die_once": _die_once,
     "fail": _fail,
