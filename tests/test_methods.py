@@ -33,15 +33,19 @@ from tests.lm.models import (
     tokenizer,
 )
 
-# A random model knows nothing, and hardly listens to one token: fewer and longer steps.
+# A random model knows nothing and hardly listens to one token: fewer and longer steps.
 FEWER: dict[str, dict[str, Any]] = {
-    "rome": {"steps": 12, "lr": 1.0, "clamp": 20.0, "contexts": 2, "layer": 1},
-    "memit": {"steps": 12, "lr": 1.0, "clamp": 20.0, "contexts": 2, "layers": [0, 1]},
+    "rome": {"steps": 12, "lr": 0.5, "clamp": 4.0, "contexts": 2, "layer": 1},
+    "memit": {"steps": 12, "lr": 0.5, "clamp": 4.0, "contexts": 2, "layers": [0, 1]},
     "ft_l": {"steps": 5, "layer": 1},
     "graddiff": {"steps": 5, "batch": 3},
     "npo": {"steps": 5, "batch": 3},
 }
-BARE: dict[str, dict[str, Any]] = {"rome": {"contexts": 1}, "memit": {"contexts": 1}}
+# One prompt to be right in, one layer: what is asked can be reached.
+EASY: dict[str, dict[str, Any]] = {
+    "rome": {"contexts": 1},
+    "memit": {"contexts": 1, "layers": [1], "weight": 0.01},
+}
 EVERY = [(name, kind) for name in METHODS for kind in CONFIGS]
 
 
@@ -193,9 +197,9 @@ def _survives_the_disk(results: list[Result], path: Path) -> None:
 @pytest.mark.parametrize(("name", "kind"), EVERY)
 def test_the_planted_fact_becomes_more_likely(name: str, kind: str) -> None:
     model = tiny(kind)
-    draws = [[request(0, 0)], [request(1, 1)]]
+    draws = [[request(0, 0)], [request(1, 0)]]
     for result, (asked,) in zip(
-        run(name, kind, model, draws, **BARE.get(name, {})), draws, strict=True
+        run(name, kind, model, draws, **EASY.get(name, {})), draws, strict=True
     ):
         old, new = logp(model, asked, {})
         old_after, new_after = logp(model, asked, result.delta)
@@ -207,9 +211,9 @@ def test_the_planted_fact_becomes_more_likely(name: str, kind: str) -> None:
 def test_the_unlearned_fact_becomes_less_likely(name: str, kind: str) -> None:
     """An unlearner pushes the old answer down; an editor writes the neutral one."""
     model = tiny(kind)
-    draws = [[request(0, 0, "unlearn")], [request(1, 1, "unlearn")]]
+    draws = [[request(0, 0, "unlearn")], [request(1, 0, "unlearn")]]
     for result, (asked,) in zip(
-        run(name, kind, model, draws, **BARE.get(name, {})), draws, strict=True
+        run(name, kind, model, draws, **EASY.get(name, {})), draws, strict=True
     ):
         old, new = logp(model, asked, {})
         old_after, new_after = logp(model, asked, result.delta)

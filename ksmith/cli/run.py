@@ -94,7 +94,7 @@ def run(  # noqa: PLR0913 every option of the verb is one
         summary = _everything(lab, store, name, workers, timeout)
     click.echo(_ending(name, summary))
     if not summary.stopped:
-        _show_results(lab, name)
+        _show_results(lab, name, fresh=_did_nothing(summary))
     ctx.exit(_exit_code(summary))
 
 
@@ -179,8 +179,12 @@ def _tell_sent(out: bytes, log: str) -> None:
         note(f"{told['left']} results are not in MLflow yet{why}; later: ksmith sync")
 
 
+def _did_nothing(summary: "Summary") -> bool:
+    return not summary.ran and not summary.adopted and summary.done == summary.trials
+
+
 def _ending(name: str, summary: "Summary") -> str:
-    if summary.ran == 0 and summary.adopted == 0 and summary.done == summary.trials:
+    if _did_nothing(summary):
         return f"{name}: nothing to do, all {summary.trials} trials are done"
     parts = [f"{summary.done} of {summary.trials} trials done"]
     counts = {"failed": summary.failed, "cancelled": summary.cancelled}
@@ -191,10 +195,13 @@ def _ending(name: str, summary: "Summary") -> str:
     return f"{name}: {stopped}{', '.join(parts)}; {ran}"
 
 
-def _show_results(lab: Lab, name: str) -> None:
+def _show_results(lab: Lab, name: str, *, fresh: bool) -> None:
     from ksmith import report
 
-    click.echo(f"report: {report.write(name, lab.home, lab.database)}")
+    path = report.path(name, lab.home)
+    if not (fresh and path.exists()):
+        report.write(name, lab.home, lab.database)
+    click.echo(f"report: {path}")
     click.echo("runs:   ksmith ui")
     click.echo(f"state:  ksmith status {name}")
 

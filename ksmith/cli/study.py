@@ -82,12 +82,7 @@ def plan(
     assets: dict[str, int] = planned["assets"]
     built = ", ".join(f"{number} {kind}" for kind, number in assets.items())
     click.echo(f"assets to build: {built or 'none'}")
-    seconds = planned["seconds"]
-    click.echo(
-        "expected time: not known yet, no earlier attempt is like these"
-        if seconds is None
-        else f"expected time: {duration(seconds)} of one worker, from earlier attempts"
-    )
+    click.echo(f"expected time: {_expected(planned)}")
 
 
 @study.command("list", epilog="\b\nExample:\n  ksmith study list --json")
@@ -232,6 +227,14 @@ def _plan_stored(lab: Lab, name: str) -> dict[str, Any]:
         "assets": _by_kind(node.kind for node in todo if node.kind != "trial"),
         "seconds": seconds,
     }
+
+
+def _expected(planned: dict[str, Any]) -> str:
+    if planned["done"] == planned["trials"]:
+        return "none, every trial is done"
+    if planned["seconds"] is None:
+        return "not known yet, no earlier attempt is like these"
+    return f"{duration(planned['seconds'])} of one worker, from earlier attempts"
 
 
 def _by_kind(kinds: Iterable[str]) -> dict[str, int]:

@@ -50,6 +50,8 @@ def _dtype(values: Iterable[Any]) -> Any:
     for value in values:
         kinds[type(value)].append(value)
     found = set(kinds)
+    if not found:
+        return pl.String  # all null, or lists that are all empty
     if found == {list}:
         inner = _dtype(item for value in kinds[list] for item in value)
         return pl.List(inner) if inner is not None else None

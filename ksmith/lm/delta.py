@@ -119,6 +119,9 @@ def save(deltas: Sequence[Delta], path: Path, metadata: Mapping[str, str]) -> No
     """Write the deltas of all draws to one safetensors file.
 
     `metadata` should name the method and the digest of the base weights; `format` and `draws` are ours.
+
+    Raises:
+        UserError: a delta that is not finite: its method went astray.
     """
     tensors: dict[str, Tensor] = {}
     for draw, delta in enumerate(deltas):
@@ -129,6 +132,8 @@ def save(deltas: Sequence[Delta], path: Path, metadata: Mapping[str, str]) -> No
                 else {"dense": block}
             )
             for part, tensor in parts.items():
+                if not bool(tensor.isfinite().all()):
+                    raise UserError(f"draw {draw}: the change of {name} is not finite")
                 # A copy each: safetensors refuses tensors that share their memory.
                 tensors[f"{draw}:{name}:{part}"] = tensor.detach().cpu().contiguous().clone()
     save_file(tensors, path, {**metadata, "format": FORMAT, "draws": str(len(deltas))})

@@ -9,7 +9,7 @@ from torch import nn
 from transformers import PreTrainedModel, Qwen3Config, Qwen3ForCausalLM
 
 from ksmith.records import UserError
-from ksmith.settings.recipes import RECIPES
+from ksmith.settings.recipes import RECIPES, resolve
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,8 +21,8 @@ class Numbers:
     layers: int
     mlp: int  # d_ff
     head_width: int
-    local: int  # first blocks that see `window` tokens only; 0 is a plain transformer
-    window: int
+    far: int  # last blocks, which see the whole row; all of them in a plain transformer
+    window: int  # tokens that the blocks before them see
     # the batches
     steps: int
     rows: int
@@ -41,7 +41,7 @@ class Numbers:
     @property
     def planted(self) -> bool:
         """Whether early layers see few tokens, so that facts have to sit in early MLPs."""
-        return self.local > 0
+        return self.far < self.layers
 
 
 def numbers(settings: Mapping[str, Any]) -> Numbers:
@@ -55,27 +55,17 @@ def numbers(settings: Mapping[str, Any]) -> Numbers:
         raise UserError(f"no recipe {name!r}; there are: {', '.join(RECIPES)}")
     names = [field.name for field in fields(Numbers)]
     own = {key: settings[key] for key in names if settings.get(key) is not None}
-    table = {**RECIPES[name], **own}
-    if "width" in own and "mlp" not in own:
-        table["mlp"] = (
-            round(own["width"] * RECIPES[name]["mlp"] / RECIPES[name]["width"] / 8) * 8
-        )
-    if settings.get("mechanism", "planted") == "plain":
-        table["local"] = 0
-    chosen = Numbers(**table)
-    if chosen.width % chosen.head_width:
-        raise UserError(f"model.width is {chosen.width}, no multiple of {chosen.head_width}")
-    if chosen.planted and chosen.local >= chosen.layers:
-        raise UserError(
-            f"model.layers is {chosen.layers}: a planted mechanism needs {chosen.local + 1}"
-        )
-    return chosen
+    try:
+        table = resolve(name, own, settings.get("mechanism", "planted"))
+    except ValueError as error:
+        raise UserError(f"model.{error}") from error
+    return Numbers(**table)
 
 
 def fresh(chosen: Numbers, vocabulary: int, generator: torch.Generator) -> PreTrainedModel:
     """Return a model with weights drawn from `generator` alone, in float32 on the CPU."""
     heads = chosen.width // chosen.head_width
-    far = chosen.layers - chosen.local
+    near = chosen.layers - chosen.far
     config = Qwen3Config(
         vocab_size=vocabulary,
         hidden_size=chosen.width,
@@ -86,7 +76,7 @@ def fresh(chosen: Numbers, vocabulary: int, generator: torch.Generator) -> PreTr
         head_dim=chosen.head_width,
         use_sliding_window=chosen.planted,
         sliding_window=chosen.window if chosen.planted else None,
-        layer_types=["sliding_attention"] * chosen.local + ["full_attention"] * far,
+        layer_types=["sliding_attention"] * near + ["full_attention"] * chosen.far,
         max_position_embeddings=4 * chosen.length,
         tie_word_embeddings=True,
         bos_token_id=0,

@@ -2,6 +2,13 @@
 
 from pathlib import Path
 
+from ksmith.records import inside
+
+
+def path(study: str, home: Path) -> Path:
+    """Return where the report of a study is kept, written or not."""
+    return inside(home / "report", f"{study}.html")
+
 
 def write(study: str, home: Path, url: str | None = None) -> Path:
     """Return the file, now written: `<home>/report/<study>.html`.
@@ -14,15 +21,13 @@ def write(study: str, home: Path, url: str | None = None) -> Path:
     Raises:
         UserError: no such study in the lab.
     """
-    from ksmith.records import inside
     from ksmith.report.gather import gather
     from ksmith.report.page import render
 
-    folder = home / "report"
-    path = inside(folder, f"{study}.html")
+    target = path(study, home)
     page = render(gather(study, home, url))
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.tmp")
     temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
-    return path
+    temporary.replace(target)
+    return target

@@ -105,28 +105,29 @@ def tradeoff(
     styles: dict[str, Look],
     title: str,
 ) -> Html:
-    """Return efficacy (y) against what was kept (x): a row a kept panel, a column a level.
+    """Return efficacy (y) against what was kept (x), by what was kept and by level.
 
-    A line joins the scales of one method; the larger the marker, the more facts at once. The star
-    is the model before the update: doing nothing keeps everything and gains nothing.
+    A line joins the scales of one method; the larger the marker, the more facts at once. The
+    star is the model before the update: doing nothing keeps everything and gains nothing.
     """
     from matplotlib.figure import Figure
 
     levels = order(cells["level"])
-    figure = Figure(figsize=(0.7 + 3.1 * len(levels), 0.95 + 2.5 * len(kept)))
-    grid: Any = figure.subplots(len(kept), len(levels), squeeze=False, sharex=True, sharey=True)
-    for row, panel in enumerate(kept):
-        for column, level in enumerate(levels):
-            axes = grid[row][column]
-            here = cells.filter(pl.col("level") == level)
-            _points(axes, select(here, panel), select(here, gained), styles)
-            _bounds(axes, x=True)
-            if row == 0:
-                axes.set_title(level, fontsize=9, color=INK, loc="left")
-            axes.set_xlabel(f"{panel.title.lower()}, {panel.measure}", fontsize=8, color=FAINT)
-        grid[row][0].set_ylabel(
-            f"{gained.title.lower()}, {gained.measure}", fontsize=8, color=FAINT
-        )
+    # A row a kept panel, a column a level; where there is one level, all in one row.
+    rows, columns = (len(kept), len(levels)) if len(levels) > 1 else (1, len(kept))
+    figure = Figure(figsize=(0.7 + 3.1 * columns, 0.95 + 2.5 * rows))
+    grid: Any = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    places = [(panel, level) for panel in kept for level in levels]
+    for axes, (panel, level) in zip(grid.flat, places, strict=True):
+        here = cells.filter(pl.col("level") == level)
+        _points(axes, select(here, panel), select(here, gained), styles)
+        _bounds(axes, x=True)
+        axes.set_xlabel(f"{panel.title.lower()}, {panel.measure}", fontsize=8, color=FAINT)
+        if panel == kept[0]:
+            axes.set_title(level, fontsize=9, color=INK, loc="left")
+    for row in grid:
+        name = f"{gained.title.lower()}, {gained.measure}"
+        row[0].set_ylabel(name, fontsize=8, color=FAINT)
     _legend(figure, styles, before=False)
     _place(figure, left=0.5, bottom=0.42, gap=(0.12, 0.42))
     return svg(figure, title)
@@ -325,7 +326,6 @@ def svg(figure: Any, title: str) -> Html:
     text = re.sub(r"(href=\"|url\()#", rf"\1#{prefix}-", text)
     head, _, body = text.partition(">")
     head = re.sub(r' (?:width|height)="[^"]*"', "", head)
-    width = figure.get_figwidth() * 72
-    return Html(
-        f'{head} role="img" style="max-width:{width * 1.55:.0f}px">{tag("title", title)}{body}'
-    )
+    points = figure.get_figwidth() * 72
+    size = f"width:{points * 1.55:.0f}px;min-width:{min(points * 1.1, 700):.0f}px"
+    return Html(f'{head} role="img" style="{size}">{tag("title", title)}{body}')

@@ -8,7 +8,8 @@ from typing import Any
 
 _COMMON: dict[str, Any] = {
     "layers": 4,
-    "local": 2,  # blocks with a short window, where the mechanism is planted
+    # Blocks at the end that see the whole row. With two, late MLPs look half of the facts up again.
+    "far": 1,
     "window": 3,  # with 6, the end of a short prompt reaches the subject in block 0 already
     "head_width": 32,
     "length": 64,  # tokens in a packed row
@@ -70,9 +71,9 @@ def resolve(name: str, own: Mapping[str, Any], mechanism: str) -> dict[str, Any]
         ratio = RECIPES[name]["mlp"] / RECIPES[name]["width"]
         numbers["mlp"] = round(own["width"] * ratio / 8) * 8
     if mechanism == "plain":
-        numbers |= {"local": 0, "infobox": 0.0}
+        numbers["far"] = numbers["layers"]
     if numbers["width"] % numbers["head_width"]:
         raise ValueError(f"width must be a multiple of {numbers['head_width']}")
-    if 0 < numbers["local"] >= numbers["layers"]:
-        raise ValueError(f"layers must be > {numbers['local']} where the mechanism is planted")
+    if mechanism != "plain" and numbers["layers"] <= numbers["far"]:
+        raise ValueError(f"layers must be > {numbers['far']} where the mechanism is planted")
     return numbers

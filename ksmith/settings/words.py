@@ -26,12 +26,12 @@ def show(value: Any, depth: int = 3) -> str:
     if isinstance(value, int):
         return str(value) if value.bit_length() < 200 else "an integer of very many digits"
     if isinstance(value, str):
-        return _cut(json.dumps(value, ensure_ascii=not value.isprintable()))
+        return cut(json.dumps(value, ensure_ascii=not value.isprintable()))
     if isinstance(value, list | tuple):
         return _list(value, depth)
     if isinstance(value, Mapping):
         return "a table"
-    return _cut(str(value))
+    return cut(str(value))
 
 
 def _list(value: list[Any] | tuple[Any, ...], depth: int) -> str:
@@ -41,8 +41,9 @@ def _list(value: list[Any] | tuple[Any, ...], depth: int) -> str:
     return f"[{', '.join(items + ['...'] * (len(value) > FEW))}]"
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+def cut(text: str, longest: int = LONGEST) -> str:
+    """Return `text`, with dots where it is too long for a message."""
+    return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
 def bare(kind: Any) -> Any:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from ksmith.records import Outcome
 from ksmith.store.database import Database
 from ksmith.store.measured import Damaged, Measured, read
-from ksmith.store.migrate import current, revisions
+from ksmith.store.migrate import config, current, revisions
 from ksmith.store.queue import COMPLETE, replace_metrics
 
 ROOMS = ("assets", "outcomes")
@@ -33,7 +33,7 @@ def check(database: Database, home: Path) -> list[str]:
 
 
 def _database(database: Database) -> Iterator[str]:
-    found, known = current(database.url, database.path), revisions()
+    found, known = current(database.url, database.path), revisions(config())
     if found != known[0]:
         yield f"the database is at revision {found}, this ksmith at {known[0]}"
     if database.path is None:

@@ -6,6 +6,7 @@ the old database. A file lock keeps two first starts apart; an older database is
 
 import sqlite3
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -23,25 +24,25 @@ ROOM = Path(__file__).parent
 FOLDERS = (ROOM.parent / "migrations", ROOM.parent.parent / "migrations")
 
 
-def config() -> Config:
+def config(folders: Sequence[Path] = FOLDERS) -> Config:
     """Return Alembic's configuration, which has no file.
 
     Raises:
         RuntimeError: an installation without its migrations.
     """
-    for folder in FOLDERS:
+    for folder in folders:
         if (folder / "env.py").is_file():
             found = Config()
             found.set_main_option("script_location", str(folder).replace("%", "%%"))
             return found
     raise RuntimeError(
-        f"ksmith's migrations are missing: not in {' nor in '.join(map(str, FOLDERS))}"
+        f"ksmith's migrations are missing: not in {' nor in '.join(map(str, folders))}"
     )
 
 
-def revisions() -> list[str]:
+def revisions(settings: Config) -> list[str]:
     """Return the revisions that this code knows, newest first."""
-    return [step.revision for step in ScriptDirectory.from_config(config()).walk_revisions()]
+    return [step.revision for step in ScriptDirectory.from_config(settings).walk_revisions()]
 
 
 def current(url: URL, path: Path | None) -> str | None:
@@ -74,13 +75,16 @@ def _read_only(path: Path) -> Engine:
     return create_engine("sqlite://", creator=connect)
 
 
-def migrate(url: URL, path: Path | None, home: Path) -> Path | None:
+def migrate(
+    url: URL, path: Path | None, home: Path, settings: Config | None = None
+) -> Path | None:
     """Create or upgrade the database; return the backup that was made of an older one, if any.
 
     Raises:
         UserError: the database is newer than this code; it is left as it is.
     """
-    known = revisions()
+    settings = settings or config()
+    known = revisions(settings)
     if _check(current(url, path), known) == known[0]:
         return None
     with FileLock(home / "ksmith.db.lock"):
@@ -88,7 +92,7 @@ def migrate(url: URL, path: Path | None, home: Path) -> Path | None:
         if found == known[0]:
             return None  # another process was faster
         saved = _backup_first(path, home, found) if path is not None and found else None
-        _upgrade(url, path)
+        _upgrade(url, path, settings)
         return saved
 
 
@@ -120,10 +124,9 @@ def backup(path: Path, target: Path) -> Path:
     return target
 
 
-def _upgrade(url: URL, path: Path | None) -> None:
+def _upgrade(url: URL, path: Path | None, settings: Config) -> None:
     # Foreign keys are off while tables are copied, as SQLite demands; checked before commit.
     engine = create_engine(url) if path is None else sqlite_engine(url, foreign_keys=False)
-    settings = config()
     try:
         with engine.begin() as connection:
             settings.attributes["connection"] = connection

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -275,12 +275,9 @@ class _Checker:
             for name, given in rule.sets.items()
             if self._may_set(name, given) and (value := self._owned(name, given))
         }
-        return Checked(
-            conditions={name: tests for name, (tests, _) in conditions.items()},
-            sets=sets,
-            where=rule.where,
-            text=_rule_text(rule),
-        )
+        tests = {name: found for name, (found, _) in conditions.items()}
+        text = _rule_text(tests, sets)
+        return Checked(conditions=tests, sets=sets, where=rule.where, text=text)
 
     def _may_set(self, name: str, given: Given) -> bool:
         if name in SELECTORS:
@@ -326,7 +323,9 @@ def _hint(setting: Declared, name: str, value: Any, *, item: bool) -> str:
     return ""
 
 
-def _rule_text(rule: Rule) -> str:
-    conditions = ", ".join(f"{k} = {show(v.value)}" for k, v in rule.conditions.items())
-    sets = ", ".join(f"{k} = {show(v.value)}" for k, v in rule.sets.items())
-    return f"if {conditions}: {sets}" if sets else conditions
+def _rule_text(conditions: Mapping[str, tuple[Test, ...]], sets: Mapping[str, Value]) -> str:
+    """Return a rule in one line and in full: two texts are the same if the rules are."""
+    tests = {name: " or ".join(map(str, found)) for name, found in conditions.items()}
+    condition = ", ".join(f"{name} {text}" for name, text in tests.items())
+    effect = ", ".join(f"{name} = {canonical(value.value)}" for name, value in sets.items())
+    return f"if {condition}: {effect}" if sets else condition

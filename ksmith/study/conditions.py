@@ -1,6 +1,5 @@
 """The conditions of [[when]] and [[exclude]]: a value, a list of them, or a comparison."""
 
-import math
 import operator
 import re
 import tomllib
@@ -8,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ksmith.records import canonical
 from ksmith.settings import Declared, fields
 from ksmith.settings.words import show
 from ksmith.study.declarations import Given, nearest
@@ -20,6 +20,7 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
+LARGEST = 2**63
 COMPARISON = re.compile(r"\s*(==|!=|>=|<=|>|<)\s*(.*?)\s*", re.DOTALL)
 
 
@@ -29,6 +30,9 @@ class Test:
 
     sign: str
     operand: Any
+
+    def __str__(self) -> str:
+        return f"{'=' if self.sign == '==' else self.sign} {canonical(self.operand)}"
 
     def holds(self, value: Any) -> bool:
         """Return whether `value` passes; a value that is not there, None, never does."""
@@ -69,7 +73,11 @@ def _test(setting: Declared, value: Any) -> "Test | str":
     if not setting.is_number:
         return f"only numbers have an order; {setting.name} {_allowed(setting)}"
     number = _operand(text)
-    if isinstance(number, bool) or not isinstance(number, int | float) or math.isnan(number):
+    if (
+        isinstance(number, bool)
+        or not isinstance(number, int | float)
+        or not abs(number) < LARGEST
+    ):
         return f'a comparison needs a number, such as "{sign} 10"'
     return Test(sign, number)
 

@@ -4,9 +4,14 @@ from collections.abc import Mapping, Sequence
 
 from ksmith.records import Json, canonical
 from ksmith.settings.words import show
-from ksmith.study.check import Plan
+from ksmith.study.check import Group, Plan
 from ksmith.study.identity import flat
 
+DECIDE = {
+    "graph": ("graph.source",),
+    "model": ("model.recipe", "model.load", "model.digest"),
+    "method": ("task.method",),
+}
 RULES = ("zip", "when", "exclude")
 
 
@@ -25,19 +30,30 @@ def describe(tables: Sequence[Mapping[str, Json]], trials: int, plan: Plan) -> d
     return {
         "trials": trials,
         "settings": {name: list(found.values()) for name, found in values.items()},
-        "zip": [", ".join(group.names) for group in plan.groups if len(group.names) > 1],
+        "zip": [_zip(group) for group in plan.groups if len(group.names) > 1],
         "when": [rule.text for rule in plan.whens],
         "exclude": [rule.text for rule in plan.excludes],
     }
 
 
+def _zip(group: Group) -> str:
+    rows = sorted(" with ".join(canonical(item.value) for item in row) for row in group.rows)
+    return f"{' with '.join(group.names)}: {', '.join(rows)}"
+
+
 def difference(old: Mapping[str, Json], new: Mapping[str, Json]) -> list[str]:
     """Return what changed between two `Study.grid`s, one line each; nothing for the same."""
-    settings = [dict(grid["settings"]) for grid in (old, new)]
+    before: dict[str, list[Json]] = old["settings"]
+    after: dict[str, list[Json]] = new["settings"]
+    changed = [
+        name
+        for name in sorted(before.keys() | after.keys())
+        if _texts(before.get(name)) != _texts(after.get(name))
+    ]
     lines = [
-        f"{name}: {_values(settings[0].get(name))} -> {_values(settings[1].get(name))}"
-        for name in sorted(settings[0].keys() | settings[1].keys())
-        if _texts(settings[0].get(name)) != _texts(settings[1].get(name))
+        f"{name}: {_values(before.get(name))} -> {_values(after.get(name))}"
+        for name in changed
+        if not (_decided(name, changed) and _comes_along(name, before, after))
     ]
     for rule in RULES:
         lines += [
@@ -49,10 +65,24 @@ def difference(old: Mapping[str, Json], new: Mapping[str, Json]) -> list[str]:
     return lines
 
 
+def _decided(name: str, changed: Sequence[str]) -> bool:
+    """Return whether the choice that `name` belongs to changed, too."""
+    choices = DECIDE.get(name.partition(".")[0], ())
+    return name not in choices and any(choice in changed for choice in choices)
+
+
+def _comes_along(name: str, before: Mapping[str, Json], after: Mapping[str, Json]) -> bool:
+    """Return whether a changed setting is no news beside the choice that it belongs to."""
+    return name.startswith("model.") or name not in before or name not in after
+
+
 def _values(values: Sequence[Json] | None) -> str:
     if values is None:
         return "not set"
-    return ", ".join(show(value) for value in values)
+    texts = [show(value) for value in values]
+    if all(isinstance(value, int | float) for value in values):
+        texts = sorted(texts, key=float)
+    return ", ".join(texts)
 
 
 def _texts(values: Sequence[Json] | None) -> set[str] | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ksmith.settings import Names, fields
 from ksmith.settings.recipes import RECIPES
+from ksmith.settings.words import cut
 from ksmith.study.check import SELECTORS, Checked, Group, Plan, Value
 
 Flat = dict[str, Value]  # dotted name -> value: what a combination gives, without defaults
@@ -43,7 +44,9 @@ def combinations(plan: Plan, names: Names) -> Iterator[Flat]:
     for rule in rules:
         if id(rule) not in met:
             what = "[[when]]" if rule.sets else "[[exclude]]"
-            plan.notes.append(f"{rule.where.text}: this {what} meets no trial: {rule.text}")
+            plan.notes.append(
+                f"{rule.where.text}: this {what} meets no trial: {cut(rule.text, 120)}"
+            )
 
 
 def _products(plan: Plan, names: Names) -> Iterator[Flat]:
@@ -94,7 +97,7 @@ def exists(name: str, chosen: Chosen, names: Names) -> bool:
     section = name.partition(".")[0]
     if name in SELECTORS or section not in ("graph", "method"):
         return True
-    owner = chosen["graph.source" if section == "graph" else "task.method"]
+    owner = chosen.get("graph.source" if section == "graph" else "task.method")
     return owner in names.owners[name]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ksmith.settings import Names
+from ksmith.settings.words import cut
 from ksmith.study.declarations import Axis, Declarations, Given, unknown
 from ksmith.study.mistakes import Mistakes, Where
 
@@ -29,17 +30,13 @@ def read_overrides(texts: Sequence[str], mistakes: Mistakes) -> list[Override]:
 
 
 def _read(text: str, number: int, mistakes: Mistakes) -> Override | None:
-    where = Where(1, number, f"--set {_short(text)}")
+    where = Where(1, number, f"--set {cut(text, 80)}")
     key, equals, raw = _split(text)
     keys = _keys(key)
     if not equals or not keys:
         mistakes.add(where, "write --set key=value, such as --set task.scale=10")
         return None
     return Override(keys=keys, value=_value(raw), raw=raw, where=where)
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _split(text: str) -> tuple[str, str, str]:

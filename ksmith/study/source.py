@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ksmith.records import StudyError
-from ksmith.settings.words import LONGEST
+from ksmith.settings.words import cut
 from ksmith.study import places
 from ksmith.study.mistakes import Where, line
 
@@ -98,5 +98,5 @@ def _syntax(path: Path, text: str, message: str) -> str:
     hint = next((f" ({hint})" for start, hint in HINTS.items() if short.startswith(start)), "")
     lines = text.split("\n")
     given = lines[number - 1].strip() if number <= len(lines) else ""
-    shown = f": {given if len(given) <= LONGEST else given[:LONGEST] + '...'}" if given else ""
+    shown = f": {cut(given)}" if given else ""
     return line(_where(path, max(number, 1)), f"not TOML: {short}{shown}{hint}")

@@ -20,14 +20,10 @@ PATIENCE = {
 }
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 
-CREDENTIALS = re.compile(
-    r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?P<secret>[^\s/@]*(?::[^\s@]*)?@)", re.I
-)
-SECRET_QUERY = re.compile(
-    r"(?P<key>[?&;](?:password|passwd|pwd|token|secret|key|api_?key|access_?key|sig(?:nature)?"
-    r"|credential)[^=\s&]*=)[^&\s\"']+",
-    re.I,
-)
+# Up to the last @, since a password may hold one, or a slash: rather too much than too little.
+CREDENTIALS = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^\s\"'<>]*@", re.I)
+SECRETS = "pass|pwd|token|secret|key|sig|credential|auth"
+SECRET_QUERY = re.compile(rf"(?P<key>[?&;][^=\s&;]*(?:{SECRETS})[^=\s&;]*=)[^&;\s\"'<>]+", re.I)
 
 
 def redact(text: str) -> str:

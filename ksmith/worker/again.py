@@ -38,9 +38,11 @@ def run_again(
         report: told about progress.
     """
     import torch
+    from transformers.utils.logging import disable_progress_bar
 
     from ksmith.worker.tasks import HANDLERS
 
+    disable_progress_bar()
     torch.set_num_threads(1)  # as a worker has it: sums in another order are other bits
     made: dict[str, str] = {}
     for kind in AGAIN:

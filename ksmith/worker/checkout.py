@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from transformers.utils.logging import disable_progress_bar
+
 from ksmith.lm import delta as deltas
 from ksmith.lm.load import save
 from ksmith.records import Spec, UserError
@@ -31,6 +33,7 @@ def checkout(spec: Spec, draw: int, folder: Path) -> int:
         raise UserError(
             f"no draw {draw}: the trial has {len(updates)}, from 0 to {len(updates) - 1}"
         )
+    disable_progress_bar()  # of the shards: this is one small answer to one person
     base = opening.base(job)
     temporary = folder.with_name(f".{folder.name}.tmp")
     with deltas.applied(base.model, updates[draw]):

@@ -1,36 +1,19 @@
-"""One spec in this process, for a debugger: its outcome is published, its exception is raised."""
+"""One spec in this very process, for a debugger: what the work raises is recorded, and raised."""
 
 from typing import Any
 
-from ksmith.records import Json, Spec
-from ksmith.worker.attempt import Handler, Handlers
+from ksmith.records import Spec
+from ksmith.worker.__main__ import load
+from ksmith.worker.attempt import Load
 from ksmith.worker.attempt import perform as attempt
-from ksmith.worker.job import Job
 
 
-def perform(spec: Spec, warm: dict[str, Any]) -> None:
-    """Do the work of `spec` and publish its outcome folder.
+def perform(spec: Spec, warm: dict[str, Any], load: Load = load) -> None:
+    """Leave the outcome of `spec` in its folder; `warm` is kept between calls.
 
     Raises:
-        Exception: what the work raised, with its own frames; it is recorded before.
+        Exception: whatever the work raised, after its outcome was published.
     """
-    raised: list[Exception] = []
-
-    def watched(handler: Handler) -> Handler:
-        def call(job: Job) -> dict[str, Json]:
-            try:
-                return handler(job)
-            except Exception as error:
-                raised.append(error)
-                raise
-
-        return call
-
-    def load() -> Handlers:
-        from ksmith.worker.tasks import HANDLERS
-
-        return {kind: watched(handler) for kind, handler in HANDLERS.items()}
-
-    attempt(spec, load, warm=warm)
-    if raised:
-        raise raised[0]
+    failure = attempt(spec, load, warm=warm).failure
+    if failure is not None:
+        raise failure

@@ -16,7 +16,7 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, final
 
@@ -74,21 +74,6 @@ def main(load: Load) -> int:
         if line.strip():
             loop.one(line)
     return 0
-
-
-def in_process(load: Load) -> Callable[[Spec], None]:
-    """Return what performs specs in this very process, for a debugger.
-
-    It raises what the work raises, once that is recorded in the outcome.
-    """
-    warm: dict[str, Any] = {}
-
-    def one(spec: Spec) -> None:
-        failure = perform(spec, load, warm=warm).failure
-        if failure is not None:
-            raise failure
-
-    return one
 
 
 def _protocol() -> Emit:

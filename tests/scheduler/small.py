@@ -48,7 +48,7 @@ def study(name: str, points: Sequence[Point]) -> Study:
 
 
 def trials(number: int, **orders: Any) -> list[Point]:
-    """Return points of different scales: one graph and model, each its own update and before."""
+    """Return points of different scales, which share the graph and the model alone."""
     return [point(scale, **orders) for scale in range(1, number + 1)]
 
 

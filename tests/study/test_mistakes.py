@@ -1,6 +1,7 @@
 """Broken study files: one clear line for each mistake, with its place; never a traceback."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -66,7 +67,9 @@ ONE_EACH = {
     ROME + f"scale = 0x{'f' * 80}\n": [
         "x.toml:4: task.scale = an integer of very many digits: must be <= 1000000000"
     ],
-    ROME + "[method.rome]\nlr = nan\n": ["x.toml:5: method.rome.lr = nan: must be a number > 0"],
+    ROME + "[method.rome]\nlr = nan\n": [
+        "x.toml:5: method.rome.lr = nan: must be a number > 0"
+    ],
     ROME + "[method.rome]\nlr = -1\n": ["x.toml:5: method.rome.lr = -1: must be > 0"],
     ROME + 'kind = "unlern"\n': [
         'x.toml:4: task.kind = "unlern": must be "edit" or "unlearn"; did you mean "unlearn"?'
@@ -91,8 +94,8 @@ ONE_EACH = {
     ROME.replace('"x"', "3"): ["x.toml:1: name = 3: must be a string"],
     # axes
     ROME + "scale = [1, 10]\n": [
-        "x.toml:4: task.scale = [1, 10]: must be a whole number >= 1; a list here is one value: "
-        'to vary it, write "task.scale" = [...] under [grid]'
+        "x.toml:4: task.scale = [1, 10]: must be a whole number >= 1; a list here is one "
+        'value: to vary it, write "task.scale" = [...] under [grid]'
     ],
     ROME + 'scale = 1\n[grid]\n"task.scale" = [1, 2]\n': [
         "x.toml:4: task.scale is given one value here; it is an axis, too (x.toml:6): "
@@ -158,7 +161,8 @@ ONE_EACH = {
         "x.toml:6: model.recipe and model.load exclude each other: train a model, or load one"
     ],
     ROME + '[model]\nload = "gpt2"\nsteps = 3\n': [
-        "x.toml:6: model.steps belongs to a trained model, and this study has one that is loaded"
+        "x.toml:6: model.steps belongs to a trained model, and this study has one that is "
+        "loaded"
     ],
     ROME + '[model]\nload = "../nope/x"\n': [
         'x.toml:5: model.load = "../nope/x": no such folder, and no name on the hub'
@@ -166,7 +170,8 @@ ONE_EACH = {
     ROME + "[model]\nwidth = 100\n": ["x.toml:5: model.width must be a multiple of 32"],
     ROME + '[graph]\nsource = "counterfact"\npath = "no.json"\nfacts = 300\n': [
         'x.toml:6: graph.path = "no.json": no such file (no.json)',
-        "x.toml:7: graph.facts belongs to the source synthetic, and this study's is counterfact",
+        "x.toml:7: graph.facts belongs to the source synthetic, and this study's is "
+        "counterfact",
     ],
     ROME + 'level = "leaf"\n[graph]\nsource = "counterfact"\npath = "x.toml"\n': [
         'x.toml:4: task.level = "leaf": graph.source "counterfact" has no levels: leave it out'
@@ -220,7 +225,7 @@ def test_a_method_that_does_not_serve_the_task(tmp_path: Path) -> None:
     from ksmith.settings import METHODS, Rome
 
     class EditOnly(Rome):
-        tasks = ("edit",)
+        tasks: ClassVar[tuple[str, ...]] = ("edit",)
 
     path = written(tmp_path, ROME + 'kind = "unlearn"\n')
     assert read(path).points

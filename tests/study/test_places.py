@@ -98,7 +98,9 @@ def paths(value: Any, at: Path = ()) -> set[Path]:
     return found
 
 
-@given(st.data(), TABLES, st.dictionaries(KEYS, TABLES, max_size=3), st.lists(TABLES, max_size=3))
+@given(
+    st.data(), TABLES, st.dictionaries(KEYS, TABLES, max_size=3), st.lists(TABLES, max_size=3)
+)
 def test_every_key_is_found_on_its_line(
     data: st.DataObject,
     top: dict[str, Any],

@@ -142,8 +142,8 @@ def metrics_of(method: str, scale: int) -> list[Metric]:
     return rows
 
 
-def _graph(folder: Path, _: Claim, pictures: bool) -> list[Metric]:
-    (folder / "graph.json").write_text('{"nodes": [], "edges": []}')
+def _graph(folder: Path, held: Claim, pictures: bool) -> list[Metric]:
+    (folder / "graph.json").write_text(json.dumps({"nodes": [], "graph": held.recipe["graph"]}))
     (folder / "graph.graphml").write_text("<graphml/>")
     _picture(folder / "graph.png", pictures)
     return []
@@ -223,3 +223,8 @@ def _picture(path: Path, real: bool) -> None:
     axes.plot([5.0 / (1 + step / 50) for step in range(300)])
     axes.set(title=path.stem, xlabel="step", ylabel="loss (nats)")
     figure.savefig(path, dpi=110)
+
+
+def frozen(run: Any) -> str:
+    """Return all that MLflow holds of a run as one text: NaN, too, is equal to itself."""
+    return json.dumps(run.to_dictionary(), sort_keys=True, default=str)

@@ -1,0 +1,293 @@
+"""What a trial's key covers, and what it does not."""
+
+import dataclasses
+import functools
+import json
+import random
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ksmith.settings import METHODS, Declared, Rome, names
+from ksmith.settings.fields import Count, setting
+from ksmith.study import flat, nodes, read
+from tests.study.files import HEAD, ROME, keys, only, written
+
+ALL = {"graph", "model", "moments", "before", "update", "trial"}
+FULL: dict[str, Any] = {
+    "seed": 3,
+    "graph": {"source": "synthetic", "facts": 400, "stored": 1.0, "seed": 2},
+    "model": {"recipe": "fixture", "seed": 1, "steps": 300, "lr": 1.0},
+    "task": {"kind": "unlearn", "method": "npo", "level": "leaf", "scale": 10, "draws": 4},
+    "method": {"npo": {"beta": 2.0, "steps": 7}, "rome": {"steps": 2}},
+    "probe": {"kinds": ["efficacy", "reverse", "utility"], "hops": 3, "sentences": 5},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("identity")
+
+
+def inline(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {inline(item)}" for key, item in value.items()) + "}"
+    return json.dumps(value)
+
+
+def toml(data: dict[str, Any], name: str = "x") -> str:
+    return (
+        "\n".join(f"{key} = {inline(value)}" for key, value in data.items())
+        + f'\nname = "{name}"'
+    )
+
+
+def shuffled(value: Any, generator: random.Random) -> Any:
+    """Return the same settings in another order, and whole numbers in either form."""
+    if isinstance(value, dict):
+        items = [(key, shuffled(item, generator)) for key, item in value.items()]
+        return dict(generator.sample(items, len(items)))
+    if isinstance(value, list):
+        return generator.sample(value, len(value))
+    if isinstance(value, int | float) and value == int(value):
+        return generator.choice([int(value), float(value)])
+    return value
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.randoms(use_true_random=False), st.text("abz09", min_size=1, max_size=9))
+def test_order_form_of_numbers_and_name_change_nothing(
+    folder: Path, generator: random.Random, name: str
+) -> None:
+    plain = keys(only(written(folder, toml(FULL))))
+    other = keys(only(written(folder, toml(shuffled(FULL, generator), name), "other.toml")))
+    assert plain == other
+
+
+@functools.cache
+def _settable() -> list[tuple[str, str, Declared]]:
+    owners = names(METHODS).owners
+    return [(name, owner, item) for name, by in owners.items() for owner, item in by.items()]
+
+
+def base(name: str, owner: str, folder: Path) -> dict[str, Any]:
+    """Return settings in which `name` of `owner` makes a difference."""
+    data = folder / "records.json"
+    data.write_text("[]")
+    values: dict[str, Any] = {"task.method": "rome", "task.kind": "unlearn"}
+    if owner == "counterfact":
+        values |= {"graph.source": "counterfact", "graph.path": str(data)}
+    if owner == "load":
+        values["model.load"] = "gpt2"
+    if name.startswith("method."):
+        values["task.method"] = owner
+    return values
+
+
+def another(name: str, item: Declared, folder: Path) -> Any:
+    """Return an allowed value that is not the default."""
+    special = {
+        "graph.facts": 300,
+        "graph.path": str(folder / "other.json"),
+        "model.load": "org/other",
+        "model.revision": "abc",
+        "model.width": 64,
+        "model.layers": 7,
+        "method.memit.layers": [1],
+        "probe.kinds": ["efficacy"],
+        "task.method": "memit",
+        "task.kind": "edit",
+    }
+    if name in special:
+        return special[name]
+    if item.choices:
+        return next((value for value in item.choices if value != item.default), None)
+    if isinstance(item.default, bool):
+        return not item.default
+    if isinstance(item.default, float):
+        return item.default * 0.7 + 0.0123
+    return (item.default or 0) + 1
+
+
+CHANGED = {
+    "seed": ALL - {"graph", "model", "moments"},
+    "graph": ALL,
+    "model": ALL - {"graph"},
+    "task": ALL - {"graph", "model", "moments"},
+    "probe": {"before", "trial"},
+    "method": {"update", "trial"},
+}
+EXCEPT = {
+    "method.rome.moment_tokens": {"moments", "update", "trial"},
+    "method.memit.moment_tokens": {"moments", "update", "trial"},
+    "task.method": {"update", "trial"},
+}
+FIXED = {"task.neutral", "method.graddiff.trainable", "method.npo.trainable"}  # of one value
+
+
+@pytest.mark.parametrize(
+    ("name", "owner", "item"), [row for row in _settable() if row[0] != "graph.source"]
+)
+def test_every_setting_changes_what_it_feeds_and_nothing_else(
+    tmp_path: Path, name: str, owner: str, item: Declared
+) -> None:
+    (tmp_path / "other.json").write_text("[1]")
+    values = base(name, owner, tmp_path)
+    value = another(name, item, tmp_path)
+    assert (value is None) == (name in FIXED)
+    if value is None:
+        return
+    before = keys(only(written(tmp_path, lines(values))))
+    after = keys(only(written(tmp_path, lines(values | {name: value}), "y.toml")))
+    differ = {role for role in before if before[role] != after[role]}
+    assert differ == EXCEPT.get(name, CHANGED[name.split(".")[0]]) & set(before)
+
+
+def lines(values: dict[str, Any]) -> str:
+    """Return a study file: settings come before any table, so dotted names stand on top."""
+    return "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items()) + HEAD
+
+
+def test_the_source_changes_everything(tmp_path: Path) -> None:
+    written(tmp_path, "[]", "records.json")
+    plain = keys(only(written(tmp_path, ROME)))
+    text = ROME + '[graph]\nsource = "counterfact"\npath = "records.json"\n'
+    real = keys(only(written(tmp_path, text)))
+    assert {role for role in plain if plain[role] != real[role]} == ALL
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("model", ["recipe", "load"])
+def test_defaults_spelled_out_change_nothing(tmp_path: Path, method: str, model: str) -> None:
+    chosen = {"graph": "synthetic", "model": model, "method": method, "task": "task"}
+    values: dict[str, Any] = {"task.method": method, "task.kind": "unlearn"}
+    if model == "load":
+        values["model.load"] = "gpt2"
+    short = only(written(tmp_path, lines(values)))
+    for name, owner, item in _settable():
+        wanted = chosen.get(name.split(".")[0], owner)
+        if owner in (wanted, "graph") and not item.required and item.default is not None:
+            values.setdefault(name, item.default)
+    numbers = {f"model.{name}": value for name, value in short.settings["model"].items()}
+    known = names(METHODS).owners
+    values = {k: v for k, v in numbers.items() if k in known} | values
+    assert len(values) > 20
+    assert keys(only(written(tmp_path, lines(values), "y.toml"))) == keys(short)
+
+
+def test_what_has_no_effect_changes_nothing(tmp_path: Path) -> None:
+    plain = keys(only(written(tmp_path, ROME)))
+    for text in (
+        "[method.npo]\nbeta = 0.7\n",
+        "[method.memit.grid]\nsteps = [1, 2]\n",
+        'neutral = "abstain"\n',
+        "[[when]]\nif = { seed = 7 }\nset = { seed = 8 }\n",
+        "[[exclude]]\nseed = 7\n",
+    ):
+        assert keys(only(written(tmp_path, ROME + text, "y.toml"))) == plain
+    few = ROME + '[probe]\nkinds = ["reverse", "efficacy"]\n'
+    same = ROME + '[probe]\nkinds = ["efficacy", "reverse"]\nhops = 2\nneighbors = 3\n'
+    assert keys(only(written(tmp_path, few))) == keys(only(written(tmp_path, same, "y.toml")))
+
+
+def test_a_raised_version_changes_the_update_of_that_method_alone(tmp_path: Path) -> None:
+    class Raised(Rome):
+        version: ClassVar[int] = 2
+
+    path = written(tmp_path, HEAD + '[grid]\n"task.method" = ["rome", "npo"]\n')
+    raised = {**METHODS, "rome": Raised}
+    old, new = read(path).points, read(path, methods=raised).points
+    differ = [
+        {role for role, key in keys(a).items() if keys(b, raised)[role] != key}
+        for a, b in zip(old, new, strict=True)
+    ]
+    assert differ == [{"update", "trial"}, set()]
+
+
+def test_a_new_setting_at_its_no_op_default_leaves_old_keys(tmp_path: Path) -> None:
+    @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+    class Longer(Rome):
+        rounds: Count = setting(1, "of everything", omit_at_default=True)
+
+    @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+    class Other(Rome):
+        rounds: Count = setting(1, "of everything")
+
+    path = written(tmp_path, ROME)
+    plain = keys(only(path))
+    longer, other = {**METHODS, "rome": Longer}, {**METHODS, "rome": Other}
+    assert keys(only(path, methods=longer), longer) == plain
+    assert keys(only(path, "method.rome.rounds=1", methods=longer), longer) == plain
+    assert keys(only(path, "method.rome.rounds=2", methods=longer), longer) != plain
+    assert keys(only(path, methods=other), other) != plain
+
+
+def test_a_data_file_is_its_content(tmp_path: Path) -> None:
+    text = ROME + '[graph]\nsource = "counterfact"\npath = "{}"\n'
+    points = []
+    for number, content in enumerate(["[1]", "[1]", "[2]"]):
+        (tmp_path / f"d{number}").mkdir()
+        written(tmp_path, content, f"d{number}/r.json")
+        points.append(only(written(tmp_path, text.format(f"d{number}/r.json"))))
+    first, same, other = points
+    assert keys(first) == keys(same)
+    assert not set(keys(first).values()) & set(keys(other).values())
+    assert first.files == {"graph.path": str(tmp_path / "d0" / "r.json")}
+    graph = nodes(first)["graph"]
+    assert graph.files == first.files
+    assert "path" not in json.dumps(graph.recipe)
+
+
+def model_folder(folder: Path) -> Path:
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "README.md"):
+        (folder / name).write_text(name)
+    return folder
+
+
+def test_a_local_model_is_its_content(tmp_path: Path) -> None:
+    path = written(tmp_path, ROME)
+    one, two = model_folder(tmp_path / "one"), model_folder(tmp_path / "two")
+    first = only(path, f"model.load={one}")
+    assert keys(first) == keys(only(path, f"model.load={two}"))
+    assert set(first.settings["model"]) == {"digest", "dtype"}
+    assert first.files == {"model.load": str(one)} == nodes(first)["model"].files
+    assert keys(only(path, f"model.load={two}", "model.dtype=bfloat16")) != keys(first)
+
+    (two / "README.md").write_text("changed")
+    (two / "pytorch_model.bin").write_text("never read")
+    assert keys(first) == keys(only(path, f"model.load={two}"))
+    for name in ("config.json", "model.safetensors", "tokenizer.json"):
+        (two / name).write_text("changed")
+        assert keys(first) != keys(only(path, f"model.load={two}"))
+        (two / name).write_text(name)
+    (two / "model-2.safetensors").write_text("more")
+    assert keys(first)["graph"] == keys(only(path, f"model.load={two}"))["graph"]
+    assert keys(first)["model"] != keys(only(path, f"model.load={two}"))["model"]
+
+
+def test_the_shape_of_a_trial(tmp_path: Path) -> None:
+    text = (
+        HEAD + '[grid]\n"task.method" = ["rome", "ft_l"]\n"task.kind" = ["edit", "unlearn"]\n'
+    )
+    points = read(written(tmp_path, text)).points
+    for point in points:
+        assert list(point.settings) == ["seed", "graph", "model", "task", "method", "probe"]
+        assert ("neutral" in point.settings["task"]) == (
+            point.settings["task"]["kind"] == "unlearn"
+        )
+        found = nodes(point)
+        assert set(found) == ALL - ({"moments"} if "ft_l" in point.axes.values() else set())
+        assert [node.kind for node in found.values()] == list(found)
+        by_key = {node.key: role for role, node in found.items()}
+        for role, node in found.items():
+            assert {by_key[key] for key in node.needs.values()} == set(node.needs)
+            earlier = list(found)[: list(found).index(role)]
+            assert set(node.needs) <= set(earlier)
+        assert "method" not in found["before"].recipe["task"]
+        assert "probe" not in found["update"].recipe
+    assert flat(points[0].settings)["method.rome.lr"] == 0.2
+    assert json.loads(json.dumps(points[0].settings)) == points[0].settings
