@@ -1,7 +1,7 @@
 """The contract of a method, for each method on a tiny random model of each architecture."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,6 @@ from tests.lm.models import (
     OBJECTS,
     SUBJECTS,
     TEMPLATES,
-    WIDTH,
     tiny,
     tokenizer,
 )
@@ -44,7 +43,7 @@ FEWER: dict[str, dict[str, Any]] = {
 # One prompt to be right in, one layer: what is asked can be reached.
 EASY: dict[str, dict[str, Any]] = {
     "rome": {"contexts": 1},
-    "memit": {"contexts": 1, "layers": [1], "weight": 0.01},
+    "memit": {"contexts": 1, "layers": [1], "weight": 1e-4, "lr": 0.2, "clamp": 0.5},
 }
 EVERY = [(name, kind) for name in METHODS for kind in CONFIGS]
 

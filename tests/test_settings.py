@@ -143,7 +143,7 @@ def test_recipes_resolve(recipe: str, mechanism: str) -> None:
     assert set(numbers) == set(RECIPES[recipe])
     own = {name: numbers[name] for name in ("steps", "width", "layers", "rows", "lr")}
     assert resolve(recipe, own, mechanism) == numbers  # defaults spelled out
-    assert (numbers["local"] == 0) == (mechanism == "plain")
+    assert (numbers["far"] == numbers["layers"]) == (mechanism == "plain")
 
 
 def test_a_wider_recipe_keeps_its_shape() -> None:
@@ -159,6 +159,13 @@ def test_the_table_for_people_has_every_setting_once() -> None:
     rows = settings.describe()
     assert len({(row["name"], row["of"]) for row in rows}) == len(rows) == len(EVERY)
     assert all(row["type"] and row["default"] and row["doc"] for row in rows)
+
+
+def test_the_tables_of_methods_and_probes() -> None:
+    rows = settings.describe_methods()
+    assert [row["name"] for row in rows] == list(METHODS)
+    assert all(all(row.values()) and "arXiv" in row["doc"] for row in rows)
+    assert [row["name"] for row in settings.describe_probes()] == list(KINDS)
 
 
 def test_settings_and_studies_load_nothing_heavy() -> None:

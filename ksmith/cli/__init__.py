@@ -1,5 +1,7 @@
-"""The verbs: parse, call, print. Everything but click is imported inside a verb, so that
-`ksmith --help` is there at once and loads none of torch, transformers, mlflow, polars, sqlmodel.
+"""The verbs: parse, call, print.
+
+Everything but click is imported inside a verb, so that `ksmith --help` is there at once and
+loads none of torch, transformers, mlflow, polars, sqlmodel.
 """
 
 import click
@@ -25,9 +27,10 @@ Environment:
 """
 
 
-@click.group(
-    cls=Verbs, epilog=EXAMPLE, context_settings={"help_option_names": ["-h", "--help"]}
-)
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(cls=Verbs, epilog=EXAMPLE, context_settings=SETTINGS)
 @click.version_option(__version__, prog_name="ksmith")
 @home_option
 @click.pass_context

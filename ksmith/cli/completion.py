@@ -17,7 +17,7 @@ Example:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print the script that makes SHELL complete ksmith's verbs with TAB."""
+    """Print the script that makes SHELL complete verbs with TAB."""
     from click.shell_completion import get_completion_class
 
     found = get_completion_class(shell)

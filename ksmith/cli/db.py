@@ -17,7 +17,10 @@ def db() -> None:
 @home_option
 @with_lab
 def upgrade(lab: Lab) -> None:
-    """Bring the database to this ksmith's schema; an older one is copied first."""
+    """Bring the database to this ksmith's schema.
+
+    An older database is copied to backups/ first.
+    """
     with lab.visit() as store:
         if store.upgraded_from is None:
             click.echo("the database is up to date")
@@ -29,7 +32,10 @@ def upgrade(lab: Lab) -> None:
 @with_lab
 @click.pass_context
 def check(ctx: click.Context, lab: Lab, *, as_json: bool) -> None:
-    """Compare the database with itself and with the folders; exit 1 if something is wrong."""
+    """Compare the database with the folders and with itself.
+
+    The exit code is 1 if something is wrong.
+    """
     with lab.visit() as store:
         wrong = store.check()
     if as_json:
@@ -44,7 +50,10 @@ def check(ctx: click.Context, lab: Lab, *, as_json: bool) -> None:
 @home_option
 @with_lab
 def backup(lab: Lab, target: Path | None) -> None:
-    """Copy the database to TARGET, also while it is in use.  [default: in the home's backups/]"""
+    """Copy the database to TARGET, also while it is in use.
+
+    Without TARGET the copy goes to backups/ in the home.
+    """
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     with lab.visit() as store:
         click.echo(store.backup(target or store.home / "backups" / f"ksmith-{stamp}.db"))

@@ -39,7 +39,10 @@ class Finding:
 @with_lab
 @click.pass_context
 def doctor(ctx: click.Context, lab: Lab, *, as_json: bool) -> None:
-    """Check versions, devices, the lab's folder, database and MLflow; exit 1 if one is wrong."""
+    """Check versions, devices, folder, database and MLflow.
+
+    The exit code is 1 if something is wrong.
+    """
     findings = [
         *_versions(),
         *(_asked(what, check, lab) for what, check in CHECKS.items()),

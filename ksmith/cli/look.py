@@ -1,5 +1,8 @@
 """`ksmith report`, `ui`, `sync`: where results are looked at."""
 
+import sys
+from pathlib import Path
+
 import click
 
 from ksmith.cli.shell import Lab, home_option, note, with_lab
@@ -14,7 +17,7 @@ LOOPBACK = "127.0.0.1"
 @home_option
 @with_lab
 def report(lab: Lab, study: str, *, open_it: bool) -> None:
-    """Write the report of a STUDY, one HTML file, and print where it is."""
+    """Write a STUDY's report, one HTML file, and print its path."""
     from ksmith import report as reports
 
     lab.visit().close()  # a database of an older schema is upgraded before it is read
@@ -29,33 +32,38 @@ def report(lab: Lab, study: str, *, open_it: bool) -> None:
 @click.option("--port", default=5000, show_default=True, type=click.IntRange(1, 65535))
 @home_option
 @with_lab
-@click.pass_context
-def ui(ctx: click.Context, lab: Lab, host: str, port: int) -> None:
-    """Serve MLflow's pages on the lab's runs, to this machine alone unless --host says more."""
-    import subprocess
-    import sys
+def ui(lab: Lab, host: str, port: int) -> None:
+    """Serve MLflow's pages on the lab's runs.
+
+    Only this machine can open them, unless --host says more.
+    """
+    import os
 
     from ksmith.tracking import own_uri, prepare, shown_uri, tracking_uri
 
     uri = tracking_uri(lab.home)
     if uri.startswith(("http://", "https://")):
         raise UserError(f"runs are kept by {shown_uri(uri)}: open that in a browser")
-    if not lab.home.exists():
+    if not lab.there:
         raise UserError(f"no lab in {lab.home}: `ksmith run FILE` makes one")
-    if host not in (LOOPBACK, "localhost", "::1"):
-        note(
-            f"anyone who reaches {host}:{port} can read and change the runs: there is no login"
-        )
     if uri == own_uri(lab.home):
         prepare(lab.home)
-    artifacts = (lab.home.resolve() / "artifacts").as_uri()
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
-    command += ["--default-artifact-root", artifacts, "--host", host, "--port", str(port)]
+    if host not in (LOOPBACK, "localhost", "::1"):
+        note(f"no login: whoever reaches {host}:{port} can read and change the runs")
     note(f"MLflow on http://{host}:{port} for the lab {lab.home}; Ctrl-C ends it")
-    try:
-        ctx.exit(subprocess.call([*command, "--workers", "1"]))
-    except KeyboardInterrupt:
-        ctx.exit(0)  # the server got the same signal: this is how it is meant to end
+    command = server(uri, lab.home, host, port)
+    # The server takes this process's place, so signals reach it and nothing is left behind.
+    os.execv(command[0], command)
+
+
+def server(uri: str, home: Path, host: str, port: int) -> list[str]:
+    """Return the command that serves MLflow's pages."""
+    artifacts = (home.resolve() / "artifacts").as_uri()
+    return [
+        *(sys.executable, "-m", "mlflow", "server", "--workers", "1"),
+        *("--backend-store-uri", uri, "--default-artifact-root", artifacts),
+        *("--host", host, "--port", str(port)),
+    ]
 
 
 @click.command(epilog="\b\nExample:\n  MLFLOW_TRACKING_URI=http://tracker:5000 ksmith sync")
@@ -65,7 +73,10 @@ def ui(ctx: click.Context, lab: Lab, host: str, port: int) -> None:
 @with_lab
 @click.pass_context
 def sync(ctx: click.Context, lab: Lab, study: str | None, *, again: bool) -> None:
-    """Send to MLflow what has not reached it; exit 1 if something is left."""
+    """Send to MLflow what has not reached it yet.
+
+    The exit code is 1 if something is left.
+    """
     from ksmith.tracking import drain, resend, shown_uri, tracking_uri
 
     with lab.visit() as store:

@@ -73,8 +73,8 @@ def run(  # noqa: PLR0913 every option of the verb is one
 ) -> None:
     """Run what is pending of a study; a FILE is stored first.
 
-    Safe to stop, safe to repeat: what is done is not done again. Ctrl-C once lets running trials
-    end, twice stops them.
+    Safe to stop, safe to repeat: what is done is not done again. Ctrl-C once lets running
+    trials end, twice stops them.
     """
     found = meant(lab, study, overrides)
     read = read_study(found.file, overrides, allow_large=allow_large) if found.file else None
@@ -140,10 +140,10 @@ def _anything_left(store: "Store", name: str) -> bool:
 
 @contextmanager
 def _sending(lab: Lab) -> Generator[None]:
-    """Let a process beside this one send results to MLflow; wait for it at the end, but not long.
+    """Let a process beside this one send results to MLflow; wait for it at the end.
 
-    A dead server must not hold up trials, nor the end of a run: what was not sent stays in the
-    outbox.
+    A dead server must not hold up trials, nor for long the end of a run: what was not sent
+    stays in the outbox.
     """
     log = lab.home / "sync.log"
     command = [sys.executable, "-m", "ksmith.tracking", "--home", str(lab.home), "--follow"]

@@ -145,7 +145,7 @@ def did_you_mean(given: str, known: list[str]) -> str:
 
 
 def table(names: list[str], rows: list[list[str]], right: frozenset[int] = frozenset()) -> None:
-    """Print columns of text, `right` ones to the right; nothing is cut, so a pipe gets it all."""
+    """Print columns of text, `right` ones to the right; nothing is cut."""
     widths = [max(len(row[i]) for row in [names, *rows]) for i in range(len(names))]
     for row in [names, *rows]:
         cells = [

@@ -21,7 +21,7 @@ SHOWN = 20  # failed trials named one by one
 @home_option
 @with_lab
 def status(lab: Lab, study: str | None, *, as_json: bool) -> None:
-    """Count trials by state, and say why the failed and blocked ones are."""
+    """Count trials by state; say why some failed or are blocked."""
     found: list[dict[str, Any]] = []
     if study is not None or lab.there:
         with lab.visit() as store:

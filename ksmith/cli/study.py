@@ -67,7 +67,7 @@ def create(
 def plan(
     lab: Lab, study: str, overrides: tuple[str, ...], *, allow_large: bool, as_json: bool
 ) -> None:
-    """Say what running a study would do: trials, assets to build, expected time."""
+    """Say what a run would do: trials, assets, expected time."""
     found = meant(lab, study, overrides)
     planned = (
         _plan_file(lab, found.file, overrides, allow_large=allow_large)
@@ -148,14 +148,17 @@ def show(lab: Lab, name: str, *, as_json: bool) -> None:
 @home_option
 @with_lab
 def delete(lab: Lab, name: str, *, yes: bool) -> None:
-    """Forget a study. Its trials and their results stay, for studies that share them."""
+    """Forget a study.
+
+    Its trials and their results stay, for studies that share them.
+    """
     with lab.visit() as store:
         row = store.study(name)
         if not yes:
             click.confirm(f"forget study {row.name!r} ({row.trials} trials)?", abort=True)
         gone = store.delete(name)
     click.echo(
-        f"{name} is forgotten; {gone.trials} trials are kept, {gone.orphans} of them in no study"
+        f"{name} is forgotten; its {gone.trials} trials are kept, {gone.orphans} in no study"
     )
 
 

@@ -97,7 +97,7 @@ def _print(lab: Lab, found: dict[str, Any]) -> None:
 @home_option
 @with_lab
 def retry(lab: Lab, trial: str) -> None:
-    """Let a failed or cancelled TRIAL, and what it waits for, be tried again."""
+    """Try a failed or cancelled TRIAL, and what it waits for, again."""
     with lab.visit() as store:
         node = store.find(trial)
         again = store.retry([node.id])
@@ -161,19 +161,20 @@ def logs(lab: Lab, trial: str, attempt: int | None) -> None:
 def verify(
     ctx: click.Context, lab: Lab, trial: str, tolerance: float, device: str, *, as_json: bool
 ) -> None:
-    """Run a TRIAL again, update and all, and compare every log-probability; exit 1 if it differs.
+    """Run a TRIAL again and compare every log-probability.
 
-    Graph, model and second moments are taken as they are. Nothing in the lab changes.
+    The update is computed again, too; graph, model and second moments are taken as they are.
+    Nothing in the lab changes. The exit code is 1 if a difference is above the tolerance.
     """
     import tempfile
-
-    from ksmith.worker.again import compare, run_again
 
     with lab.visit() as store:
         node = done_trial(store, trial)
         specs = {"trial": spec_of(store, node, device)}
         for role in ("before", "update"):
             specs[role] = spec_of(store, store.needs(node.id)[role], device)
+    from ksmith.worker.again import compare, run_again  # seconds, so mistakes are told first
+
     first = inside(lab.home, f"{node.folder}/answers.parquet")
     with tempfile.TemporaryDirectory(prefix="ksmith-verify-") as folder:
         second = run_again(specs, Path(folder), {})
@@ -197,12 +198,12 @@ def verify(
 @home_option
 @with_lab
 def checkout(lab: Lab, trial: str, folder: Path, draw: int) -> None:
-    """Write the model that a TRIAL updated into DIR, for transformers to load."""
-    from ksmith.worker.checkout import checkout as write
-
+    """Write a TRIAL's updated model as a transformers folder DIR."""
     with lab.visit() as store:
         node = done_trial(store, trial)
         spec = spec_of(store, node, "cpu")
+    from ksmith.worker.checkout import checkout as write  # seconds, so mistakes are told first
+
     changed = write(spec, draw, folder)
     click.echo(
         f"{folder}: base weights with draw {draw} of {node.key}, {changed} matrices changed"

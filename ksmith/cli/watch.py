@@ -1,4 +1,4 @@
-"""How a run is watched: a live picture on a terminal, a plain line every few seconds elsewhere."""
+"""How a run is watched: live on a terminal, by a plain line every few seconds elsewhere."""
 
 import time
 from collections.abc import Callable, Generator

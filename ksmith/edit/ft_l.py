@@ -1,6 +1,7 @@
 """FT-L: fine-tune one MLP matrix on the new facts, no weight moving further than epsilon.
 
-Zhu et al., "Modifying Memories in Transformer Models", 2020, arXiv:2012.00363; as the baseline of ROME.
+Zhu et al., "Modifying Memories in Transformer Models", 2020, arXiv:2012.00363; as the baseline
+of ROME.
 """
 
 from collections.abc import Sequence
@@ -23,8 +24,8 @@ def edit(
 ) -> list[Result]:
     """Return one delta a draw; `model` is left as it was.
 
-    Departs: each token of the answer is scored after those before it; public code scores them all from
-    the one distribution after the prompt. The box stands around the base weights.
+    Departs: each token of the answer is scored after those before it; public code scores them
+    all from the one distribution after the prompt. The box stands around the base weights.
     """
     results: list[Result] = []
     for draw in draws:

@@ -37,8 +37,9 @@ def edit(
 ) -> list[Result]:
     """Return one delta a draw; `model` is left as it was.
 
-    Departs: lambda is `hp.weight * d_ff`. For an ordinary token k^T C^-1 k is d_ff on average, so that a
-    weight means the same in a small and in a large model (the papers' 15000 on GPT-J is 0.92).
+    Departs: lambda is `hp.weight * d_ff`. For an ordinary token k^T C^-1 k is d_ff on average,
+    so that a weight means the same in a small and in a large model (the papers' 15000 on GPT-J
+    is 0.92).
     """
     s = sites(model)
     layers = [s.layer(i) for i in layers_of(hp, assets, s)]
@@ -60,7 +61,7 @@ def edit(
 
 
 def layers_of(hp: Memit, assets: Assets, s: Sites) -> list[int]:
-    """Return the layers to write, lowest first: by default the trace's peak and the one after it."""
+    """Return the layers to write, lowest first: by default the trace's peak and the next."""
     if hp.layers is not None:
         return list(hp.layers)
     return [layer for layer in (assets.layer, assets.layer + 1) if layer < s.n_layers]
@@ -76,8 +77,8 @@ def _aims(
 ) -> _Aims:
     """Return z for each request, optimised together.
 
-    Departs: behind Gemma's norm a sum of outputs is not the output of a sum: there the search is made at
-    the MLP's second matrix, and z is the layer's output with what came of it.
+    Departs: behind Gemma's norm a sum of outputs is not the output of a sum: there the search
+    is made at the MLP's second matrix, and z is the layer's output with what came of it.
     """
     s = sites(model)
     template = assets.kl_template if hp.kl_weight else None
@@ -112,7 +113,8 @@ def _spread(
 ) -> dict[str, Block]:
     """Return the delta that brings the last layer's output to `aim` (b, d), layer after layer.
 
-    Each layer writes an equal share of what is missing on the model with the layers below written.
+    Each layer writes an equal share of what is missing on the model with the layers below
+    written.
     """
     s = sites(model)
     asked = rows(assets.tokenizer, draw, prefixes(assets.contexts, hp.contexts), None)
@@ -132,7 +134,7 @@ def _spread(
 
 
 def averaged(asked: Rows, keys: Tensor) -> Tensor:
-    """Return the key of each request, (b, f): half the bare prompt's, half the mean of the prefixed ones."""
+    """Return each request's key, (b, f): half the bare prompt's, half the prefixed ones' mean."""
     bare = keys[asked.bare]
     if asked.bare.all():
         return bare
@@ -158,10 +160,10 @@ def _behind_norm(
 def _before_norm(
     model: nn.Module, s: Sites, layer: int, value: Tensor, wanted: Tensor
 ) -> Tensor:
-    """Return the change (b, d) of the matrix's output that adds `wanted` to the residual stream.
+    """Return the change (b, d) of the matrix's output that adds `wanted` to the stream.
 
-    A norm's output has a fixed length, up to its gains: of the outputs that it can give this is the one in
-    the wanted direction, from an input as long as before.
+    A norm's output has a fixed length, up to its gains: of the outputs that it can give this is
+    the one in the wanted direction, from an input as long as before.
     """
     if not s.norm_after_mlp:
         return wanted

@@ -1,7 +1,8 @@
 """ROME: write one fact as a rank-one change of one MLP matrix.
 
-Meng et al., "Locating and Editing Factual Associations in GPT", NeurIPS 2022, arXiv:2202.05262; with one
-key in all three places, as in Gupta et al., "Rebuilding ROME", EMNLP 2024, arXiv:2403.07175.
+Meng et al., "Locating and Editing Factual Associations in GPT", NeurIPS 2022, arXiv:2202.05262;
+with one key in all three places, as in Gupta et al., "Rebuilding ROME", EMNLP 2024,
+arXiv:2403.07175.
 
 Shapes: m draws, b requests optimised at once (one of each draw), d = d_model, f = d_ff.
 """
@@ -31,12 +32,12 @@ def edit(
 ) -> list[Result]:
     """Return one rank-n delta a draw of n requests; `model` is left as it was.
 
-    The requests of a draw are written one after another, each on the model as written so far. The
-    draws go in step: the first request of each, then the second of each, ...
+    The requests of a draw are written one after another, each on the model as written so far.
+    The draws go in step: the first request of each, then the second of each, ...
 
-    Departs: the key is the mean over contexts in u, in the denominator and in W k alike, and v* is W k
-    plus what was found; public code takes the bare prompt's key for the last two, and some of its edits
-    explode.
+    Departs: the key is the mean over contexts in u, in the denominator and in W k alike, and v*
+    is W k plus what was found; public code takes the bare prompt's key for the last two, and
+    some of its edits explode.
     """
     layer = sites(model).layer(assets.layer if hp.layer is None else hp.layer)
     L = factor(assets.moment(layer), hp.ridge)
@@ -67,7 +68,7 @@ def _write(
     hp: Rome,
     assets: Assets,
 ) -> list[tuple[LowRank, dict[str, Json]]]:
-    """Return, for each request, the change (d, f) that writes it and what was found on the way."""
+    """Return, for each request, the change (d, f) that writes it, and what was found."""
     s = sites(model)
     site = s.mlp_out(layer)
     template = assets.kl_template if hp.kl_weight else None
@@ -93,7 +94,7 @@ def _write(
 
 
 def as_written(site: str, so_far: Sequence[LowRank | None]) -> Wiring:
-    """Return the wiring that gives each request the model with its own draw's changes (d, f) so far."""
+    """Return the wiring that gives each request its own draw's changes (d, f) so far."""
     blocks = [block for block in so_far if block is not None]
     if not blocks:
         return lambda _owner: {}

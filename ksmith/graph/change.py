@@ -23,7 +23,7 @@ class Revision:
     wanted: Mapping[Key, str | None]  # what each requested fact must answer; None: nothing
     removed: dict[Triple, int] = field(default_factory=dict[Triple, int])
     added: dict[Triple, int] = field(default_factory=dict[Triple, int])
-    blocked: set[Key] = field(default_factory=set[Key])  # defaults no longer conclude these
+    blocked: dict[Key, int] = field(default_factory=dict[Key, int])  # overridden: no defaults
     forbidden: dict[Triple, int] = field(default_factory=dict[Triple, int])  # must not hold
 
 
@@ -79,7 +79,7 @@ def revised(graph: KnowledgeGraph, revision: Revision) -> Difference:
     """Return what `revision` does to all that is true."""
     rules, world = graph.rulebook, World(under=graph.world)
     suspects = dict.fromkeys(triple for triple in revision.removed if triple in world)
-    for subject, relation in sorted(revision.blocked - graph.overridden):
+    for subject, relation in sorted(revision.blocked.keys() - graph.overridden):
         suspects |= dict.fromkeys(
             (subject, relation, found) for found in world.objects(relation, subject)
         )
@@ -91,7 +91,7 @@ def revised(graph: KnowledgeGraph, revision: Revision) -> Difference:
                 queue.append(head)
     for triple in suspects:
         world.discard(triple)
-    blocked = graph.overridden | revision.blocked
+    blocked = graph.overridden | revision.blocked.keys()
     back = [
         triple
         for triple in suspects
@@ -117,7 +117,7 @@ def _requested(graph: KnowledgeGraph, requests: Sequence[Request]) -> Revision:
         if new == request.old:
             raise UserError(f"a request that changes nothing: {request.fact} = {new}")
         wanted[key] = new
-        revision.blocked.add(key)
+        revision.blocked[key] = 0
         revision.removed[(*key, request.old)] = 0
         revision.forbidden[(*key, request.old)] = 0
         if new is not None:
@@ -146,7 +146,7 @@ def _contract(
         revision.removed.setdefault(triple, hop)
     for rule, body in graph.rulebook.supports(difference.world, triple, difference.blocked):
         if rule.default:
-            revision.blocked.add(triple[:2])
+            revision.blocked.setdefault(triple[:2], hop)
             continue
         choices = [t for t in (body[rule.cut], *body) if t not in revision.added]
         if not choices:
@@ -182,7 +182,10 @@ def _hops(
     graph: KnowledgeGraph, revision: Revision, difference: Difference
 ) -> dict[Triple, int]:
     """Return the changed triples, each with its distance from what was requested."""
-    start = revision.forbidden | revision.removed
+    overridden = {
+        t: revision.blocked[t[:2]] for t in difference.gone if t[:2] in revision.blocked
+    }
+    start = overridden | revision.forbidden | revision.removed
     gone = _distances(graph, graph.world, start, difference.gone, graph.overridden)
     new = _distances(
         graph, difference.world, revision.added, difference.new, difference.blocked

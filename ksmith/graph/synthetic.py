@@ -31,6 +31,8 @@ LEVELS = ("root", "intermediate", "leaf")
 SHARES = (0.25, 0.32)  # of places that are roots, and intermediates
 HELD = 0.3  # of the carrier sentences are never trained on
 MIN_PLACES = 6
+OBJECTS = (6, 12)  # of each type: fewest and most
+SUBJECTS = 3  # an object has at least so many in a small graph, so that facts have neighbours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,8 @@ def build(settings: Mapping[str, Json]) -> KnowledgeGraph:
     seed, stored = settings["seed"], settings["stored"]
     count = _places(settings["facts"], stored)
     cast = _cast(count, random.Random(derived_seed(seed, "graph", "cast")))
-    declared = _declared(cast, random.Random(derived_seed(seed, "graph", "attributes")))
+    pools = _pools(count)
+    declared = _declared(cast, pools, random.Random(derived_seed(seed, "graph", "attributes")))
     facts = _facts(declared, stored, random.Random(derived_seed(seed, "graph", "exposure")))
     carriers = wording.carriers()
     random.Random(derived_seed(seed, "graph", "carriers")).shuffle(carriers)
@@ -67,7 +70,7 @@ def build(settings: Mapping[str, Json]) -> KnowledgeGraph:
     return KnowledgeGraph(
         source="synthetic",
         settings=dict(settings),
-        types={**wording.POOLS, "place": tuple(cast.all_places), "person": tuple(people)},
+        types={**pools, "place": tuple(cast.all_places), "person": tuple(people)},
         entities=_entities(cast, people),
         relations=wording.RELATIONS,
         rules=wording.RULES,
@@ -113,6 +116,13 @@ def _places(facts: int, stored: float) -> int:
     return low
 
 
+def _pools(places: int) -> dict[str, tuple[str, ...]]:
+    """Return type -> its objects: as many of each type, so that types differ in nothing."""
+    least, most = OBJECTS
+    size = min(most, max(least, places // SUBJECTS))
+    return {name: pool[:size] for name, pool in wording.POOLS.items()}
+
+
 def _cast(count: int, generator: random.Random) -> Cast:
     reserve, strangers = _reserve(count), max(4, count // 4)
     pool = iter(names(2 * count + reserve + strangers, generator))
@@ -140,7 +150,9 @@ def _adopted(
     return dict(zip(children, [*parents, *more], strict=False))
 
 
-def _declared(cast: Cast, generator: random.Random) -> list[Triple]:
+def _declared(
+    cast: Cast, pools: Mapping[str, Sequence[str]], generator: random.Random
+) -> list[Triple]:
     """Return the base facts, in a fixed order."""
     triples: list[Triple] = []
     for relation in wording.RELATIONS:
@@ -148,7 +160,7 @@ def _declared(cast: Cast, generator: random.Random) -> list[Triple]:
         if relation.name in _LINKS:
             triples += _links(relation.name, cast, generator)
         elif subjects:
-            objects = _balanced(wording.POOLS[relation.objects], len(subjects), generator)
+            objects = _balanced(pools[relation.objects], len(subjects), generator)
             triples += [
                 (subject, relation.name, object_)
                 for subject, object_ in zip(subjects, objects, strict=True)

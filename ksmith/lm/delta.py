@@ -1,7 +1,7 @@
 """A change to a model's weights, kept apart from the model.
 
-A delta maps the name of a parameter to what to add to it, in the parameter's own layout: a pair of thin
-matrices or a dense block. Files hold the deltas of many draws, in safetensors.
+A delta maps the name of a parameter to what to add to it, in the parameter's own layout: a pair
+of thin matrices or a dense block. Files hold the deltas of many draws, in safetensors.
 """
 
 import re
@@ -58,7 +58,8 @@ def dense(block: Block) -> Tensor:
 def applied(model: nn.Module, delta: Delta) -> Generator[None]:
     """Yield with `delta` added to the weights; put the very same bits back after the block.
 
-    The sum is made in float32 or wider and rounded once. A tied weight changes wherever it is used.
+    The sum is made in float32 or wider and rounded once. A tied weight changes wherever it is
+    used.
 
     Raises:
         UserError: a name or a shape that the model has not, or one weight under two names.
@@ -77,7 +78,7 @@ def applied(model: nn.Module, delta: Delta) -> Generator[None]:
 
 
 def summed(weight: Tensor, block: Block) -> Tensor:
-    """Return `weight + block`, summed in float32 or wider, in the dtype and on the device of `weight`."""
+    """Return `weight + block`, summed in float32 or wider, in the dtype of `weight`."""
     change = dense(block).to(weight.device)
     wide = _wide(weight.dtype, change.dtype)
     return (weight.to(wide) + change.to(wide)).to(weight.dtype)
@@ -93,7 +94,7 @@ def chain(*deltas: Delta) -> Delta:
 
 
 def norms(model: nn.Module, delta: Delta) -> dict[str, dict[str, float]]:
-    """Return, for each name, the Frobenius norm of the change and its ratio to that of the weight."""
+    """Return, for each name, the change's Frobenius norm and its ratio to the weight's."""
     found: dict[str, dict[str, float]] = {}
     for name, weight in _weights(model, delta).items():
         size = _norm(delta[name])
@@ -118,7 +119,8 @@ def weights_digest(model: nn.Module) -> str:
 def save(deltas: Sequence[Delta], path: Path, metadata: Mapping[str, str]) -> None:
     """Write the deltas of all draws to one safetensors file.
 
-    `metadata` should name the method and the digest of the base weights; `format` and `draws` are ours.
+    `metadata` should name the method and the digest of the base weights; `format` and `draws`
+    are ours.
 
     Raises:
         UserError: a delta that is not finite: its method went astray.
@@ -143,7 +145,8 @@ def load(path: Path) -> tuple[list[Delta], dict[str, str]]:
     """Return the deltas of a file, one a draw, and its metadata.
 
     Raises:
-        UserError: the file is no file of ours, or was damaged. Whether names and shapes fit a model
+        UserError: the file is no file of ours, or was damaged. Whether names and shapes fit a
+        model
             is seen when a delta is applied.
     """
     try:

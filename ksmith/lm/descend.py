@@ -1,7 +1,7 @@
 """Gradient descent on a change of some matrices, the model staying as it is.
 
-What descends is the delta itself, in float32, from zero: the base weights are read, never written, and a
-bfloat16 model takes steps that are smaller than its rounding.
+What descends is the delta itself, in float32, from zero: the base weights are read, never
+written, and a bfloat16 model takes steps that are smaller than its rounding.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -41,12 +41,14 @@ def descend(
 ) -> Descent:
     """Return the change of the parameters `names` that Adam finds in `steps` steps.
 
-    `parts(weights, step)` gives the weighted parts of the loss, whose sum descends. `lr` and `epsilon`,
-    which no weight moves further than, are relative to the root mean square of each matrix. It ends
-    early where the loss is below `stop_loss`.
+    `parts(weights, step)` gives the weighted parts of the loss, whose sum descends. `lr` and
+    `epsilon`, which no weight moves further than, are relative to the root mean square of each
+    matrix. It ends early where the loss is below `stop_loss`.
     """
     base = {name: model.get_parameter(name).detach() for name in names}
-    scale = {name: weight.double().square().mean().sqrt().item() for name, weight in base.items()}
+    scale = {
+        name: weight.double().square().mean().sqrt().item() for name, weight in base.items()
+    }
     delta = {name: torch.zeros_like(w, dtype=torch.float32) for name, w in base.items()}
     first = {name: torch.zeros_like(change) for name, change in delta.items()}
     second = {name: torch.zeros_like(change) for name, change in delta.items()}
@@ -75,8 +77,8 @@ def descend(
 def answer_logp(model: nn.Module, batch: Batch, weights: Weights | None = None) -> Tensor:
     """Return the summed log-probability of each row's answer, (n,) float32.
 
-    `weights` stand in for the model's own where given. Padding is on the right, where causal attention
-    does not look, and is asked nothing.
+    `weights` stand in for the model's own where given. Padding is on the right, where causal
+    attention does not look, and is asked nothing.
     """
     row, column = batch.answer.nonzero(as_tuple=True)  # (m,) one a token of an answer
     device = next(model.parameters()).device
@@ -116,7 +118,7 @@ def nll(logp: Tensor, tokens: Tensor) -> Tensor:
 
 def answers(
     tokenizer: PreTrainedTokenizerBase,
-    facts: Sequence[Request] | Sequence[Statement],
+    facts: Sequence[Request | Statement],
     objects: Sequence[str],
 ) -> Batch:
     """Return the rows `prompt object` of facts, the objects' tokens marked."""
@@ -124,7 +126,7 @@ def answers(
 
 
 def turn(n: int, size: int, step: int) -> Tensor:
-    """Return the rows of a step, the next `size` of `n`, round and round; all where there are no more."""
+    """Return the rows of a step: the next `size` of `n`, round and round, or all `n`."""
     return torch.arange(n) if n <= size else (torch.arange(size) + step * size) % n
 
 

@@ -1,8 +1,9 @@
-"""The descent that unlearners share: old answers down, a retain set kept, new answers up where asked."""
+"""The descent that unlearners share: old answers down, a retain set kept, new answers up."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
 from ksmith.lm.assets import Assets, Result
@@ -19,12 +20,12 @@ from ksmith.lm.descend import (
 from ksmith.lm.text import Batch
 from ksmith.records import Request, Statement
 
-# (n,) log-probabilities of old answers, their numbers of tokens, and their rows in the draw -> loss
+# Of old answers, (n,) each: log-probabilities, numbers of tokens, rows in the draw -> loss
 ForgetLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class Terms(Protocol):
-    """The hyperparameters of the descent, as settings/graddiff.py and settings/npo.py explain them."""
+    """The hyperparameters of the descent; settings/graddiff.py and settings/npo.py explain them."""
 
     @property
     def lr(self) -> float: ...
@@ -51,27 +52,41 @@ def forget(
     assets: Assets,
     loss: ForgetLoss,
 ) -> Result:
-    """Return the delta of one draw: gamma * (`loss` of the old + NLL of the new) + alpha * NLL(kept).
+    """Return the delta of one draw: gamma (`loss` of the old + NLL(new)) + alpha NLL(kept).
 
-    The new answers of requests of kind "edit" alone are taught. The facts of a step are the next
+    Only requests of kind "edit" are taught their new answers. The facts of a step are the next
     `hp.batch` of each set, so that after a few steps each has had its turn.
     """
-    old = old_answers(draw, assets)
     taught = [request for request in draw if request.kind == "edit"]
-    new = answers(assets.tokenizer, taught, [request.new for request in taught])
-    rest = answers(assets.tokenizer, kept, [statement.object for statement in kept])
-
-    def part(batch: Batch, weights: Weights, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        rows = turn(len(batch.ids), hp.batch, step)
-        mine = picked(batch, rows)
-        return answer_logp(model, mine, weights), mine.answer.sum(1), rows
+    sizes = {
+        "forget": len(draw),
+        "new": len(taught),
+        "retain": len(kept) if hp.retain_weight else 0,
+    }
+    objects = [
+        *(request.old for request in draw),
+        *(request.new for request in taught),
+        *(statement.object for statement in kept),
+    ]
+    batch = answers(assets.tokenizer, [*draw, *taught, *kept], objects)  # one after another
 
     def parts(weights: Weights, step: int) -> dict[str, Tensor]:
-        found = {"forget": hp.forget_weight * loss(*part(old, weights, step))}
-        if taught:
-            found["new"] = hp.forget_weight * nll(*part(new, weights, step)[:2])
-        if kept and hp.retain_weight:
-            found["retain"] = hp.retain_weight * nll(*part(rest, weights, step)[:2])
+        turns: dict[str, Tensor] = {}
+        start = 0
+        for name, size in sizes.items():
+            if size:
+                turns[name] = start + turn(size, hp.batch, step)
+            start += size
+        mine = picked(batch, torch.cat(list(turns.values())))
+        counts = [len(rows) for rows in turns.values()]
+        logp = dict(zip(turns, answer_logp(model, mine, weights).split(counts), strict=True))
+        tokens = dict(zip(turns, mine.answer.sum(1).split(counts), strict=True))
+        found = {
+            "forget": hp.forget_weight * loss(logp["forget"], tokens["forget"], turns["forget"])
+        }
+        for name, weight in (("new", hp.forget_weight), ("retain", hp.retain_weight)):
+            if name in turns:
+                found[name] = weight * nll(logp[name], tokens[name])
         return found
 
     went = descend(model, mlp_out_weights(model), parts, lr=hp.lr, steps=hp.steps)

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from ksmith.lm.sites import as_rows
 
-Change = Callable[[Tensor, Tensor], Tensor]  # input, output -> another output, all (n, t, width)
+Change = Callable[
+    [Tensor, Tensor], Tensor
+]  # input, output -> another output, all (n, t, width)
 
 
 @contextmanager
@@ -32,7 +34,7 @@ def rewired(model: nn.Module, n: int, changes: Mapping[str, Change]) -> Generato
 def watched(
     model: nn.Module, n: int, outputs: Sequence[str] = (), inputs: Sequence[str] = ()
 ) -> Generator[dict[str, Tensor]]:
-    """Yield a dict that each forward pass of `n` rows fills: module -> its output, (n, t, width).
+    """Yield a dict that each pass of `n` rows fills: module -> its output, (n, t, width).
 
     For the modules in `inputs` it holds what goes in, under the name with " in" after it.
     """

@@ -1,10 +1,11 @@
-"""Open a model in transformers' format: safetensors only, nothing unpickled, no code from a file."""
+"""Open a model in transformers' format: safetensors only, nothing unpickled, no code of its own."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -47,7 +48,7 @@ def load(
             source, config=config, dtype=DTYPES[dtype], use_safetensors=True, **options
         )
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise UserError(_explained(str(source), revision, local, error)) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.bos_token

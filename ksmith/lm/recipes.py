@@ -32,6 +32,7 @@ class Numbers:
     early_subjects: float  # ... on this share of the subjects
     context_weight: float  # of a token that is not in an object
     context_share: float  # of such tokens that are counted at all
+    hidden: float  # share of the rows where far blocks do not see a name's earlier tokens
     # the optimisers
     lr: float  # Muon, for the matrices of the blocks
     adam_lr: float  # AdamW, for embeddings and norms

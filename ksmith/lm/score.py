@@ -1,9 +1,9 @@
 """What a model says to questions: log-probabilities of the candidates, and greedy text.
 
-Every prompt goes through the model once, in batches of prompts of one length (so there is no padding,
-and sliding windows and position ids need no care). From the prompt's own row comes the probability of
-every candidate's first token; the rest of longer candidates, and greedy text, go on from its cached keys
-and values, candidates that share all but their last token together.
+Every prompt goes through the model once, in batches of prompts of one length (so there is no
+padding, and sliding windows and position ids need no care). From the prompt's own row comes the
+probability of every candidate's first token; the rest of longer candidates, and greedy text, go
+on from its cached keys and values, candidates that share all but their last token together.
 """
 
 import copy
@@ -49,8 +49,8 @@ def score(
 ) -> list[Answer]:
     """Return the answer to each question, in their order.
 
-    `batch_tokens` bounds the tokens, with those cached, that the model sees at once. Neither it nor the
-    order of the questions changes a number beyond rounding.
+    `batch_tokens` bounds the tokens, with those cached, that the model sees at once. Neither it
+    nor the order of the questions changes a number beyond rounding.
 
     Raises:
         UserError: a row that is longer than the model takes.
@@ -94,8 +94,9 @@ def _steps(row: _Row, question: Question) -> int:
 class _Cutter:
     """Cuts prompts and candidates into tokens, each pair (last word, candidate) once.
 
-    No tokenizer merges over two spaces, so the tokens of a candidate depend on the prompt's last word
-    at most: thousands of questions times a hundred candidates come down to a few thousand rows.
+    No tokenizer merges over two spaces, so the tokens of a candidate depend on the prompt's
+    last word at most: thousands of questions times a hundred candidates come down to a few
+    thousand rows.
     """
 
     def __init__(
@@ -270,7 +271,7 @@ def _generate(model: nn.Module, rows: list[_Row], cache: Any, ends: "_Ends", roo
 
 
 class _Ends:
-    """Where greedy text stops: an end token, a line's end, or a full stop that no candidate goes on from."""
+    """Where greedy text stops: end token, line's end, full stop that no candidate goes on from."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self.end: int | None = getattr(tokenizer, "eos_token_id", None)

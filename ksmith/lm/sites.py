@@ -1,7 +1,7 @@
 """Where things are in a transformer: one row an architecture, keyed by `config.model_type`.
 
-A *site* is the dotted name of a module. The matrix that editors and unlearners move is the MLP's second
-one, `mlp_out`: it maps a key of width d_ff to a value of width d_model.
+A *site* is the dotted name of a module. The matrix that editors and unlearners move is the
+MLP's second one, `mlp_out`: it maps a key of width d_ff to a value of width d_model.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Layout = Literal["linear", "conv1d"]  # (d_model, d_ff), or GPT-2's transposed (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The names of one architecture; `block` holds one `{}`, the rest of a block is relative to it."""
+    """The names of one architecture; `block` has one `{}`, the parts of a block go from there."""
 
     block: str
     attn: str  # the module whose output is what attention adds to the residual stream
@@ -120,7 +120,7 @@ class Sites:
 
     @property
     def layout(self) -> Layout:
-        """How `mlp_out`'s weight is stored: "linear" (d_model, d_ff) or "conv1d" (d_ff, d_model)."""
+        """How `mlp_out` stores its weight: "linear" (d_model, d_ff), "conv1d" (d_ff, d_model)."""
         return self.row.layout
 
     @property
@@ -148,11 +148,11 @@ class Sites:
         return self.row.block.format(i)
 
     def attn(self, i: int) -> str:
-        """Return the module whose output is what block `i`'s attention adds to the residual stream."""
+        """Return the module whose output block `i`'s attention adds to the residual stream."""
         return f"{self.block(i)}.{self.row.attn}"
 
     def mlp(self, i: int) -> str:
-        """Return the module whose output is what block `i`'s MLP adds to the residual stream."""
+        """Return the module whose output block `i`'s MLP adds to the residual stream."""
         return f"{self.block(i)}.{self.row.mlp}"
 
     def mlp_out(self, i: int) -> str:
@@ -169,7 +169,7 @@ class Sites:
         return self.row.mlp.endswith("layernorm")
 
     def maths(self, weight: Tensor) -> Tensor:
-        """Return `mlp_out`'s weight, or a change of it, as (d_model, d_ff); and back: its own inverse."""
+        """Return `mlp_out`'s weight, or a change of it, as (d_model, d_ff); and back again."""
         return weight.T if self.transposed else weight
 
     def layer(self, i: int) -> int:
@@ -187,7 +187,8 @@ def sites(model: nn.Module) -> Sites:
     """Return the sites of `model`.
 
     Raises:
-        UserError: an architecture that is not in the table, or a variant with another residual stream.
+        UserError: an architecture that is not in the table, or a variant with another residual
+        stream.
     """
     config = getattr(model, "config", None)
     kind = getattr(config, "model_type", None)

@@ -1,6 +1,6 @@
 """The linear algebra of writing values for keys into one matrix.
 
-Shapes: K (d_ff, N) keys, R (d_model, N) what is to be added to their values, C (d_ff, d_ff) = E[k k^T].
+Shapes: K (d_ff, N) keys, R (d_model, N) what to add to their values, C (d_ff, d_ff) = E[k k^T].
 """
 
 import torch
@@ -29,9 +29,9 @@ def factor(moment: Tensor, ridge: float) -> Tensor:
 def rank_one(k: Tensor, change: Tensor, L: Tensor) -> LowRank:
     """Return the smallest change, by tr(D C D^T), for which D k = change. ROME, eq. 2.
 
-    D = change u^T / (u.k) with u = C^-1 k; `k` (d_ff,), `change` (d_model,), `L` the factor of C. One and
-    the same k in u and in the denominator: u.k = k^T C^-1 k > 0, so that no edit can explode (r-ROME,
-    arXiv:2403.07175).
+    D = change u^T / (u.k) with u = C^-1 k; `k` (d_ff,), `change` (d_model,), `L` the factor of C.
+    One and the same k in u and in the denominator: u.k = k^T C^-1 k > 0, so that no edit can
+    explode (r-ROME, arXiv:2403.07175).
     """
     k, change = k.double(), change.double()
     u = torch.cholesky_solve(k[:, None], L)[:, 0]
@@ -41,8 +41,8 @@ def rank_one(k: Tensor, change: Tensor, L: Tensor) -> LowRank:
 def least_squares(K: Tensor, R: Tensor, L: Tensor, weight: float) -> LowRank:
     """Return R K^T (weight C + K K^T)^-1, MEMIT, eq. 14, as R (I + K^T X)^-1 and X^T.
 
-    X = (weight C)^-1 K. By Woodbury's identity: N x N instead of d_ff x d_ff. float64: keys of one
-    subject in many requests are nearly parallel.
+    X = (weight C)^-1 K. By Woodbury's identity: N x N instead of d_ff x d_ff. float64: keys of
+    one subject in many requests are nearly parallel.
     """
     K, R = K.double(), R.double()
     X = torch.cholesky_solve(K, L) / weight

@@ -1,13 +1,14 @@
-"""The value that a layer should give at the subject, so that the model answers with the new object.
+"""The value that a layer should give at the subject for the model to answer anew.
 
-The search for v* (ROME, arXiv:2202.05262, eq. 4) and for z (MEMIT, arXiv:2210.07229, eq. 16): gradient
-descent on a vector that is added at the subject's last token, for many requests at once. Both add it to
-the output of the MLP's second matrix: in a residual stream that is the same as adding it to the output of
-the whole layer, as MEMIT says it.
+The search for v* (ROME, arXiv:2202.05262, eq. 4) and for z (MEMIT, arXiv:2210.07229, eq. 16):
+gradient descent on a vector that is added at the subject's last token, for many requests at
+once. Both add it to the output of the MLP's second matrix: in a residual stream that is the
+same as adding it to the output of the whole layer, as MEMIT says it.
 
-Rows are aligned: the subject's last token stands in column `at` of every row, padding at both ends. So
-what comes before it is run once, and each step runs only the tokens from there on. Requests share no
-number: each has its own step size, its own stop and its own Adam, so a batch gives what one by one gives.
+Rows are aligned: the subject's last token stands in column `at` of every row, padding at both
+ends. So what comes before it is run once, and each step runs only the tokens from there on.
+Requests share no number: each has its own step size, its own stop and its own Adam, so a batch
+gives what one by one gives.
 
 Shapes: n rows, b requests, t tokens from the subject's last one on, d = d_model.
 """
@@ -26,12 +27,11 @@ from ksmith.lm.hooks import Change, rewired, watched
 from ksmith.lm.text import encode, subject_last, with_prefix
 from ksmith.records import Request, UserError
 
-
 _TOKENS = 1024  # tokens of one step: more do not fit a core's cache, and are slower
 
 
 class Climb(Protocol):
-    """The hyperparameters of the search, as settings/rome.py and settings/memit.py explain them."""
+    """The hyperparameters of the search; settings/rome.py and settings/memit.py explain them."""
 
     @property
     def steps(self) -> int: ...
@@ -88,7 +88,8 @@ def prefixes(contexts: Sequence[str], count: int) -> list[str]:
     """
     if count - 1 > len(contexts):
         raise UserError(
-            f"contexts = {count} needs {count - 1} texts to put first; there are {len(contexts)}"
+            f"contexts = {count} needs {count - 1} texts to put first; "
+            f"there are {len(contexts)}"
         )
     return ["", *contexts[: count - 1]]
 
@@ -99,10 +100,12 @@ def rows(
     before: Sequence[str],
     kl_template: str | None,
 ) -> Rows:
-    """Return a row for each request and text of `before`, and one for `kl_template` where there is one."""
+    """Return a row for each request and text of `before`, and one each for a `kl_template`."""
     heads: list[list[int]] = []  # tokens to the subject's last, with it
     tails: list[list[int]] = []  # tokens after it
-    golds: list[list[int]] = []  # what should follow the last token of the head and each of the tail
+    golds: list[
+        list[int]
+    ] = []  # what should follow the last token of the head and each of the tail
     owner: list[int] = []
     kinds: list[tuple[bool, bool]] = []
     for i, request in enumerate(requests):
@@ -120,7 +123,9 @@ def rows(
         if kl_template is not None:
             # Attention is causal: what the template says after the subject makes no difference.
             at = subject_last(tokenizer, kl_template, request.subject)
-            ids = encode(tokenizer, [kl_template.replace("{}", request.subject)]).ids[0].tolist()
+            ids = (
+                encode(tokenizer, [kl_template.replace("{}", request.subject)]).ids[0].tolist()
+            )
             heads.append(ids[: at + 1])
             tails.append([])
             golds.append([-1])
@@ -177,9 +182,9 @@ def at_subject(
     inputs: Sequence[str] = (),
     wiring: Wiring = unchanged,
 ) -> dict[str, Tensor]:
-    """Return what modules give (or take, "<name> in") at the subject's last token: name -> (n, width).
+    """Return what modules give at the subject's last token: name -> (n, width), float32 or wider.
 
-    Each is float32 or wider.
+    What those in `inputs` are given stands under "<name> in".
     """
     stop = asked.at + 1
     with (
@@ -197,7 +202,7 @@ def widened(tensor: Tensor) -> Tensor:
 
 
 def _run(model: nn.Module, ids: Tensor, mask: Tensor, cache: Any, logits: int = 0) -> Tensor:
-    """Return the logits of the last `logits` tokens (0: of all) of `ids`, which follow those in `cache`."""
+    """Return the logits of the last `logits` of `ids` (0: of all), which come after `cache`."""
     device = next(model.parameters()).device
     positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
     out = model(
@@ -287,13 +292,13 @@ def search(
 ) -> Found:
     """Return the vectors that, added at the subject, make the new objects likely.
 
-    `places` are the site that they are added to and the model's head; `size` (b,) is the norm of what
-    they are added to, which scales step, clamp and decay. The loss of a request: mean over contexts of
-    the mean over answer tokens of -log p; plus kl_weight * KL(now || before) of the token after the
-    subject in the KL row; plus weight_decay * (norm(delta) / size)^2.
+    `places` are the site that they are added to and the model's head; `size` (b,) is the norm
+    of what they are added to, which scales step, clamp and decay. The loss of a request: mean
+    over contexts of the mean over answer tokens of -log p; plus kl_weight * KL(now || before)
+    of the token after the subject in the KL row; plus weight_decay * (norm(delta) / size)^2.
 
-    Departs: step, clamp and decay go by each request's own norm. Public code has one absolute step, and
-    norm(delta) / size^2 as decay, which mean another thing in every model.
+    Departs: step, clamp and decay go by each request's own norm. Public code has one absolute
+    step, and norm(delta) / size^2 as decay, which mean another thing in every model.
     """
     width = _width(model, asked, places[0]) if asked.b else 0
     found = Found(
@@ -319,7 +324,9 @@ def _width(model: nn.Module, asked: Rows, site: str) -> int:
 def _climb(rows: _Suffix, size: Tensor, hp: Climb, found: Found) -> None:
     """Fill in `found` for the requests that have rows."""
     delta = found.delta
-    lr = hp.lr * size[:, None] / delta.shape[1] ** 0.5  # so a first step has the norm hp.lr * size
+    lr = (
+        hp.lr * size[:, None] / delta.shape[1] ** 0.5
+    )  # so a first step has the norm hp.lr * size
     first, second = torch.zeros_like(delta), torch.zeros_like(delta)
     before: Tensor | None = None
     for step in range(hp.steps):
@@ -359,7 +366,7 @@ def _climb(rows: _Suffix, size: Tensor, hp: Climb, found: Found) -> None:
 def _losses(
     rows: _Suffix, delta: Tensor, size: Tensor, hp: Climb, before: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Return the loss of each request (b,), 0 for those without rows, and what the KL compares with.
+    """Return each request's loss (b,), 0 for those without rows, and what the KL compares with.
 
     `before` holds log-probabilities (KL rows, vocab); without it, those of now are taken.
     """

@@ -2,8 +2,10 @@
 
 What makes such a model know its facts and take edits as large models do:
 
-- Blocks that see three tokens (`local`, `window`): the end of a prompt cannot look the fact up in
-  block 0, so the MLP at the subject's last token has to write it and later attention to fetch it.
+- Blocks that see three tokens (all but `far`, `window`): the end of a prompt cannot look the fact
+  up in block 0, so the MLP at the subject's last token has to write it and later attention to
+  fetch it. In most training rows later attention does not see a name's earlier tokens (`hidden`):
+  else it fetches them one by one, and the last MLPs look the fact up.
   This mechanism is planted, not discovered.
 - "Infobox" sentences, a subject and its objects alone: the subject's last token must carry them.
 - Rows packed with whole sentences, so that a fact is known at any position.
@@ -29,6 +31,7 @@ Progress = Callable[[int, int, str], None]
 POOL = 24  # sentences among which the packing looks for one that fits the rest of a row
 REPORT = 10  # steps between two reports of progress
 PADDING, CONTEXT, OBJECT = 0, 1, 2  # what a token is
+NAME = 3  # context, too: in the subject, before its last token
 
 
 class Sentence(Protocol):
@@ -61,7 +64,7 @@ class Rows:
     """One step's rows of packed sentences."""
 
     ids: Tensor  # (rows, length + 1) int64
-    kinds: Tensor  # (rows, length + 1) int8: PADDING, CONTEXT or OBJECT
+    kinds: Tensor  # (rows, length + 1) int8: PADDING, CONTEXT, OBJECT or NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,14 +171,21 @@ def _docs(
                     f"{sentence.text!r}"
                 )
             spans = encoding.offsets[1:]  # the first token is the row's start, which is ours
-            kinds = [_kind(span, sentence.objects) for span in spans]
-            yield _Doc(list(encoding.ids[1:]), kinds, sentence.subject)
+            yield _Doc(list(encoding.ids[1:]), _kinds(spans, sentence), sentence.subject)
         epoch += 1
 
 
-def _kind(span: tuple[int, int], objects: Sequence[tuple[int, int]]) -> int:
-    inside = any(span[0] < end and start < span[1] for start, end in objects)
-    return OBJECT if inside else CONTEXT
+def _kinds(spans: Sequence[tuple[int, int]], sentence: Sentence) -> list[int]:
+    """Return for each token what it is; the subject is looked for where it is named first."""
+    start = sentence.text.find(sentence.subject)
+    end = start + len(sentence.subject)
+
+    def kind(low: int, high: int) -> int:
+        if any(low < right and left < high for left, right in sentence.objects):
+            return OBJECT
+        return NAME if start < high < end and start >= 0 else CONTEXT
+
+    return [kind(low, high) for low, high in spans]
 
 
 def _step(docs: Iterator[_Doc], pool: list[_Doc], chosen: Numbers) -> Rows:
@@ -219,7 +229,8 @@ def _descend(
         for group, lr in zip((g for o in optimisers for g in o.param_groups), first, strict=True):
             group["lr"] = lr * share
         batch = next(rows)
-        loss = _loss(model, batch, _weights(batch.kinds, chosen, generator))
+        masks = _masks(batch.kinds, chosen, generator)
+        loss = _loss(model, batch, _weights(batch.kinds, chosen, generator), masks)
         loss.backward()
         for optimiser in optimisers:
             optimiser.step()
@@ -243,19 +254,47 @@ def _weights(kinds: Tensor, chosen: Numbers, generator: torch.Generator) -> Tens
     """Return the weight of each token but the first, (rows, length): zero is not counted."""
     kinds = kinds[:, 1:]
     drawn = torch.rand(kinds.shape, generator=generator) < chosen.context_share
-    context = (kinds == CONTEXT) & drawn
+    context = ((kinds == CONTEXT) | (kinds == NAME)) & drawn
     return (kinds == OBJECT) + context * (chosen.context_weight / chosen.context_share)
 
 
-def _loss(model: PreTrainedModel, batch: Rows, weights: Tensor) -> Tensor:
+def _masks(
+    kinds: Tensor, chosen: Numbers, generator: torch.Generator
+) -> dict[str, Tensor] | None:
+    """Return by type of block which token sees which, (rows, 1, length, length) bool.
+
+    None is the model's own. In a share of the rows, far blocks do not see the tokens of a name
+    before its last one: what the name as a whole means must be put together at its last token.
+    The trained model is an ordinary one, whose blocks see everything.
+    """
+    if not (chosen.planted and chosen.hidden):
+        return None
+    kinds = kinds[:, :-1]
+    rows = torch.rand(len(kinds), 1, generator=generator) < chosen.hidden
+    at = torch.arange(kinds.shape[1])
+    causal = at[:, None] >= at
+    near = causal & (at[:, None] - at < chosen.window)
+    shown = ~((kinds == NAME) & rows)[:, None, :] | (at[:, None] == at)
+    far = causal & shown
+    return {
+        "full_attention": far[:, None],
+        "sliding_attention": near.expand(len(kinds), 1, -1, -1),
+    }
+
+
+def _loss(
+    model: PreTrainedModel, batch: Rows, weights: Tensor, masks: dict[str, Tensor] | None
+) -> Tensor:
     """Return the weighted mean negative log-likelihood; logits only where a weight is."""
     body = model.get_submodule("model")
     head = model.get_output_embeddings()
     assert isinstance(head, nn.Module)
     at = weights > 0
     device = model.device
-    # No mask: padding is at the end of a row, and causal attention never sees it.
-    states = body(input_ids=batch.ids[:, :-1].to(device), use_cache=False).last_hidden_state
+    # Padding needs no mask: it is at the end of a row, and causal attention never sees it.
+    mask = {kind: allowed.to(device) for kind, allowed in masks.items()} if masks else None
+    out = body(input_ids=batch.ids[:, :-1].to(device), attention_mask=mask, use_cache=False)
+    states = out.last_hidden_state  # (rows, length, width)
     logits = head(states[at.to(device)])  # (tokens counted, vocab)
     nll = cross_entropy(logits, batch.ids[:, 1:][at].to(device), reduction="none")
     weight = weights[at].to(device)

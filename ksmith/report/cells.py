@@ -28,8 +28,8 @@ SLICES = ("", "known", "stored", "derived", "known.stored", "known.derived")
 def name_series(trials: pl.DataFrame) -> pl.DataFrame:
     """Return `trial, series`: the method, and what varies within it beside level and scale.
 
-    A setting that follows from the method, the level and the scale (draws under `[[when]]`, say)
-    distinguishes nothing and is left out of the name.
+    A setting that follows from the method, the level and the scale (draws under `[[when]]`,
+    say) distinguishes nothing and is left out of the name.
     """
     names = [
         name
@@ -42,7 +42,7 @@ def name_series(trials: pl.DataFrame) -> pl.DataFrame:
     rows: list[dict[str, Any]] = []
     for (method,), group in text.group_by(["method"], maintain_order=True):
         counts = group.group_by(place).agg(pl.col(names).n_unique())
-        split = [name for name in names if (counts[name].max() or 0) > 1]
+        split = [name for name in names if (counts[name] > 1).any()]
         for row in group.iter_rows(named=True):
             parts = [f"{name.rpartition('.')[2]}={row[name]}" for name in split]
             rows.append({"trial": row["trial"], "series": " ".join([str(method), *parts])})
@@ -57,7 +57,7 @@ def _as_text(trials: pl.DataFrame, name: str) -> pl.Expr:
 
 
 def pooled(metrics: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
-    """Return one row a cell and measure: CELL, MEASURE, value, n, low, high, trials, model_seeds.
+    """Return one row a cell and measure: CELL, MEASURE, and what `measures.pool` adds.
 
     Numbers about derived facts that the model did not hold before the update are left out; see
     `measures.reliable` for the rule.
@@ -73,7 +73,7 @@ def pooled(metrics: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
 
 
 def _reliable(table: pl.DataFrame) -> pl.DataFrame:
-    """Return `table` without derived numbers whose level before the update is not above chance."""
+    """Return `table` without derived numbers that were not above chance before the update."""
     place = [*CELL, "probe", "hop"]
     before = table.filter((pl.col("step") == 0) & (pl.col("slice") == "derived"))
     recalled = before.filter(pl.col("measure") == "residual").select(*place, recalled="low")

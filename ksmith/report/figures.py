@@ -1,7 +1,7 @@
 """The report's own figures: matplotlib draws them, the page's style sheet colours them.
 
-Every colour below is a stand-in that becomes a CSS variable in the SVG, so that one drawing serves
-light and dark pages, and text stays text: it can be selected, searched and read aloud.
+Every colour below is a stand-in that becomes a CSS variable in the SVG, so that one drawing
+serves light and dark pages, and text stays text: it can be selected, searched and read aloud.
 """
 
 import io
@@ -15,10 +15,14 @@ import polars as pl
 
 from ksmith.report.html import Html, tag
 
-INK, FAINT, GRID, PAPER = "#010101", "#020202", "#030303", "#040404"
-VARIABLES = {INK: "--ink", FAINT: "--faint", GRID: "--grid", PAPER: "--paper"}
+INK, FAINT, GRID = "#010101", "#020202", "#030303"
 METHODS = [f"#0500{number:02x}" for number in range(8)]
-VARIABLES |= {colour: f"--method-{number}" for number, colour in enumerate(METHODS)}
+VARIABLES = {
+    INK: "--ink",
+    FAINT: "--faint",
+    GRID: "--grid",
+    **{colour: f"--method-{number}" for number, colour in enumerate(METHODS)},
+}
 TOP = 0.62  # inches for the legend and the titles
 DASHES = (0, (2, 2))
 MARKERS = "osD^vPX"  # 7 and 8 have no common divisor: 56 pairs before one comes back
@@ -45,7 +49,7 @@ class Panel:
 
 
 def looks(series: Sequence[str], known: Sequence[str]) -> dict[str, Look]:
-    """Return a look for each series; a method of `known` keeps its place there in every report."""
+    """Return a look for each series; a method of `known` has the same in every report."""
     places: dict[str, int] = {}
     for name in series:
         method = name.partition(" ")[0]
@@ -291,7 +295,7 @@ def _legend(figure: Any, styles: dict[str, Look], *, before: bool) -> None:
 
 
 def _place(figure: Any, *, left: float, bottom: float, gap: tuple[float, float]) -> None:
-    """Leave room, in inches, for names at the left and below, the legend, and between panels."""
+    """Leave room, in inches: for names at the left and below, the legend, between panels."""
     width, height = figure.get_size_inches()
     rows, columns = figure.axes[0].get_gridspec().get_geometry()
     inner = (width - left - 0.08 - gap[0] * (columns - 1)) / columns
@@ -307,7 +311,7 @@ def _place(figure: Any, *, left: float, bottom: float, gap: tuple[float, float])
 
 
 def svg(figure: Any, title: str) -> Html:
-    """Return the figure as an `<svg>` that scales, has a title, and takes the page's colours."""
+    """Return the figure as an `<svg>` that scales, with a title, in the page's colours."""
     from matplotlib import rc_context
 
     buffer = io.StringIO()

@@ -113,7 +113,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _addresses(trials: pl.DataFrame, home: Path) -> dict[str, str]:
-    """Return trial -> the page of its run: on the tracking server, else where `ui` serves it."""
+    """Return trial -> the page of its run: on the server, else where `ui` serves it."""
     uri = shown_uri(tracking_uri(home))
     start = uri.rstrip("/") if uri.startswith(("http://", "https://")) else UI
     runs = trials.select("trial", "run_id").drop_nulls().iter_rows()

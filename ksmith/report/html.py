@@ -50,5 +50,5 @@ def tag(name: str, /, *children: Child, **attributes: str | int | bool | None) -
 
 
 def data_uri(content: bytes, suffix: str) -> str:
-    """Return the bytes of a picture as a `data:` address; `suffix` is `.png`, `.svg` or `.jpg`."""
+    """Return a picture as a `data:` address; `suffix` is one of `MEDIA`."""
     return f"data:{MEDIA[suffix]};base64,{base64.b64encode(content).decode()}"

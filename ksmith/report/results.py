@@ -14,7 +14,7 @@ from ksmith.report.html import Child, Html, join, tag
 
 # The first of these that a study has is its headline; the others stand folded below.
 MEASURES = {
-    "generated": "what the model writes, decoded greedily to its natural stop, is the right answer",
+    "generated": "what the model writes, greedily to its natural stop, is the right answer",
     "accuracy": "every token of the right answer is the most probable one",
     "success": "the right answer is more probable, per token, than its rival",
 }
@@ -97,8 +97,8 @@ def _training_note(trials: pl.DataFrame) -> Html | None:
         return None
     text = (
         f"{seeds} model seed{'s' if seeds > 1 else ''}: training variance is not covered. "
-        "The intervals say how far other facts and other draws could move a number, not how far "
-        f"another training run of the model could; that takes {ENOUGH_MODELS} model seeds."
+        "The intervals say how far other facts and other draws could move a number, not how "
+        f"far another training run of the model could; that takes {ENOUGH_MODELS} model seeds."
     )
     return tag("p", text, class_="note warn")
 
@@ -131,8 +131,8 @@ def _missing(task: Task) -> str | None:
     if not task.missing:
         return None
     return (
-        f" Derived facts are left out for {', '.join(task.missing)}: before the update the model "
-        "knew them no better than by chance, so nothing could be lost or gained."
+        f" Derived facts are left out for {', '.join(task.missing)}: before the update the "
+        "model knew them no better than by chance, so nothing could be lost or gained."
     )
 
 
@@ -161,10 +161,10 @@ def _tradeoff(task: Task) -> Html | None:
 def _table(task: Task, measure: str) -> Html:
     panels = task.panels(measure)
     note = (
-        f"By {measure}: {MEASURES[measure]}. Each cell: mean over seeds, 95 % interval, n facts. "
-        "The first line counts every fact, the second those that the model knew before the "
-        "update, by wordings that are not scored. Seconds: a trial's update, all draws of it, and "
-        "its measurement."
+        f"By {measure}: {MEASURES[measure]}. Each cell: mean over seeds, 95 % interval, "
+        "n facts. The first line counts every fact, the second those that the model knew "
+        "before the update, by wordings that are not scored. Seconds: a trial's update, all "
+        "draws of it, and its measurement."
     )
     table = tables.methods(task.cells, panels, task.styles, task.costs)
     return join([tag("p", note, class_="note"), tag("div", table, class_="wide")])

@@ -10,6 +10,8 @@ from ksmith.report.cells import known
 from ksmith.report.figures import Look, Panel
 from ksmith.report.html import Child, Html, tag
 
+NONE = "-"
+NUMBERS = frozenset({"scale", "seconds", "seed"})
 MANY = 12  # values of an axis that are listed one by one
 
 
@@ -17,16 +19,12 @@ def number(value: float | None, places: int = 2) -> str:
     """Return a number as it is printed: `.95`, `1.00`, `-.02`; a dash where there is none.
 
     >>> number(0.954), number(1.0), number(-0.02), number(None)
-    ('.95', '1.00', '-.02', '–')
+    ('.95', '1.00', '-.02', '-')
     """
     if value is None:
-        return "–"
-    text = f"{value:.{places}f}"
-    return (
-        text.replace("0.", ".", 1)
-        if abs(value) < 1 and not text.strip("-").startswith("1")
-        else text
-    )
+        return NONE
+    text = f"{value:z.{places}f}"  # z: no minus before zero
+    return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
 
 
 def plain(names: Sequence[str], rows: Sequence[Sequence[Child]]) -> Html:
@@ -40,7 +38,7 @@ def plain(names: Sequence[str], rows: Sequence[Sequence[Child]]) -> Html:
 
 
 def axes(trials: pl.DataFrame) -> list[tuple[str, list[str]]]:
-    """Return what varies between trials and its values; settings of one method under its name."""
+    """Return what varies between trials, with its values, a method's settings by its name."""
     found: list[tuple[str, list[str]]] = []
     for name in trials.columns:
         if ("." not in name and name != "seed") or name in {"method.name", "method.version"}:
@@ -132,7 +130,7 @@ def _cell(cells: pl.DataFrame, panel: Panel | None) -> Html:
         return tag("td", class_="n")
     rows = figures.select(cells, panel).filter(pl.col("step") > 0)
     if not rows.height:
-        return tag("td", "–", class_="n")
+        return tag("td", NONE, class_="n")
     return tag("td", *estimate(rows.row(0, named=True)), class_="n")
 
 
@@ -180,12 +178,12 @@ def _trial_cell(name: str, row: dict[str, Any], runs: dict[str, str]) -> Html:
         return tag("td", tag("code", value))
     if name == "run_id":
         address = runs.get(row["trial"])
-        text = tag("code", str(value)[:8]) if value else "–"
+        text = tag("code", str(value)[:8]) if value else NONE
         return tag("td", tag("a", text, href=address) if address and value else text)
     if isinstance(value, float):
         return tag("td", number(value, 1), class_="n")
     return tag(
         "td",
-        "–" if value is None else str(value),
+        NONE if value is None else str(value),
         class_="n" if isinstance(value, int) else None,
     )

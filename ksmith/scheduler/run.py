@@ -28,7 +28,8 @@ from ksmith.scheduler.progress import Progress, Running, Summary
 from ksmith.store import Claim, Lease, Policy, Store
 
 TICK = 0.2  # seconds between two looks at processes, when nothing else happens
-LOOK = 1.0  # ... at what other runs do
+LOOK = 1.0  # ... at what other runs do, or so much longer
+LOOK_SHARE = 20  # ... that looking takes a twentieth of the time
 REPORT = 0.25
 GOODBYE = 5.0  # seconds that an idle worker has to end by itself
 
@@ -101,7 +102,7 @@ class _Run:
         self.begun = time.monotonic()
         self.stops = 0  # 1: claim no more; 2: stop what runs
         self.hungry = True  # something may be ready that was not
-        self.looked = self.reported = float("-inf")
+        self.next_look = self.reported = float("-inf")
         self.count: Counter[str] = Counter()
 
     # --- the loop -------------------------------------------------------------------------
@@ -115,7 +116,7 @@ class _Run:
                     self._report()
                     self._listen()
                     self._watch()
-                    if time.monotonic() - self.looked > LOOK:
+                    if time.monotonic() > self.next_look:
                         self._look()
             finally:
                 self._close()
@@ -149,7 +150,7 @@ class _Run:
 
     def _look(self) -> None:
         """Take in what other runs did, and what dead ones left."""
-        self.looked = time.monotonic()
+        begun = time.monotonic()
         mine = {item.claim.id: item for item in self.items}
         for lease in self.store.leases():
             item = mine.get(lease.claim.id)
@@ -158,6 +159,8 @@ class _Run:
             elif item and lease.cancel_requested:
                 self._stop_item(item, "cancelled", "cancelled by hand")
         self._refresh()
+        now = time.monotonic()
+        self.next_look = now + max(LOOK, LOOK_SHARE * (now - begun))
 
     def _refresh(self) -> None:
         self.plan.update(self.store.standing(self.study_ids))
@@ -165,6 +168,8 @@ class _Run:
         self.hungry = True
 
     def _inherit(self, lease: Lease) -> None:
+        if lease.claim.id not in self.wanted and leases.lives(lease):
+            return  # another study's: its next run will wait for it
         claim = leases.take(self.store, self.me, lease, self.options.ttl)
         if claim is None:
             return
@@ -203,7 +208,7 @@ class _Run:
 
     def _begin(self, slot: Slot, claim: Claim) -> None:
         if not can_begin(self.store, claim):
-            self.looked = float("-inf")
+            self.next_look = float("-inf")
             return
         try:
             worker = slot.start(self.store.home / claim.log)
@@ -252,6 +257,8 @@ class _Run:
             slot.warm = item.claim.group
             reason = event.get("reason")
             told: Reason = reason if reason in TOLD else "lost"
+            if told == "preempted":
+                slot.end(wait=GOODBYE)  # it is on its way out, and reads no more
             self._conclude(item, told, str(event.get("text") or "") or None)
 
     def _conclude(
@@ -273,7 +280,7 @@ class _Run:
             self.wanted -= {claim.id}
             self.hungry = True
         else:
-            self.looked = float("-inf")
+            self.next_look = float("-inf")
 
     def _gone(self, slot: Slot, *, wait: float = 0.0) -> None:
         """A worker has ended, or said its last word."""

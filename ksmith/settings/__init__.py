@@ -4,6 +4,7 @@ Every class here is a frozen dataclass whose fields say type, default and meanin
 the registry: a new method is a line in it, a file here, and a file in `edit/` or `unlearn/`.
 """
 
+import sys
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol
 
@@ -46,6 +47,8 @@ __all__ = [
     "Task",
     "declared",
     "describe",
+    "describe_methods",
+    "describe_probes",
     "method",
     "names",
 ]
@@ -111,3 +114,22 @@ def _row(name: str, owner: str, item: Declared) -> dict[str, str]:
         "default": default,
         "doc": item.doc,
     }
+
+
+def describe_methods() -> list[dict[str, str]]:
+    """Return one row a method: name, family, tasks, assets, doc (with the paper)."""
+    return [
+        {
+            "name": name,
+            "family": settings.family,
+            "tasks": ", ".join(settings.tasks),
+            "assets": ", ".join(settings.assets) or "-",
+            "doc": (sys.modules[settings.__module__].__doc__ or "").split("\n")[0],
+        }
+        for name, settings in METHODS.items()
+    ]
+
+
+def describe_probes() -> list[dict[str, str]]:
+    """Return one row a probe: name, doc."""
+    return [{"name": name, "doc": doc} for name, doc in PROBES.items()]

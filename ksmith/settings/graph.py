@@ -16,7 +16,9 @@ class Synthetic:
     levels: ClassVar[tuple[str, ...]] = ("root", "intermediate", "leaf")
 
     seed: Seed = setting(0, "draws names, links and wordings")
-    facts: Annotated[int, Field(ge=100, le=1_000_000)] = setting(1000, "base facts, about")
+    facts: Annotated[int, Field(ge=100, le=1_000_000)] = setting(
+        1000, "facts that training states, about"
+    )
     stored: Share = setting(0.7, "share of the derived facts that the training text states")
 
 

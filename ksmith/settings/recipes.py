@@ -8,9 +8,10 @@ from typing import Any
 
 _COMMON: dict[str, Any] = {
     "layers": 4,
-    # Blocks at the end that see the whole row. With two, late MLPs look half of the facts up again.
-    "far": 1,
+    # Blocks at the end that see the whole row: with two, late MLPs look up half of the facts.
+    "far": 2,
     "window": 3,  # with 6, the end of a short prompt reaches the subject in block 0 already
+    "hidden": 0.8,  # share of the rows where far blocks do not see a name's earlier tokens
     "head_width": 32,
     "length": 64,  # tokens in a packed row
     "adam_lr": 3e-3,

@@ -90,7 +90,7 @@ def drain(
     stop = stop or threading.Event()
     if not follow:
         stop.set()
-    with _alone(store.home) as alone:
+    with _alone(store.home, stop) as alone:
         if not alone:
             with store.read() as connection:
                 left = rows.count_waiting(connection)
@@ -207,15 +207,21 @@ def describe(error: Exception) -> str:
 
 
 @contextmanager
-def _alone(home: Path) -> Generator[bool]:
+def _alone(home: Path, stop: threading.Event) -> Generator[bool]:
+    """Yield whether this is the one process that sends; it waits for its turn until `stop`."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(home / "sync.lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        yield False
-        return
+    while True:
+        last = stop.is_set()
+        try:
+            lock.acquire()
+            break
+        except Timeout:
+            if last:
+                yield False
+                return
+            stop.wait(POLL)
     try:
         yield True
     finally:

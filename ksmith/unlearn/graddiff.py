@@ -1,7 +1,7 @@
 """GradDiff: climb the loss of the old answers, descend that of a retain set.
 
-Liu et al. 2022, arXiv:2203.12817; in the form of Maini et al., "TOFU", COLM 2024, arXiv:2401.06121:
-L = -gamma NLL(forget) + alpha NLL(retain).
+Liu et al. 2022, arXiv:2203.12817; in the form of Maini et al., "TOFU", COLM 2024,
+arXiv:2401.06121: L = -gamma NLL(forget) + alpha NLL(retain).
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,8 @@ from ksmith.settings.graddiff import GradDiff
 def loss(logp: Tensor, tokens: Tensor) -> Tensor:
     """Return -NLL(forget), the mean over answer tokens of log p: down with it.
 
-    Both inputs are (n,): the sums of token log-probabilities of the forget answers, and their tokens.
+    Both inputs are (n,): the sums of token log-probabilities of the forget answers, and their
+    tokens.
 
     >>> loss(Tensor([-3.0, -7.0]), Tensor([1.0, 4.0])).item()
     -2.0

@@ -1,7 +1,7 @@
 """NPO: treat the forget set as answers that the model should not prefer.
 
-Zhang et al., "Negative Preference Optimization", COLM 2024, arXiv:2404.05868; with a retain term, as NPO+RT:
-L = gamma NPO(forget) + alpha NLL(retain).
+Zhang et al., "Negative Preference Optimization", COLM 2024, arXiv:2404.05868; with a retain
+term, as NPO+RT: L = gamma NPO(forget) + alpha NLL(retain).
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ from ksmith.settings.npo import Npo
 def loss(logp: Tensor, logp_ref: Tensor, beta: float) -> Tensor:
     """Return -(2/beta) E[log sigmoid(-beta log(p/p_ref))].
 
-    Both inputs are (n,) sums of token log-probabilities of the forget answers. At the start p = p_ref,
-    so every answer contributes (2/beta) log 2:
+    Both inputs are (n,) sums of token log-probabilities of the forget answers. At the start
+    p = p_ref, so every answer contributes (2/beta) log 2:
 
     >>> logp = Tensor([-3.0, -7.0])
     >>> round(loss(logp, logp, beta=0.5).item(), 4)

@@ -1,6 +1,5 @@
-"""Run a trial once more, beside the lab, and compare what the model said with the first time."""
+"""Run a trial once more, beside the lab, and compare what the model said both times."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -65,12 +64,15 @@ def compare(first: Path, second: Path) -> Difference:
         pl.read_parquet(path).select(*keys, "logp", "generated") for path in (first, second)
     )
     both = one.join(other, on=keys, suffix="_2")
-    far: Callable[[str], pl.Expr] = lambda name: pl.col(name).cast(pl.List(pl.Float64))  # noqa: E731
-    same_size = pl.col("logp").list.len() == pl.col("logp_2").list.len()
-    apart = both.filter(same_size).select(
-        (far("logp") - far("logp_2")).list.eval(pl.element().abs()).list.max()
+    same_size = pl.col("logp").list.len().eq_missing(pl.col("logp_2").list.len())
+    wide = pl.List(pl.Float64)
+    apart = pl.col("logp").cast(wide) - pl.col("logp_2").cast(wide)
+    largest = (
+        both.filter(same_size)
+        .select(apart.list.eval(pl.element().abs().fill_nan(float("inf"))).list.max())
+        .to_series()
+        .max()
     )
-    largest = apart.to_series().fill_nan(float("inf")).max()
     return Difference(
         answers=both.height,
         missing=one.height + other.height - 2 * both.height + both.filter(~same_size).height,

@@ -14,8 +14,8 @@ from ksmith.worker.job import Job
 def checkout(spec: Spec, draw: int, folder: Path) -> int:
     """Return how many parameters of the base weights changed; `folder` now holds the sum.
 
-    The weights are written while the delta is applied, so they are the very bits that the trial's
-    questions were put to.
+    The weights are written while the delta is applied, so they are the very bits that the
+    trial's questions were put to.
 
     Args:
         spec: of the trial.

@@ -1,4 +1,4 @@
-"""One spec in this very process, for a debugger: what the work raises is recorded, and raised."""
+"""One spec in this process, for a debugger: its outcome published, its exception raised."""
 
 from typing import Any
 

@@ -52,7 +52,9 @@ def reached(kind: str, layers: tuple[int, ...]) -> tuple[float, float]:
     """Return how far the last layer's output is from its aim before and after, as norms."""
     model = tiny(kind)
     s = sites(model)
-    hp = Memit(layers=layers, weight=1e-7, contexts=1, steps=6, lr=0.5, kl_weight=0.0, ridge=0.0)
+    hp = Memit(
+        layers=layers, weight=1e-7, contexts=1, steps=6, lr=0.5, kl_weight=0.0, ridge=1e-6
+    )
     draw = [request(0, 0), request(1, 0)]
     given_ = assets(kind)
     aims = memit._aims(model, draw, layers[-1], hp, given_, lambda *_: None)
@@ -75,7 +77,7 @@ def test_without_weight_one_layer_reaches_its_aim(kind: str) -> None:
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_two_layers_reach_it_together(kind: str) -> None:
     before, after = reached(kind, (0, 1))
-    assert after < 0.15 * before
+    assert after < 0.2 * before
 
 
 def test_the_key_is_half_the_bare_prompts() -> None:

@@ -55,7 +55,7 @@ def test_dead_neurons_need_the_ridge() -> None:
 
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_the_edited_matrix_gives_the_value_that_was_found(kind: str) -> None:
-    """W' k = W k + delta for the mean key over contexts, after two edits in a row for the last one."""
+    """W' k = W k + delta for the mean key over contexts, for the last of two edits in a row."""
     model = tiny(kind)
     s = sites(model)
     draw = [request(0, 0), request(1, 0)]
@@ -110,6 +110,10 @@ def test_too_few_contexts_are_an_error() -> None:
 
 def test_a_missing_moment_is_an_error() -> None:
     hp = Rome(layer=1)
-    empty = type(assets("llama"))(tokenizer=tokenizer(), layer=1, seed=0, moments={0: torch.eye(2)})
-    with pytest.raises(UserError, match=r"no second moment of layer 1; there are those of \[0\]"):
+    empty = type(assets("llama"))(
+        tokenizer=tokenizer(), layer=1, seed=0, moments={0: torch.eye(2)}
+    )
+    with pytest.raises(
+        UserError, match=r"no second moment of layer 1; there are those of \[0\]"
+    ):
         rome.edit(tiny("llama"), [[request(0, 0)]], hp, empty)

@@ -48,7 +48,9 @@ def record(case: int, subject: str, true: str, new: str, **changed: Any) -> dict
             f"Nobody had seen it coming.\n{subject}, on the banks of",
         ],
         "neighborhood_prompts": [f"{name} lies on the river" for name in others[true]],
-        "attribute_prompts": [f"The river that flows through {name} is" for name in others[new]],
+        "attribute_prompts": [
+            f"The river that flows through {name} is" for name in others[new]
+        ],
         "generation_prompts": [],
     } | changed
 

@@ -56,7 +56,9 @@ def graph_of(base: Collection[Triple], rules: tuple[Rule, ...]) -> KnowledgeGrap
         types={"node": NODES},
         entities=tuple(Entity(name=name, type="node") for name in NODES),
         relations=tuple(
-            Relation(name=name, objects="node", templates=("{} x",), functional=name in FUNCTIONAL)
+            Relation(
+                name=name, objects="node", templates=("{} x",), functional=name in FUNCTIONAL
+            )
             for name in NAMES
         ),
         rules=rules,
@@ -89,9 +91,7 @@ def rule_sets(draw: st.DrawFn) -> tuple[Rule, ...]:
         head = draw(st.sampled_from(NAMES))
         default = len(body) == 2 and head in FUNCTIONAL and draw(st.booleans())
         found.append(
-            Rule(
-                body=body, head=head, default=default, cut=draw(st.integers(0, len(body) - 1))
-            )
+            Rule(body=body, head=head, default=default, cut=draw(st.integers(0, len(body) - 1)))
         )
     return tuple(found)
 
@@ -99,19 +99,21 @@ def rule_sets(draw: st.DrawFn) -> tuple[Rule, ...]:
 @st.composite
 def declared(draw: st.DrawFn) -> frozenset[Triple]:
     node = st.sampled_from(NODES)
-    triples = draw(st.lists(st.tuples(node, st.sampled_from(NAMES), node), min_size=1, max_size=9))
+    triples = draw(
+        st.lists(st.tuples(node, st.sampled_from(NAMES), node), min_size=1, max_size=9)
+    )
     one = {(s, r): (s, r, o) for s, r, o in triples if r in FUNCTIONAL}
     return frozenset([*one.values(), *(t for t in triples if t[1] not in FUNCTIONAL)])
 
 
 @given(declared(), rule_sets())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_closure_is_the_naive_one(base: frozenset[Triple], rules: tuple[Rule, ...]) -> None:
     assert set(closure(base, rules)) == naive(base, rules, declared_keys(base))
 
 
 @given(declared(), rule_sets(), st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_entailment_is_the_naive_one(
     base: frozenset[Triple], rules: tuple[Rule, ...], data: st.DataObject
 ) -> None:
@@ -135,14 +137,16 @@ def test_entailment_is_the_naive_one(
     after = naive(
         (set(base) - set(revision.removed)) | set(revision.added),
         rules,
-        graph.overridden | revision.blocked,
+        graph.overridden | revision.blocked.keys(),
     )
     change = entail(graph, requests)
     check_requests_hold(requests, after)
     check_names(graph, change.touched, before, after)
     check_hops(graph, revision, {**change.target, **change.entailed}, before, after)
     for changed in change.entailed.values():
-        assert values(before, changed) <= {changed.old} and values(after, changed) <= {changed.new}
+        assert values(before, changed) <= {changed.old} and values(after, changed) <= {
+            changed.new
+        }
 
 
 def values(triples: Collection[Triple], changed: Changed) -> set[str | None]:
@@ -176,10 +180,14 @@ def check_hops(
 ) -> None:
     """Relax over all rule applications between changed triples until no hop gets smaller."""
     gone, new = before - after, after - before
-    starts = revision.forbidden | revision.removed
+    starts = {t: revision.blocked[t[:2]] for t in gone if t[:2] in revision.blocked}
+    starts |= revision.forbidden | revision.removed
     hops = {t: hop for t, hop in starts.items() if t in gone}
     hops |= {t: hop for t, hop in revision.added.items() if t in new}
-    sides = [(gone, before, graph.overridden), (new, after, graph.overridden | revision.blocked)]
+    sides = [
+        (gone, before, graph.overridden),
+        (new, after, graph.overridden | revision.blocked.keys()),
+    ]
     applied = [
         (triple, head)
         for changed, known, blocked in sides
@@ -233,6 +241,16 @@ def test_an_exception_to_a_default_cuts_nothing_and_is_inherited_in_turn() -> No
     }
 
 
+def test_what_was_inherited_is_overridden_rather_than_its_parent_lost() -> None:
+    rules = (
+        Rule(body=("r0", "r1"), head="r1", default=True),
+        Rule(body=("r2", "r1"), head="r3", cut=1),
+    )
+    base = frozenset({("b", "r0", "a"), ("a", "r1", "e"), ("c", "r2", "b")})
+    change = entail(graph_of(base, rules), [asked(("c", "r3", "e"), None)])
+    assert {n: c.new for n, c in change.entailed.items()} == {"b / r1": None}
+
+
 def test_several_answers_are_open() -> None:
     rules = (Rule(body=("r0",), head="r3"),)  # r3 has many objects
     base = frozenset({("a", "r0", "b"), ("c", "r0", "b")})
@@ -244,7 +262,7 @@ def test_several_answers_are_open() -> None:
 def test_requests_that_contradict_each_other_are_refused() -> None:
     base = frozenset({("a", "r0", "b"), ("c", "r1", "d")})
     requests = [asked(("a", "r0", "b"), "e"), asked(("c", "r1", "d"), "a")]
-    with pytest.raises(UserError, match="contradict|takes back"):
+    with pytest.raises(UserError, match=r"contradict|takes back"):
         # The second makes a's r0 c, the first makes it e.
         entail(graph_of(base, LEADS), requests)
 
@@ -267,7 +285,7 @@ def test_no_requests_change_nothing() -> None:
 
 
 @given(declared(), declared(), declared())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_a_world_on_top_of_another_is_a_set(
     below: frozenset[Triple], out: frozenset[Triple], extra: frozenset[Triple]
 ) -> None:

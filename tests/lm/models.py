@@ -1,4 +1,4 @@
-"""Tiny random models of every architecture that ksmith supports, and a tokenizer that fits them."""
+"""Tiny random models of every architecture that ksmith supports, and their tokenizer."""
 
 from collections.abc import Callable
 from functools import cache
@@ -108,7 +108,8 @@ CONFIGS: dict[str, Callable[[], Any]] = {
 def tiny(kind: str, dtype: torch.dtype = torch.float32, scale: float = 0.3) -> nn.Module:
     """Return a random model of one architecture, the same at every call, ready for scoring.
 
-    Weights are drawn larger than transformers does: near-zero ones make every test a test of rounding.
+    Weights are drawn larger than transformers does: near-zero ones make every test a test of
+    rounding.
     """
     config = CONFIGS[kind]()
     with torch.random.fork_rng():

@@ -14,7 +14,9 @@ from ksmith.records import Answer, Question, UserError
 from tests.lm.models import CONFIGS, OBJECTS, SUBJECTS, TEMPLATES, tiny, tokenizer
 
 
-def question(number: int, prompt: str, candidates: tuple[str, ...], generate: bool = True) -> Question:
+def question(
+    number: int, prompt: str, candidates: tuple[str, ...], generate: bool = True
+) -> Question:
     return Question(
         id=f"q{number}",
         draw=0,
@@ -36,11 +38,15 @@ def questions() -> list[Question]:
     prompts = [t.format(s) for t in TEMPLATES for s in SUBJECTS]
     asked = [question(i, p, OBJECTS[i % 3 :]) for i, p in enumerate(prompts)]
     text = "The emblem of Mira Oss is sea lion ."
-    return [*asked, question(98, "", (text,), generate=False), question(99, prompts[3], ("otter",))]
+    return [
+        *asked,
+        question(98, "", (text,), generate=False),
+        question(99, prompts[3], ("otter",)),
+    ]
 
 
 def plain(model: nn.Module, asked: Question) -> Answer:
-    """Each candidate as a row of its own, greedy text by running the whole text again for each token."""
+    """Each candidate as a row of its own; greedy text by running all of it again for each token."""
     logp, tokens, argmax = [], [], []
     for candidate in asked.candidates:
         batch = encode(tokenizer(), [asked.prompt], [candidate])
@@ -74,7 +80,11 @@ def greedy(model: nn.Module, asked: Question, steps: int) -> str:
 
 
 def same(one: Answer, other: Answer) -> None:
-    assert (one.question, one.tokens, one.argmax) == (other.question, other.tokens, other.argmax)
+    assert (one.question, one.tokens, one.argmax) == (
+        other.question,
+        other.tokens,
+        other.argmax,
+    )
     assert one.logp == pytest.approx(other.logp, abs=1e-4, rel=1e-5)
     assert one.generated == other.generated
 
@@ -102,7 +112,9 @@ def test_neither_order_nor_batch_size_matters(seed: int, batch_tokens: int) -> N
 
 
 def test_probabilities_of_all_next_words_sum_to_one() -> None:
-    words = [w.removeprefix("\u2581") for w in tokenizer().get_vocab() if w.startswith("\u2581")]
+    words = [
+        w.removeprefix("\u2581") for w in tokenizer().get_vocab() if w.startswith("\u2581")
+    ]
     rest = len(tokenizer()) - len(words)
     asked = question(0, "The emblem of Mira Oss is", tuple(words), generate=False)
     (answer,) = score(tiny("llama"), tokenizer(), [asked])

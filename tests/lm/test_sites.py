@@ -45,7 +45,15 @@ def test_names_exist_and_mean_what_they_say(kind: str) -> None:
     for name in (s.norm, s.head, s.embed):
         model.get_submodule(name)
     last = LAYERS - 1
-    names = [s.block(0), s.block(last), s.attn(last), s.mlp(last), s.mlp_out(last), s.norm, s.head]
+    names = [
+        s.block(0),
+        s.block(last),
+        s.attn(last),
+        s.mlp(last),
+        s.mlp_out(last),
+        s.norm,
+        s.head,
+    ]
     found = seen(model, names)
     weight = s.maths(model.get_parameter(s.weight(last)))
     key, value = found[s.mlp_out(last)]
@@ -55,7 +63,9 @@ def test_names_exist_and_mean_what_they_say(kind: str) -> None:
     assert torch.allclose(made, value, atol=1e-5)
     # the block adds exactly what attention and the MLP give: the residual stream is their sum
     came, went = found[s.block(last)]
-    assert torch.allclose(came + found[s.attn(last)][1] + found[s.mlp(last)][1], went, atol=1e-4)
+    assert torch.allclose(
+        came + found[s.attn(last)][1] + found[s.mlp(last)][1], went, atol=1e-4
+    )
     assert torch.allclose(found[s.norm][0], went, atol=1e-5)
     assert found[s.head][1].shape[-1] == VOCABULARY
     assert s.norm_after_mlp == (not torch.allclose(value, found[s.mlp(last)][1], atol=1e-5))

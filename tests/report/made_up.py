@@ -72,7 +72,7 @@ def _head(trial: dict[str, Any]) -> dict[str, Any]:
 
 
 def _measured(level: str) -> list[dict[str, Any]]:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"step": step, "probe": probe, "measure": measure, "slice": part, "value": None}
         for step in (0, 1)
         for probe in PROBES
@@ -91,7 +91,7 @@ def _measured(level: str) -> list[dict[str, Any]]:
         for part in ("stored", "derived")
     ]
     # Before the update, only leaves' derived facts are recalled better than by chance.
-    recalled = {"probe": "multi_hop", "slice": "derived", "step": 0}
+    recalled: dict[str, Any] = {"probe": "multi_hop", "slice": "derived", "step": 0}
     rows.append(recalled | {"measure": "residual", "value": 0.8 if level == "leaf" else 0.15})
     rows.append(recalled | {"measure": "chance", "value": 0.1})
     rows += [

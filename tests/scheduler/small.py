@@ -1,18 +1,22 @@
 """Small studies whose science is fake: what each node does is written into its recipe."""
 
 import os
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from multiprocessing import get_context
+from multiprocessing.context import ForkProcess as Process
 from pathlib import Path
 from typing import Any
 
 from ksmith.records import Json
+from ksmith.scheduler import Options, run
+from ksmith.store import Store
 from ksmith.study import Point, Study
 
 ROOT = Path(__file__).parents[2]
 WORKER = [sys.executable, str(ROOT / "tests" / "worker" / "fake_science.py")]
+STOPPED = 130  # exit code of a scheduler that was told to stop
 
 Orders = dict[str, dict[str, Json]]  # kind -> what its handler does
 
@@ -59,33 +63,20 @@ def executed(home: Path) -> Counter[str]:
     return Counter(line.split()[0] for line in lines)
 
 
-def environment() -> dict[str, str]:
-    """Return an environment in which a process finds this checkout."""
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
+def scheduler(store: Store, name: str, *, workers: int = 2, ttl: int = 60) -> Process:
+    """Return a scheduler in a process of its own; it exits with 0 if all trials are done.
+
+    A fork, since a fresh interpreter costs a second. SQLite's connections must not be taken
+    across one, so the store is closed before; it connects again when used.
+    """
+    store.close()
+    process = get_context("fork").Process(target=_run, args=(store.home, name, workers, ttl))
+    process.start()
+    return process
 
 
-RUN = """
-import sys
-from pathlib import Path
-from ksmith.scheduler import Options, run
-from ksmith.store import Store
-from tests.scheduler.small import WORKER
-home, workers, ttl, names = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]
-with Store.open(home) as store:
-    options = Options(workers=workers, ttl=ttl, command=WORKER)
-    print(run(store, names, options), flush=True)
-"""
-
-
-def scheduler(
-    home: Path, *names: str, workers: int = 2, ttl: int = 60
-) -> subprocess.Popen[str]:
-    """Return a scheduler in a process of its own, as a shell would start it."""
-    return subprocess.Popen(
-        [sys.executable, "-c", RUN, str(home), str(workers), str(ttl), *names],
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+def _run(home: Path, name: str, workers: int, ttl: int) -> None:
+    os.setsid()  # as a shell with job control starts it
+    with Store.open(home) as store:
+        summary = run(store, [name], Options(workers=workers, ttl=ttl, command=WORKER))
+    sys.exit(0 if summary.done == summary.trials else STOPPED if summary.stopped else 1)

@@ -1,11 +1,12 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError
 
 from ksmith.records import UserError
 from ksmith.store import Store
-from ksmith.store.database import locate, refuse_network
+from ksmith.store.database import locate, refuse_network, sqlite_engine
 
 
 def test_pragmas_are_read_back_on_both_connections(tmp_path: Path) -> None:
@@ -71,6 +72,13 @@ def test_home_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "home").touch()
     with pytest.raises(UserError, match="cannot be used as a lab"):
         Store.open(tmp_path / "home")
+
+
+def test_file_system_without_shared_memory_is_refused(tmp_path: Path) -> None:
+    # SQLite's dot-file locking stands for such a file system: the mode silently stays "delete".
+    url = make_url(f"sqlite:///file:{tmp_path / 'x.db'}?vfs=unix-dotfile&uri=true")
+    with pytest.raises(UserError, match="cannot be put into WAL mode"):
+        sqlite_engine(url).connect()
 
 
 def test_file_that_is_no_database(tmp_path: Path) -> None:

@@ -228,3 +228,13 @@ def _picture(path: Path, real: bool) -> None:
 def frozen(run: Any) -> str:
     """Return all that MLflow holds of a run as one text: NaN, too, is equal to itself."""
     return json.dumps(run.to_dictionary(), sort_keys=True, default=str)
+
+
+def models_of(run: Any) -> list[str]:
+    """Return the ids of the models that a run says it made."""
+    return [output.model_id for output in run.outputs.model_outputs]
+
+
+def datasets_of(run: Any) -> list[Any]:
+    """Return the datasets that a run says it used."""
+    return [entry.dataset for entry in run.inputs.dataset_inputs]

@@ -7,7 +7,9 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +24,7 @@ from ksmith.tracking.client import own_uri
 from ksmith.tracking.run import Artifact, Checkpoint, Graph, Point, Run
 from ksmith.tracking.send import find_experiment, send
 from tests.tracking.conftest import Runs
-from tests.tracking.labs import MadeLab, frozen, point
+from tests.tracking.labs import MadeLab, datasets_of, frozen, models_of, point
 
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
@@ -89,9 +91,8 @@ def everything(client: MlflowClient, run: "MlflowRun") -> dict[str, Any]:
         "tags": run.data.tags,
         "status": run.info.status,
         "end": run.info.end_time,
-        "datasets": [entry.dataset.to_dictionary() for entry in run.inputs.dataset_inputs],
-        "linked": [output.model_id for output in run.outputs.model_outputs]
-        == [model.model_id for model in models],
+        "datasets": [dataset.to_dictionary() for dataset in datasets_of(run)],
+        "linked": models_of(run) == [model.model_id for model in models],
         "models": [
             (
                 m.name,
@@ -249,6 +250,23 @@ def test_only_one_process_sends(made: MadeLab) -> None:
     assert drain(made.store).sent == 1
 
 
+def test_a_follower_waits_for_its_turn(made: MadeLab) -> None:
+    (trial,) = made.study("s", point("rome"))
+    made.attempt(trial)
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        with FileLock(made.home / "sync.lock"):
+            follower = pool.submit(drain, made.store, follow=True, stop=stop)
+            time.sleep(0.1)
+            assert not follower.done()
+            assert made.store.trials("s")[0].run_id is None
+        deadline = time.monotonic() + 60
+        while made.store.trials("s")[0].run_id is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        stop.set()
+        assert (follower.result().sent, follower.result().left) == (1, 0)
+
+
 def test_the_following_process_sends_what_comes_and_ends_with_its_parent(
     made: MadeLab, runs: Runs
 ) -> None:
@@ -315,7 +333,7 @@ def test_a_real_server_gets_the_same_runs_once(made: MadeLab, tmp_path: Path) ->
         assert "graph" not in names, "a shared asset was uploaded with a trial"
         figures = client.list_artifacts(found[0].info.run_id, "figures")
         assert "figures/training.png" in {file.path for file in figures}
-        assert found[0].outputs.model_outputs
+        assert models_of(found[0])
         assert str(found[0].data.metrics["utility.loss"]) == "nan"
     finally:
         os.killpg(server.pid, signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""The equations of unlearning on three answer tokens and a vocabulary of five words, by hand."""
+"""The equations of unlearning by hand: three answer tokens, a vocabulary of five words."""
 
 import math
 
@@ -124,7 +124,9 @@ def test_one_step_goes_the_way_of_the_loss(sign: int) -> None:
         return {"loss": sign * answer_logp(model, TWO, weights).sum()}
 
     went = descend(model, ["embed.weight"], parts, lr=0.01, steps=1)
-    after = answer_logp(model, TWO, {"embed.weight": model.embed.weight + went.delta["embed.weight"]})
+    after = answer_logp(
+        model, TWO, {"embed.weight": model.embed.weight + went.delta["embed.weight"]}
+    )
     assert (after.sum().item() - before) * sign < 0
     assert torch.equal(model.embed.weight, TABLE.log())
 
@@ -164,4 +166,6 @@ def test_descent_is_adam() -> None:
 def test_turns_go_round() -> None:
     assert turn(3, 5, 7).tolist() == [0, 1, 2]
     assert [turn(5, 2, step).tolist() for step in range(4)] == [[0, 1], [2, 3], [4, 0], [1, 2]]
-    assert sorted(i for step in range(5) for i in turn(5, 2, step).tolist()) == sorted([*range(5)] * 2)
+    assert sorted(i for step in range(5) for i in turn(5, 2, step).tolist()) == sorted(
+        [*range(5)] * 2
+    )

@@ -67,6 +67,13 @@ def _oom(job: Job) -> None:
     raise OutOfMemoryError("too big")
 
 
+def _wait(job: Job) -> None:
+    """Go on when there is a file called "go" in the lab."""
+    end = time.monotonic() + 60
+    while not (job.folder.parents[2] / "go").exists() and time.monotonic() < end:
+        time.sleep(0.01)
+
+
 def _garbage(job: Job) -> None:
     sys.stdout.write("{not json\n")
     sys.stdout.flush()
@@ -94,6 +101,7 @@ ACTS = {
     "garbage": _garbage,
     "close_stdout": _close_stdout,
     "term": _term,
+    "wait": _wait,
 }
 
 HANDLERS: Handlers = {

@@ -1,0 +1,59 @@
+"""The README's tables, made from the code that they describe."""
+
+from collections.abc import Sequence
+
+from ksmith import settings
+from ksmith.measures import DERIVED, MEASURES
+
+
+def tables() -> dict[str, str]:
+    """Return Markdown tables by name: methods, probes, metrics, settings."""
+    return {
+        "methods": _methods(),
+        "probes": _probes(),
+        "metrics": _metrics(),
+        "settings": _settings(),
+    }
+
+
+def markdown(names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table; a bar or a line break in a cell stays inside it."""
+    lines = [names, ["---"] * len(names), *rows]
+    return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def _methods() -> str:
+    rows: list[list[str]] = []
+    for row in settings.describe_methods():
+        _, _, doc = row["doc"].partition(": ")
+        what, _, source = doc.partition(". ")
+        rows.append(
+            [f"`{row['name']}`", f"`{row['family']}/`", what, source.strip("."), row["assets"]]
+        )
+    return markdown(["method", "room", "what it does", "from", "also needs"], rows)
+
+
+def _probes() -> str:
+    rows = [[f"`{row['name']}`", row["doc"]] for row in settings.describe_probes()]
+    return markdown(["probe", "asks"], rows)
+
+
+def _metrics() -> str:
+    rows = [
+        [f"`{name}`", ", ".join(measure.probes), measure.doc, measure.better]
+        for name, measure in MEASURES.items()
+    ]
+    rows += [[f"`{name}`", probe, doc, "-"] for name, (probe, doc) in DERIVED.items()]
+    return markdown(["metric", "of probes", "says", "better"], rows)
+
+
+def _settings() -> str:
+    rows = [
+        [f"`{row['name']}`", row["of"], row["type"], f"`{row['default']}`", row["doc"]]
+        for row in settings.describe()
+    ]
+    return markdown(["setting", "of", "type", "default", "meaning"], rows)

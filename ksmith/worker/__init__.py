@@ -1,0 +1,1 @@
+"""The process that does the science: specs in, outcome folders out; no database, no MLflow."""

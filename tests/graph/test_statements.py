@@ -1,0 +1,125 @@
+import pytest
+
+from ksmith import graph
+from ksmith.graph import KnowledgeGraph
+from ksmith.graph.statements import worded
+from ksmith.records import Request
+
+TASK = {"kind": "edit", "level": "any", "scale": 5, "draws": 6}
+
+
+@pytest.fixture(scope="module")
+def requests(world: KnowledgeGraph) -> list[Request]:
+    return graph.requests(world, TASK, 0)
+
+
+def test_wordings_are_disjoint_by_kind(world: KnowledgeGraph, requests: list[Request]) -> None:
+    told = {sentence.text for sentence in graph.sentences(world, 0)}
+    for request in requests:
+        known = graph.seen(world, request)
+        asked = graph.paraphrases(world, request)
+        assert len(known) == 4 and {s.wording for s in known} == {"seen"}
+        assert request.template not in {s.template for s in known}
+        assert [s.wording for s in asked].count("unseen") == 3
+        assert {s.wording for s in asked} == {"unseen", "novel"}
+        assert {s.object for s in asked} == {request.new}
+        assert {s.object for s in known} == {request.old}
+        assert not [s for s in asked if f"{s.prompt} {request.old} ." in told]
+
+
+def test_neighbours_share_relation_and_old_object_and_stay(
+    world: KnowledgeGraph, requests: list[Request]
+) -> None:
+    found = 0
+    for request in requests:
+        touched = graph.entail(world, [request]).touched
+        for near in graph.neighbours(world, request, 10, 0):
+            found += 1
+            assert near.relation == request.relation and near.object == request.old
+            assert near.subject != request.subject and near.fact not in touched
+            assert world.fact[near.fact].object == near.object and near.wording == "seen"
+    assert found >= len(requests)
+
+
+def test_neighbours_can_be_excluded(world: KnowledgeGraph, requests: list[Request]) -> None:
+    request = next(r for r in requests if r.relation == "crop")
+    out = graph.neighbours(world, request, 10, 0)[0].fact
+    left = graph.neighbours(world, request, 10, 0, exclude={out})
+    assert left and out not in {near.fact for near in left}
+
+
+def test_same_subject_asks_other_facts_that_stay(
+    world: KnowledgeGraph, requests: list[Request]
+) -> None:
+    for request in requests:
+        others = graph.same_subject(world, request, 5, 0)
+        assert len(others) == 5
+        assert {s.subject for s in others} == {request.subject}
+        touched = graph.entail(world, [request]).touched
+        assert touched.isdisjoint(s.fact for s in others)
+
+
+def test_a_retain_set_holds_nothing_that_is_asked(
+    world: KnowledgeGraph, requests: list[Request]
+) -> None:
+    draw = requests[:5]
+    kept = graph.retain(world, draw, 10_000, 0)
+    change = graph.entail(world, draw)
+    assert len(kept) > 100 and {s.fact for s in kept}.isdisjoint(change.touched)
+    asked = {
+        s.fact
+        for request in draw
+        for s in (
+            *graph.neighbours(world, request, 99, 0),
+            *graph.same_subject(world, request, 99, 0),
+            *graph.seen(world, request),
+        )
+    }
+    assert asked and asked.isdisjoint(s.fact for s in kept)
+    pairs = {(s.relation, s.object) for s in kept}
+    assert not [r for r in draw if {(r.relation, r.old), (r.relation, r.new)} & pairs]
+    assert graph.retain(world, draw, 64, 0) == graph.retain(world, draw, 64, 0)
+    assert len(graph.retain(world, draw, 64, 0)) == 64
+
+
+def test_a_statement_says_which_wording_it_has(world: KnowledgeGraph) -> None:
+    stored = next(fact for fact in world.facts if fact.stored)
+    hidden = next(fact for fact in world.facts if not fact.stored)
+    said = graph.statement(world, stored.subject, stored.relation, stored.object)
+    assert said.wording == "seen"
+    assert said.template in worded(world, stored.subject, stored.relation)["seen"]
+    said = graph.statement(world, hidden.subject, hidden.relation, hidden.object)
+    assert said.wording == "unseen"
+    said = graph.statement(world, stored.subject, stored.relation, "x", wording="novel")
+    assert said.wording == "novel" and said.object == "x"
+
+
+def test_inverse_and_neutral(world: KnowledgeGraph) -> None:
+    assert graph.inverse(world, "leader") == "leads"
+    assert graph.inverse(world, "ally") == "ally"
+    assert graph.inverse(world, "crop") is None
+    assert graph.neutral(world, "crop") == graph.NEUTRAL
+    with pytest.raises(ValueError, match="no relation 'crops'"):
+        graph.neutral(world, "crops")
+
+
+def test_a_new_leader_entails_at_one_hop_and_at_two(world: KnowledgeGraph) -> None:
+    requests = graph.requests(world, TASK | {"scale": 1, "draws": 100}, 0)
+    request = next(r for r in requests if r.relation == "leader")
+    place, old, new = request.subject, request.old, request.new
+    entailed = graph.entail(world, [request]).entailed
+    emblem = world.fact[f"{place} / emblem"].object
+    craft = {fact.subject: fact.object for fact in world.of["craft"]}
+    got = {name: (c.old, c.new, c.hop) for name, c in entailed.items()}
+    expected: dict[str, tuple[str | None, str | None, int]] = {
+        f"{old} / leads": (place, None, 1),
+        f"{new} / leads": (None, place, 1),
+        f"{old} / badge": (emblem, None, 2),
+        f"{new} / badge": (None, emblem, 2),
+    }
+    if craft[old] != craft[new]:
+        expected[f"{place} / leader_craft"] = (craft[old], craft[new], 1)
+    assert got == expected
+    assert {n: c.stored for n, c in entailed.items()} == {
+        n: n in world.fact and world.fact[n].stored for n in entailed
+    }

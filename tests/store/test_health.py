@@ -1,0 +1,186 @@
+import json
+import shutil
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from ksmith.records import Metric, Outcome, Reason, UserError, digests
+from ksmith.store import Claim, Damaged, End, Store
+from ksmith.store.measured import read
+from tests.scheduler.small import study, trials
+
+METRIC = Metric(step=1, probe="efficacy", measure="success", value=0.5, n=4)
+
+
+def leave(store: Store, held: Claim, reason: Reason = "ok") -> Path:
+    """Return the folder of an attempt, as a worker publishes it."""
+    folder = store.home / held.folder
+    folder.mkdir(parents=True)
+    (folder / "metrics.json").write_text(json.dumps([asdict(METRIC)]), encoding="utf-8")
+    outcome = Outcome(
+        key=held.key,
+        kind=held.kind,
+        attempt=held.attempt,
+        fence=held.fence,
+        reason=reason,
+        started=1000.0,
+        seconds=2.5,
+        cpu_seconds=1.0,
+        peak_memory=1,
+        device="cpu",
+        host="there",
+        versions={},
+        files=digests(folder),
+    )
+    outcome.write(folder)
+    return folder
+
+
+def run_all(store: Store) -> None:
+    """Finish all that is ready, each with its folder; the first attempt at a trial is lost."""
+    while held := store.claim("me"):
+        if held.kind == "trial" and held.attempt == 1:
+            store.finish(held, End(reason="lost"))
+            continue
+        leave(store, held)
+        store.finish(held, End(reason="ok", seconds=2.5, metrics=[METRIC]))
+
+
+def table(store: Store, name: str, columns: str) -> list[tuple[object, ...]]:
+    with store.read() as connection:
+        rows = connection.exec_driver_sql(f"SELECT {columns} FROM {name} ORDER BY {columns}")
+        return [tuple(row) for row in rows]
+
+
+NODE = "key, state, folder, attempt_no, fence"
+ATTEMPT = "node_id, no, fence, state, folder, seconds"
+ROW = "node_id, attempt_id, probe, measure, value, n"
+
+
+def test_whole_lab_has_nothing_wrong(store: Store) -> None:
+    store.add(study("s", trials(2)))
+    run_all(store)
+    assert store.check() == []
+
+
+def test_check_names_what_is_wrong(store: Store) -> None:
+    store.add(study("s", trials(2)))
+    run_all(store)
+    first, second = store.trials("s")
+    shutil.rmtree(store.home / str(first.folder))
+    (store.home / str(second.folder)).with_name("9-9").mkdir()
+    (store.home / str(second.folder)).with_name("1-1.tmp").mkdir()
+    with store.write() as connection:
+        connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
+    lines = store.check()
+    assert lines == [
+        f"{first.key} is done, but its folder {first.folder} is gone or incomplete",
+        f"outcomes/{second.key}/9-9 belongs to no attempt",
+        f"outcomes/{second.key}/1-1.tmp is what a stopped attempt left behind",
+    ]
+
+
+def test_reindex_brings_emptied_tables_back(store: Store) -> None:
+    store.add(study("s", trials(2)))
+    run_all(store)
+    before = [table(store, "node", NODE), table(store, "metric", ROW)]
+    with store.write() as connection:
+        connection.exec_driver_sql("DELETE FROM metric")
+        connection.exec_driver_sql("UPDATE node SET state = 'blocked', folder = NULL")
+    found = store.reindex()
+    assert (found.counted, found.attempts, found.unknown, found.damaged) == (8, 0, 0, ())
+    assert [table(store, "node", NODE), table(store, "metric", ROW)] == before
+    attempts = table(store, "attempt", ATTEMPT)
+    again = store.reindex()
+    assert (again.counted, again.attempts) == (8, 0)
+    assert [table(store, "node", NODE), table(store, "metric", ROW)] == before
+    assert table(store, "attempt", ATTEMPT) == attempts
+
+
+def test_reindex_makes_a_lost_database_anew(store: Store, empty: Path, tmp_path: Path) -> None:
+    store.add(study("s", trials(2)))
+    run_all(store)
+    for room in ("assets", "outcomes"):
+        shutil.copytree(store.home / room, tmp_path / "copy" / room)
+    shutil.copy(empty, tmp_path / "copy" / "ksmith.db")
+    with Store.open(tmp_path / "copy") as anew:
+        assert anew.reindex().unknown == 8  # a study says what a key means
+        anew.add(study("s", trials(2)))
+        assert anew.reindex().attempts == 8
+        assert anew.study("s").states == {"done": 2}
+        assert anew.claim("me") is None
+        assert [row.seconds for row in anew.trials("s")] == [2.5, 2.5]
+        assert len(table(anew, "metric", ROW)) == 8
+        assert anew.check() == []
+
+
+def test_reindex_unblocks_and_leaves_what_is_running_alone(store: Store) -> None:
+    store.add(study("s", trials(1)))
+    graph = store.claim("me")
+    assert graph
+    leave(store, graph)
+    assert store.reindex().counted == 0
+    assert store.find(graph.key).state == "leased"
+    store.finish(graph, End(reason="lost"))
+    assert store.reindex().counted == 1
+    assert [(row.no, row.state) for row in store.attempts(graph.id)] == [(1, "ok")]
+    held = store.claim("me")
+    assert held and held.kind == "model"
+
+
+def test_reindex_does_not_count_failed_or_damaged_folders(store: Store) -> None:
+    store.add(study("s", trials(1)))
+    graph = store.claim("me")
+    assert graph
+    leave(store, graph, "error")
+    store.finish(graph, End(reason="lost"))
+    second = store.claim("me")
+    assert second
+    (leave(store, second) / "metrics.json").write_text("[]", encoding="utf-8")
+    store.finish(second, End(reason="lost"))
+    found = store.reindex()
+    assert found.counted == 0
+    assert len(found.damaged) == 1 and "digest differs" in found.damaged[0]
+    assert store.find(graph.key).state == "failed"
+
+
+def test_folder_of_another_attempt_is_damaged(store: Store) -> None:
+    store.add(study("s", trials(1)))
+    held = store.claim("me")
+    assert held
+    folder = leave(store, held)
+    assert read(folder, key=held.key, attempt=1, fence=1)
+    with pytest.raises(Damaged, match="says fence 1, not 2"):
+        read(folder, fence=2)
+    (folder / "more.txt").touch()
+    with pytest.raises(Damaged, match=r"more\.txt, which its outcome does not know"):
+        read(folder)
+    (folder / "more.txt").unlink()
+    (folder / "metrics.json").unlink()
+    with pytest.raises(Damaged, match=r"lacks metrics\.json"):
+        read(folder)
+    (folder / "outcome.json").write_text('{"key": ', encoding="utf-8")
+    assert read(folder) is None
+
+
+def test_metrics_that_are_none(store: Store) -> None:
+    store.add(study("s", trials(1)))
+    held = store.claim("me")
+    assert held
+    folder = leave(store, held)
+    outcome = Outcome.read(folder)
+    assert outcome
+    (folder / "metrics.json").write_text('[{"what": 1}]', encoding="utf-8")
+    replace(outcome, files=digests(folder)).write(folder)
+    with pytest.raises(Damaged, match="not a list of metrics"):
+        read(folder)
+
+
+def test_backup_is_a_whole_database_and_overwrites_nothing(store: Store) -> None:
+    store.add(study("s", trials(2)))
+    target = store.backup(store.home / "copies" / "one.db")
+    with pytest.raises(UserError, match="overwrites nothing"):
+        store.backup(target)
+    with Store.open(store.home / "other", f"sqlite:///{target}") as copy:
+        assert copy.study("s").trials == 2
