@@ -76,7 +76,8 @@ def kept() -> list[Statement]:
 @cache
 def moments(kind: str) -> dict[int, Tensor]:
     said = [f"{t.format(s)} {o} ." for t in TEMPLATES for s in SUBJECTS for o in OBJECTS]
-    return second_moments(tiny(kind), tokenizer(), said, 2000)[0]
+    model: Any = tiny(kind)
+    return second_moments(model, tokenizer(), said, 2000)[0]
 
 
 def assets(kind: str) -> Assets:
@@ -131,8 +132,8 @@ def assert_untouched(model: nn.Module, before: dict[str, Tensor]) -> None:
         assert not weight.requires_grad
         assert weight.grad is None
     for module in model.modules():
-        assert not module._forward_hooks
-        assert not module._forward_pre_hooks
+        assert not vars(module)["_forward_hooks"]
+        assert not vars(module)["_forward_pre_hooks"]
 
 
 def assert_close(one: Delta, other: Delta, tolerance: float) -> None:

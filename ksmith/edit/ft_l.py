@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from ksmith.lm.assets import Assets, Progress, Result, silent
-from ksmith.lm.descend import Weights, answer_logp, answers, descend, nll
+from ksmith.lm.descend import Pace, Weights, answer_logp, answers, descend, nll
 from ksmith.lm.sites import sites
 from ksmith.records import Request
 from ksmith.settings.ft_l import FtL
@@ -42,13 +42,6 @@ def _edit(model: nn.Module, draw: Sequence[Request], hp: FtL, assets: Assets) ->
     def parts(weights: Weights, _step: int) -> dict[str, Tensor]:
         return {"new": nll(answer_logp(model, batch, weights), batch.answer.sum(1))}
 
-    went = descend(
-        model,
-        [s.weight(layer)],
-        parts,
-        lr=hp.lr,
-        steps=hp.steps,
-        epsilon=hp.epsilon,
-        stop_loss=hp.stop_loss,
-    )
+    pace = Pace(lr=hp.lr, steps=hp.steps, epsilon=hp.epsilon, stop_loss=hp.stop_loss)
+    went = descend(model, [s.weight(layer)], parts, pace)
     return Result(delta=went.delta, log={"layer": layer, "curve": went.curve})

@@ -15,13 +15,13 @@ from ksmith.lm.assets import Assets, Progress, Result, silent
 from ksmith.lm.delta import Block, applied
 from ksmith.lm.sites import Sites, sites
 from ksmith.lm.solve import compact, factor, least_squares
-from ksmith.lm.targets import Rows, at_subject, prefixes, rows, search
+from ksmith.lm.targets import Place, Rows, at_subject, prefixes, rows, search
 from ksmith.records import Json, Request
 from ksmith.settings.memit import Memit
 
 
 @dataclass(frozen=True, slots=True)
-class _Aims:
+class Aims:
     """What was found for all requests of all draws, on the base weights."""
 
     aim: Tensor  # (b, d) z: the output of the last layer that says the new object
@@ -47,7 +47,7 @@ def edit(
     requests = [request for draw in draws for request in draw]
     if not requests:
         return [Result(delta={}) for _ in draws]
-    aims = _aims(model, requests, layers[-1], hp, assets, progress)
+    aims = find_aims(model, requests, layers[-1], hp, assets, progress)
     results: list[Result] = []
     start = 0
     for draw in draws:
@@ -67,14 +67,14 @@ def layers_of(hp: Memit, assets: Assets, s: Sites) -> list[int]:
     return [layer for layer in (assets.layer, assets.layer + 1) if layer < s.n_layers]
 
 
-def _aims(
+def find_aims(
     model: nn.Module,
     requests: Sequence[Request],
     layer: int,
     hp: Memit,
     assets: Assets,
     progress: Progress,
-) -> _Aims:
+) -> Aims:
     """Return z for each request, optimised together.
 
     Departs: behind Gemma's norm a sum of outputs is not the output of a sum: there the search
@@ -87,7 +87,9 @@ def _aims(
     bare = asked.where(asked.bare)
     seen = at_subject(model, bare, [site, block])
     reference = seen[site] if s.norm_after_mlp else seen[block]
-    found = search(model, asked, (site, s.head), reference.norm(dim=1), hp, progress=progress)
+    found = search(
+        model, asked, Place(site, s.head, reference.norm(dim=1)), hp, progress=progress
+    )
     aim = seen[block] + _behind_norm(model, s, layer, seen[site], found.delta)
     log: list[dict[str, Json]] = [
         {
@@ -100,7 +102,7 @@ def _aims(
         }
         for i, request in enumerate(requests)
     ]
-    return _Aims(aim, log)
+    return Aims(aim, log)
 
 
 def _spread(
@@ -134,7 +136,7 @@ def _spread(
 
 
 def averaged(asked: Rows, keys: Tensor) -> Tensor:
-    """Return each request's key, (b, f): half the bare prompt's, half the prefixed ones' mean."""
+    """Return each request's key, (b, f): half the bare prompt's, half the others' mean."""
     bare = keys[asked.bare]
     if asked.bare.all():
         return bare
@@ -171,6 +173,7 @@ def _before_norm(
     dtype = next(model.parameters()).dtype
     with torch.no_grad():
         gains = norm(torch.ones_like(value, dtype=dtype)).to(value.dtype)
-        direction = (norm(value.to(dtype)).to(value.dtype) + wanted) / gains
+        output = norm(value.to(dtype)).to(value.dtype) + wanted
+    direction = output / torch.where(gains.abs() > 1e-3, gains, 1e-3)
     scale = value.norm(dim=1) / direction.norm(dim=1)
     return direction * scale[:, None] - value

@@ -8,6 +8,7 @@ Shapes: m draws, b requests optimised at once (one of each draw), d = d_model, f
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import zip_longest
 
 import torch
@@ -18,9 +19,17 @@ from ksmith.lm.delta import Delta, LowRank
 from ksmith.lm.hooks import Change
 from ksmith.lm.sites import Sites, sites
 from ksmith.lm.solve import compact, factor, rank_one
-from ksmith.lm.targets import Wiring, at_subject, prefixes, rows, search
+from ksmith.lm.targets import Place, Wiring, at_subject, prefixes, rows, search
 from ksmith.records import Json, Request
 from ksmith.settings.rome import Rome
+
+
+@dataclass(frozen=True, slots=True)
+class _Matrix:
+    """What is edited."""
+
+    layer: int
+    factor: Tensor  # (f, f) of its second moment, as `solve.factor` gives it
 
 
 def edit(
@@ -40,14 +49,14 @@ def edit(
     some of its edits explode.
     """
     layer = sites(model).layer(assets.layer if hp.layer is None else hp.layer)
-    L = factor(assets.moment(layer), hp.ridge)
+    matrix = _Matrix(layer, factor(assets.moment(layer), hp.ridge))
     written: list[list[LowRank]] = [[] for _ in draws]
     logs: list[list[dict[str, Json]]] = [[] for _ in draws]
     total, done = sum(map(len, draws)), 0
     for turn in zip_longest(*draws):
         mine = [(draw, request) for draw, request in enumerate(turn) if request is not None]
         so_far = [chained(written[draw]) for draw, _ in mine]
-        found = _write(model, [r for _, r in mine], so_far, layer, L, hp, assets)
+        found = _write(model, [r for _, r in mine], so_far, matrix, hp, assets)
         for (draw, _), (block, log) in zip(mine, found, strict=True):
             written[draw].append(block)
             logs[draw].append(log)
@@ -63,24 +72,23 @@ def _write(
     model: nn.Module,
     requests: Sequence[Request],
     so_far: Sequence[LowRank | None],
-    layer: int,
-    L: Tensor,
+    matrix: _Matrix,
     hp: Rome,
     assets: Assets,
 ) -> list[tuple[LowRank, dict[str, Json]]]:
     """Return, for each request, the change (d, f) that writes it, and what was found."""
     s = sites(model)
-    site = s.mlp_out(layer)
+    site = s.mlp_out(matrix.layer)
     template = assets.kl_template if hp.kl_weight else None
     asked = rows(assets.tokenizer, requests, prefixes(assets.contexts, hp.contexts), template)
     wiring = as_written(site, so_far)
     seen = at_subject(model, asked.said(), [site], [site], wiring)
     key = asked.said().mean(seen[f"{site} in"])  # (b, f)
     value = asked.said().mean(seen[site])  # (b, d)
-    found = search(model, asked, (site, s.head), value.norm(dim=1), hp, wiring)
+    found = search(model, asked, Place(site, s.head, value.norm(dim=1)), hp, wiring)
     made: list[tuple[LowRank, dict[str, Json]]] = []
     for i, request in enumerate(requests):
-        block = rank_one(key[i], found.delta[i], L.to(key.device))
+        block = rank_one(key[i], found.delta[i], matrix.factor.to(key.device))
         log = {
             "id": request.id,
             "loss": float(found.loss[i]),

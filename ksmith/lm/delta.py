@@ -184,9 +184,9 @@ def _parsed(tensors: Mapping[str, Tensor], draws: int) -> list[Delta]:
 
 
 def _block(name: str, found: Mapping[str, Tensor]) -> Block:
-    if found.keys() == {"dense"}:
+    if set(found) == {"dense"}:
         return found["dense"]
-    if found.keys() != {"left", "right"}:
+    if set(found) != {"left", "right"}:
         raise ValueError(f"{name} has the parts {sorted(found)}")
     left, right = found["left"], found["right"]
     if left.dim() != 2 or right.dim() != 2 or left.shape[1] != right.shape[0]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from transformers import PreTrainedTokenizerBase
 
+from ksmith.lm.adam import Adam
 from ksmith.lm.delta import summed
 from ksmith.lm.sites import sites
 from ksmith.lm.text import Batch, encode
@@ -29,47 +30,46 @@ class Descent:
     curve: dict[str, list[float]]  # part of the loss -> its value before each step
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How a descent goes; lengths are relative to the root mean square of each matrix."""
+
+    lr: float
+    steps: int
+    epsilon: float | None = None  # no weight moves further
+    stop_loss: float | None = None  # it ends below this loss
+
+
 def descend(
     model: nn.Module,
     names: Sequence[str],
     parts: Callable[[Weights, int], dict[str, Tensor]],
-    *,
-    lr: float,
-    steps: int,
-    epsilon: float | None = None,
-    stop_loss: float | None = None,
+    pace: Pace,
 ) -> Descent:
-    """Return the change of the parameters `names` that Adam finds in `steps` steps.
+    """Return the change of the parameters `names` that Adam finds.
 
-    `parts(weights, step)` gives the weighted parts of the loss, whose sum descends. `lr` and
-    `epsilon`, which no weight moves further than, are relative to the root mean square of each
-    matrix. It ends early where the loss is below `stop_loss`.
+    `parts(weights, step)` gives the weighted parts of the loss, whose sum descends.
     """
     base = {name: model.get_parameter(name).detach() for name in names}
-    scale = {
+    size = {
         name: weight.double().square().mean().sqrt().item() for name, weight in base.items()
     }
     delta = {name: torch.zeros_like(w, dtype=torch.float32) for name, w in base.items()}
-    first = {name: torch.zeros_like(change) for name, change in delta.items()}
-    second = {name: torch.zeros_like(change) for name, change in delta.items()}
+    adam = {name: Adam(change) for name, change in delta.items()}
     curve: dict[str, list[float]] = {}
-    for step in range(steps):
+    for step in range(pace.steps):
         leaves = {name: change.clone().requires_grad_() for name, change in delta.items()}
         told = parts({name: summed(base[name], leaves[name]) for name in names}, step)
         loss = torch.stack(list(told.values())).sum()
         for part, value in told.items():
             curve.setdefault(part, []).append(float(value.detach()))
-        if stop_loss is not None and float(loss.detach()) < stop_loss:
+        if pace.stop_loss is not None and float(loss.detach()) < pace.stop_loss:
             break
         gradients = torch.autograd.grad(loss, list(leaves.values()))
         for name, gradient in zip(leaves, gradients, strict=True):
-            first[name].mul_(0.9).add_(gradient, alpha=0.1)
-            second[name].mul_(0.999).addcmul_(gradient, gradient, value=0.001)
-            mean = first[name] / (1 - 0.9 ** (step + 1))
-            root = (second[name] / (1 - 0.999 ** (step + 1))).sqrt()
-            delta[name] -= lr * scale[name] * mean / (root + 1e-8)
-            if epsilon is not None:
-                most = epsilon * scale[name]
+            delta[name] -= pace.lr * size[name] * adam[name].direction(gradient)
+            if pace.epsilon is not None:
+                most = pace.epsilon * size[name]
                 delta[name].clamp_(-most, most)
     return Descent(delta, curve)
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ksmith.lm.assets import Assets, Result
 from ksmith.lm.descend import (
+    Pace,
     Weights,
     answer_logp,
     answers,
@@ -25,7 +26,7 @@ ForgetLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class Terms(Protocol):
-    """The hyperparameters of the descent; settings/graddiff.py and settings/npo.py explain them."""
+    """The hyperparameters of the descent, explained in settings/graddiff.py and npo.py."""
 
     @property
     def lr(self) -> float: ...
@@ -89,5 +90,5 @@ def forget(
                 found[name] = weight * nll(logp[name], tokens[name])
         return found
 
-    went = descend(model, mlp_out_weights(model), parts, lr=hp.lr, steps=hp.steps)
+    went = descend(model, mlp_out_weights(model), parts, Pace(lr=hp.lr, steps=hp.steps))
     return Result(delta=went.delta, log={"curve": went.curve})

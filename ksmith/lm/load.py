@@ -1,4 +1,4 @@
-"""Open a model in transformers' format: safetensors only, nothing unpickled, no code of its own."""
+"""Open a model in transformers' format: safetensors only, nothing unpickled, no own code."""
 
 import json
 from pathlib import Path
@@ -27,11 +27,11 @@ def load(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Return the model, evaluating and with gradients off, and its tokenizer.
 
-    A folder is read without any network; another name is one on the hub. The tokenizer gets a pad
-    token where it has none, in memory only.
+    A folder is read without any network; another name is one on the hub. The tokenizer gets a
+    pad token where it has none, in memory only.
 
     Raises:
-        UserError: nothing there, no safetensors, code of its own, or a hub that cannot be reached.
+        UserError: nothing there, no safetensors, code of its own, or a hub out of reach.
     """
     if dtype not in DTYPES:
         raise UserError(f"no dtype {dtype!r}; there are: {', '.join(DTYPES)}")
@@ -52,7 +52,8 @@ def load(
         raise UserError(_explained(str(source), revision, local, error)) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.bos_token
-    model.to(device).eval().requires_grad_(False)
+    torch.nn.Module.to(model, device)
+    model.eval().requires_grad_(False)
     return model, tokenizer
 
 
@@ -95,4 +96,4 @@ def _explained(source: str, revision: str | None, local: bool, error: Exception)
     if local:
         return f"cannot open the model in {source}: {first}"
     at = f" at {revision}" if revision else ""
-    return f"cannot get the model {source!r}{at}, neither from the hub nor its cache, and it is no folder: {first}"
+    return f"cannot get the model {source!r}{at}, no folder, from the hub or its cache: {first}"

@@ -1,9 +1,10 @@
 """Second moments E[k k^T] of the keys: what the inputs of each MLP's second matrix look like.
 
-Uncentred, over all tokens that are not padding, as in Meng et al. 2022 (arXiv:2202.05262), appendix E.
+Uncentred, over all tokens that are not padding, as in Meng et al., "Locating and Editing
+Factual Associations in GPT", NeurIPS 2022, arXiv:2202.05262.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ BATCH = 4096  # tokens, padding included
 
 
 class _Enough(Exception):
-    """The last layer that is needed has been seen: the rest of the forward pass is not wanted."""
+    """The last layer that is needed has been seen: the rest of the pass is not wanted."""
 
 
 def second_moments(
@@ -54,7 +55,7 @@ def second_moments(
 
     def add(name: str, keys: Tensor) -> None:
         rows = keys.reshape(-1, keys.shape[-1])[mask.flatten()].float()  # (tokens, d_ff)
-        # The product in float32, the sum over batches in float64: 10^5 tokens stay exact enough.
+        # The product in float32, the sum over batches in float64: exact enough, and fast.
         moment = (rows.T @ rows).double().cpu()
         layer = names[name]
         sums[layer] = moment if layer not in sums else sums[layer].add_(moment)
@@ -85,13 +86,14 @@ def save_moments(moments: Mapping[int, Tensor], count: int, path: Path) -> None:
 def load_moments(path: Path) -> dict[int, Tensor]:
     """Return the moments by layer, as `save_moments` wrote them."""
     with safe_open(path, framework="pt") as file:
-        return {int(name.removeprefix("layer.")): file.get_tensor(name) for name in file.keys()}
+        names = list(file.keys())
+        return {int(name.removeprefix("layer.")): file.get_tensor(name) for name in names}
 
 
 def _batches(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], tokens: int
 ) -> Iterator[Batch]:
-    """Yield rows in the order of the texts, the last ones cut off where `tokens` are reached."""
+    """Yield rows in the order of the texts, up to the one that reaches `tokens`."""
     left = tokens
     for start in range(0, len(texts), 64):
         rows = encode(tokenizer, texts[start : start + 64])
@@ -114,7 +116,7 @@ def _split(rows: Batch, keep: int) -> Iterator[Batch]:
 @contextmanager
 def _watched(
     model: PreTrainedModel, names: Sequence[str], add: Callable[[str, Tensor], None]
-) -> Iterator[None]:
+) -> Generator[None]:
     def watch(name: str) -> Callable[[Any, tuple[Any, ...]], None]:
         return lambda _module, given: add(name, given[0].detach())
 

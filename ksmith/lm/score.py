@@ -255,7 +255,7 @@ def _generate(model: nn.Module, rows: list[_Row], cache: Any, ends: "_Ends", roo
     """Fill in the greedy tokens after the first; a row leaves the batch when it is finished."""
     device = next(model.parameters()).device
     alive = [i for i, row in enumerate(rows) if not ends.finished(row, room)]
-    mine = _fork(cache, torch.tensor(alive, device=device)) if alive else None
+    mine: Any = _fork(cache, torch.tensor(alive, device=device)) if alive else None
     while alive:
         ids = torch.tensor([[rows[i].greedy[-1]] for i in alive], device=device)
         told = _forward(model, ids, mine, keep=1)[:, -1].argmax(-1).tolist()
@@ -271,7 +271,7 @@ def _generate(model: nn.Module, rows: list[_Row], cache: Any, ends: "_Ends", roo
 
 
 class _Ends:
-    """Where greedy text stops: end token, line's end, full stop that no candidate goes on from."""
+    """Where greedy text stops: at an end token, a line's end, mostly at a full stop."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self.end: int | None = getattr(tokenizer, "eos_token_id", None)

@@ -16,7 +16,7 @@ Layout = Literal["linear", "conv1d"]  # (d_model, d_ff), or GPT-2's transposed (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The names of one architecture; `block` has one `{}`, the parts of a block go from there."""
+    """One architecture's names; `block` has one `{}`, the parts of a block go from there."""
 
     block: str
     attn: str  # the module whose output is what attention adds to the residual stream
@@ -120,7 +120,7 @@ class Sites:
 
     @property
     def layout(self) -> Layout:
-        """How `mlp_out` stores its weight: "linear" (d_model, d_ff), "conv1d" (d_ff, d_model)."""
+        """How `mlp_out` stores its weight: "linear" (d_model, d_ff) or "conv1d", transposed."""
         return self.row.layout
 
     @property

@@ -18,8 +18,10 @@ def factor(moment: Tensor, ridge: float) -> Tensor:
     Raises:
         UserError: the moment is not positive definite even so.
     """
-    C = moment.double()
-    C = C + ridge * C.diagonal().mean() * torch.eye(len(C), dtype=C.dtype, device=C.device)
+    raw = moment.double()
+    C = raw + ridge * raw.diagonal().mean() * torch.eye(
+        len(raw), dtype=raw.dtype, device=raw.device
+    )
     L, info = torch.linalg.cholesky_ex(C)
     if int(info):
         raise UserError(f"the second moment is singular; a ridge above {ridge:g} helps")
@@ -29,7 +31,7 @@ def factor(moment: Tensor, ridge: float) -> Tensor:
 def rank_one(k: Tensor, change: Tensor, L: Tensor) -> LowRank:
     """Return the smallest change, by tr(D C D^T), for which D k = change. ROME, eq. 2.
 
-    D = change u^T / (u.k) with u = C^-1 k; `k` (d_ff,), `change` (d_model,), `L` the factor of C.
+    D = change u^T / (u.k) with u = C^-1 k; `k` (d_ff,), `change` (d_model,), L the factor of C.
     One and the same k in u and in the denominator: u.k = k^T C^-1 k > 0, so that no edit can
     explode (r-ROME, arXiv:2403.07175).
     """
@@ -44,10 +46,9 @@ def least_squares(K: Tensor, R: Tensor, L: Tensor, weight: float) -> LowRank:
     X = (weight C)^-1 K. By Woodbury's identity: N x N instead of d_ff x d_ff. float64: keys of
     one subject in many requests are nearly parallel.
     """
-    K, R = K.double(), R.double()
-    X = torch.cholesky_solve(K, L) / weight
-    inner = torch.eye(K.shape[1], dtype=K.dtype, device=K.device) + K.T @ X
-    return LowRank(torch.linalg.solve(inner, R, left=False), X.T)
+    X = torch.cholesky_solve(K.double(), L) / weight
+    inner = torch.eye(K.shape[1], dtype=X.dtype, device=X.device) + K.double().T @ X
+    return LowRank(torch.linalg.solve(inner, R.double(), left=False), X.T)
 
 
 def compact(block: LowRank, dtype: torch.dtype = torch.float32) -> Block:

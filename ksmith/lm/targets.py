@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedTokenizerBase
 
+from ksmith.lm.adam import Adam
 from ksmith.lm.assets import Progress, silent
 from ksmith.lm.hooks import Change, rewired, watched
 from ksmith.lm.text import encode, subject_last, with_prefix
@@ -31,7 +32,7 @@ _TOKENS = 1024  # tokens of one step: more do not fit a core's cache, and are sl
 
 
 class Climb(Protocol):
-    """The hyperparameters of the search; settings/rome.py and settings/memit.py explain them."""
+    """The hyperparameters of the search, explained in settings/rome.py and memit.py."""
 
     @property
     def steps(self) -> int: ...
@@ -71,6 +72,13 @@ class Rows:
     def said(self) -> "Rows":
         """Return the rows that say the prompt: all but those of the KL term."""
         return self.where(~self.stay)
+
+    @property
+    def present(self) -> Tensor:
+        """Which requests have rows, (b,) bool."""
+        found = torch.zeros(self.b, dtype=torch.bool)
+        found[self.owner] = True
+        return found
 
     def mean(self, values: Tensor) -> Tensor:
         """Return the mean over each request's rows of `values` (n, width), as (b, width)."""
@@ -182,7 +190,7 @@ def at_subject(
     inputs: Sequence[str] = (),
     wiring: Wiring = unchanged,
 ) -> dict[str, Tensor]:
-    """Return what modules give at the subject's last token: name -> (n, width), float32 or wider.
+    """Return what modules give at the subject's last token: name -> (n, width), float32.
 
     What those in `inputs` are given stands under "<name> in".
     """
@@ -219,22 +227,23 @@ def _run(model: nn.Module, ids: Tensor, mask: Tensor, cache: Any, logits: int = 
 class _Suffix:
     """Rows from the subject's last token on; what comes before it has been run, once."""
 
-    def __init__(
-        self, model: nn.Module, asked: Rows, site: str, head: str, wiring: Wiring
-    ) -> None:
-        self.model, self.asked, self.site, self.head, self.wiring = (
-            model, asked, site, head, wiring,
-        )  # fmt: skip
+    def __init__(self, model: nn.Module, asked: Rows, place: "Place", wiring: Wiring) -> None:
+        self.model, self.asked, self.place, self.wiring = model, asked, place, wiring
         self.cache = DynamicCache(config=getattr(model, "config", None))
         if asked.at:
             with torch.no_grad(), rewired(model, len(asked.ids), wiring(asked.owner)):
                 _run(model, asked.ids[:, : asked.at], asked.mask[:, : asked.at], self.cache, 1)
 
-    def keep(self, keep: Tensor) -> None:
-        """Go on with the rows where `keep` alone."""
-        self.asked = self.asked.where(keep)
+    def keep(self, requests: Tensor, before: Tensor) -> Tensor:
+        """Go on with some requests (b,) alone; return their rows of `before` (KL rows, vocab)."""
+        staying = requests[self.asked.owner]
+        if staying.all():
+            return before
+        before = before[staying[self.asked.stay].to(before.device)]
+        self.asked = self.asked.where(staying)
         if self.asked.at:
-            self.cache.batch_select_indices(keep.nonzero()[:, 0].to(self._device))
+            self.cache.batch_select_indices(staying.nonzero()[:, 0].to(self._device))
+        return before
 
     @property
     def _device(self) -> torch.device:
@@ -243,6 +252,7 @@ class _Suffix:
     def logp(self, delta: Tensor, row: Tensor, column: Tensor) -> Tensor:
         """Return log-probabilities after the tokens at (row, column), (m, vocab) float32."""
         asked = self.asked
+        row, column = row.to(self._device), column.to(self._device)
         added = delta[asked.owner.to(delta.device)]  # (n, d)
 
         def add(_given: Tensor, output: Tensor) -> Tensor:
@@ -253,14 +263,14 @@ class _Suffix:
             # The head is wide: it sees the tokens that are asked about, no others.
             return (given[0][row, column][None], *given[1:])
 
-        handle = self.model.get_submodule(self.head).register_forward_pre_hook(pick)
+        handle = self.model.get_submodule(self.place.head).register_forward_pre_hook(pick)
         cache = copy.copy(self.cache)  # a pass adds to its cache
         cache.layers = [copy.copy(layer) for layer in self.cache.layers]
         n = len(asked.ids)
         try:
             with (
                 rewired(self.model, n, self.wiring(asked.owner)),
-                rewired(self.model, n, {self.site: add}),
+                rewired(self.model, n, {self.place.site: add}),
             ):
                 logits = _run(self.model, asked.ids[:, asked.at :], asked.mask, cache)
         finally:
@@ -281,28 +291,34 @@ class Found:
     steps: Tensor  # (b,) int: steps taken
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the vectors are added, and what they are measured by."""
+
+    site: str
+    head: str  # the module that gives the logits
+    size: Tensor  # (b,) norm of what they are added to
+
+
 def search(
     model: nn.Module,
     asked: Rows,
-    places: tuple[str, str],
-    size: Tensor,
+    place: Place,
     hp: Climb,
     wiring: Wiring = unchanged,
     progress: Progress = silent,
 ) -> Found:
     """Return the vectors that, added at the subject, make the new objects likely.
 
-    `places` are the site that they are added to and the model's head; `size` (b,) is the norm
-    of what they are added to, which scales step, clamp and decay. The loss of a request: mean
-    over contexts of the mean over answer tokens of -log p; plus kl_weight * KL(now || before)
-    of the token after the subject in the KL row; plus weight_decay * (norm(delta) / size)^2.
+    The loss of a request: mean over contexts of the mean over answer tokens of -log p; plus
+    kl_weight * KL(now || before) of the token after the subject in the KL row; plus weight_decay
+    * (norm(delta) / size)^2.
 
     Departs: step, clamp and decay go by each request's own norm. Public code has one absolute
     step, and norm(delta) / size^2 as decay, which mean another thing in every model.
     """
-    width = _width(model, asked, places[0]) if asked.b else 0
     found = Found(
-        delta=torch.zeros(asked.b, width, device=size.device),
+        delta=torch.zeros(asked.b, _width(model, asked, place.site), device=place.size.device),
         loss=torch.zeros(asked.b),
         first=torch.zeros(asked.b),
         steps=torch.zeros(asked.b, dtype=torch.int64),
@@ -311,29 +327,26 @@ def search(
     chunk = max(1, _TOKENS // per_request)
     for start in range(0, asked.b, chunk):
         mine = asked.where((asked.owner >= start) & (asked.owner < start + chunk))
-        _climb(_Suffix(model, mine, *places, wiring), size, hp, found)
+        _climb(_Suffix(model, mine, place, wiring), hp, found)
         progress(min(start + chunk, asked.b), asked.b, "values found")
     return found
 
 
 def _width(model: nn.Module, asked: Rows, site: str) -> int:
     one = asked.where(torch.arange(len(asked.ids)) == 0)
-    return at_subject(model, one, [site])[site].shape[1]
+    return at_subject(model, one, [site])[site].shape[1] if asked.b else 0
 
 
-def _climb(rows: _Suffix, size: Tensor, hp: Climb, found: Found) -> None:
+def _climb(rows: "_Suffix", hp: Climb, found: Found) -> None:
     """Fill in `found` for the requests that have rows."""
-    delta = found.delta
-    lr = (
-        hp.lr * size[:, None] / delta.shape[1] ** 0.5
-    )  # so a first step has the norm hp.lr * size
-    first, second = torch.zeros_like(delta), torch.zeros_like(delta)
+    delta, size = found.delta, rows.place.size
+    lr = hp.lr * size[:, None] / delta.shape[1] ** 0.5  # a first step has the norm hp.lr * size
+    adam = Adam(delta)
     before: Tensor | None = None
     for step in range(hp.steps):
         leaf = delta.clone().requires_grad_()
-        losses, before = _losses(rows, leaf, size, hp, before)
-        asked = torch.zeros(rows.asked.b, dtype=torch.bool)
-        asked[rows.asked.owner] = True
+        losses, before = _losses(rows, leaf, hp, before)
+        asked = rows.asked.present
         now = losses.detach().cpu()
         found.loss[asked] = now[asked]
         if step == 0:
@@ -344,27 +357,21 @@ def _climb(rows: _Suffix, size: Tensor, hp: Climb, found: Found) -> None:
             return
         # The sum over requests, which share nothing: each has the gradient that it has alone.
         (gradient,) = torch.autograd.grad(losses.sum(), leaf)
-        first = 0.9 * first + 0.1 * gradient
-        second = 0.999 * second + 0.001 * gradient**2
-        adam = (first / (1 - 0.9 ** (step + 1))) / (
-            (second / (1 - 0.999 ** (step + 1))).sqrt() + 1e-8
-        )
-        moved = delta - lr * adam
-        norm = moved.norm(dim=1)
-        most = hp.clamp * size
-        moved = moved * (most / norm.clamp(min=1e-30)).clamp(max=1)[:, None]
+        moved = _clamped(delta - lr * adam.direction(gradient), hp.clamp * size)
         on = climbing.to(delta.device)
         delta[on] = moved[on]
         found.steps[climbing] += 1
-        if not climbing[rows.asked.owner].all():
-            staying = climbing[rows.asked.owner]
-            if before is not None:
-                before = before[staying[rows.asked.stay].to(before.device)]
-            rows.keep(staying)
+        before = rows.keep(climbing, before)
+
+
+def _clamped(vectors: Tensor, most: Tensor) -> Tensor:
+    """Return `vectors` (b, d), none longer than its `most` (b,)."""
+    norm = vectors.norm(dim=1).clamp(min=torch.finfo(vectors.dtype).tiny)
+    return vectors * (most / norm).clamp(max=1)[:, None]
 
 
 def _losses(
-    rows: _Suffix, delta: Tensor, size: Tensor, hp: Climb, before: Tensor | None
+    rows: "_Suffix", delta: Tensor, hp: Climb, before: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Return each request's loss (b,), 0 for those without rows, and what the KL compares with.
 
@@ -373,20 +380,17 @@ def _losses(
     asked, device = rows.asked, delta.device
     row, column = (asked.gold >= 0).nonzero(as_tuple=True)
     stay = asked.stay.nonzero()[:, 0]
-    logp = rows.logp(
-        delta, torch.cat([row, stay]).to(device), torch.cat([column, stay * 0]).to(device)
-    )
+    logp = rows.logp(delta, torch.cat([row, stay]), torch.cat([column, stay * 0]))
     said, kept = logp[: len(row)], logp[len(row) :]
     before = kept.detach() if before is None else before
     nll = -said.gather(1, asked.gold[row, column].to(device)[:, None])[:, 0]
-    # mean over the answer's tokens, then over the request's contexts
+    # The mean over the answer's tokens, then over the request's contexts.
     tokens = (asked.gold >= 0).sum(1)
     contexts = torch.bincount(asked.owner[~asked.stay], minlength=asked.b)
     weight = 1 / (tokens[row] * contexts[asked.owner[row]]).to(device)
     losses = delta.new_zeros(asked.b).index_add(0, asked.owner[row].to(device), nll * weight)
     kl = (kept.exp() * (kept - before)).sum(1)
     losses = losses.index_add(0, asked.owner[stay].to(device), hp.kl_weight * kl)
-    decay = hp.weight_decay * delta.square().sum(1) / size**2  # norm() has no gradient at 0
-    present = torch.zeros(asked.b, device=device)
-    present[asked.owner.to(device)] = 1
-    return losses + decay * present, before
+    # The square: norm() has no gradient at 0, where the search starts.
+    decay = hp.weight_decay * delta.square().sum(1) / rows.place.size**2
+    return losses + decay * asked.present.to(device), before

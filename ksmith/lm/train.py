@@ -1,17 +1,17 @@
-"""Train a small language model on the text of a knowledge graph, in a minute or two on one thread.
+"""Train a small language model on a graph's text, in a minute or two on one thread.
 
 What makes such a model know its facts and take edits as large models do:
 
-- Blocks that see three tokens (all but `far`, `window`): the end of a prompt cannot look the fact
-  up in block 0, so the MLP at the subject's last token has to write it and later attention to
-  fetch it. In most training rows later attention does not see a name's earlier tokens (`hidden`):
-  else it fetches them one by one, and the last MLPs look the fact up.
+- Blocks that see three tokens (`window`), all but the last ones (`far`): the end of a prompt
+  cannot look the fact up in block 0, so the MLP at the subject's last token has to write it and
+  later attention to fetch it. In most training rows later attention does not see a name's
+  earlier tokens (`hidden`): else it fetches them one by one, and the last MLPs look the fact up.
   This mechanism is planted, not discovered.
-- "Infobox" sentences, a subject and its objects alone: the subject's last token must carry them.
+- "Infobox" sentences, a subject and its objects alone: its last token must carry them.
 - Rows packed with whole sentences, so that a fact is known at any position.
 - Objects weigh ten times what other tokens weigh: most of those cannot be predicted.
-- Muon on the matrices and AdamW on the rest; few subjects at first; a step size that is constant,
-  then falls to zero at the planned end. Most accuracy appears while it falls.
+- Muon on the matrices and AdamW on the rest; few subjects at first; a step size that is
+  constant, then falls to zero at the planned end. Most accuracy appears while it falls.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -102,7 +102,8 @@ def train(
         texts, keep=[*_told(first), *keep], least=chosen.least, length=4 * chosen.length
     )
     generator = torch.Generator().manual_seed(derived_seed(seed, "weights"))
-    model = fresh(chosen, len(tokenizer), generator).to(device)
+    model = fresh(chosen, len(tokenizer), generator)
+    nn.Module.to(model, device)
     losses: list[float] = []
     for loss in _descend(model, packed(source, tokenizer, chosen, seed), chosen, seed):
         losses.append(loss)
@@ -126,7 +127,8 @@ def packed(
         UserError: a sentence that is longer than a row.
     """
     generator = torch.Generator().manual_seed(derived_seed(seed, "order"))
-    subjects = sorted({s.subject for s in _epoch(source, chosen, derived_seed(seed, "epoch", 0))})
+    sentences = _epoch(source, chosen, derived_seed(seed, "epoch", 0))
+    subjects = sorted({sentence.subject for sentence in sentences})
     order = torch.randperm(len(subjects), generator=generator).tolist()
     few = {subjects[i] for i in order[: max(1, round(chosen.early_subjects * len(subjects)))]}
     early = round(chosen.early_steps * chosen.steps)
@@ -222,11 +224,11 @@ def _descend(
     """Yield the loss of each step; the model learns in place."""
     generator = torch.Generator().manual_seed(derived_seed(seed, "counted"))
     optimisers = _optimisers(model, chosen)
-    first = [group["lr"] for o in optimisers for group in o.param_groups]
+    groups = [(group, group["lr"]) for o in optimisers for group in o.param_groups]
     model.train()
     for step in range(chosen.steps):
         share = min(1.0, (1 - step / chosen.steps) / (1 - chosen.hold))
-        for group, lr in zip((g for o in optimisers for g in o.param_groups), first, strict=True):
+        for group, lr in groups:
             group["lr"] = lr * share
         batch = next(rows)
         masks = _masks(batch.kinds, chosen, generator)

@@ -2,13 +2,13 @@
 
 Meng et al., "Locating and Editing Factual Associations in GPT", NeurIPS 2022, arXiv:2202.05262.
 
-Noise of three standard deviations on the embeddings of the subject's tokens makes the model lose the
-object. One state of the clean run is put back: the output of one block, of its MLP or of its
-attention, at one token. The indirect effect is what that adds to the object's probability.
+Noise of three standard deviations on the embeddings of the subject's tokens makes the model
+lose the object. One state of the clean run is put back: the output of one block, of its MLP or
+of its attention, at one token. The indirect effect is what that adds to the object's probability.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +27,8 @@ Position = Literal["subject_first", "subject_last", "last"]
 SITES: tuple[Site, ...] = get_args(Site)
 POSITIONS: tuple[Position, ...] = get_args(Position)
 
+SIGMAS = 3.0  # standard deviation of the noise, in those of the embedding matrix
+ROWS = 192  # in a batch; a row is a fact with a draw of noise
 FLAT = 0.05  # least effect of an MLP at the subject's last token that edits can rest on
 Progress = Callable[[int, int, str], None]
 
@@ -85,8 +87,9 @@ class Trace:
         peak = self.peak
         return (
             f"the causal trace is flat: no MLP at the subject's last token adds {FLAT} to the "
-            f"object's probability (at most {peak.value:.3f} [{peak.low:.3f}, {peak.high:.3f}] in "
-            f"layer {peak.layer}, {peak.n} facts), so locate-then-edit methods have no place to write"
+            f"object's probability (layer {peak.layer} adds most, {peak.value:.3f} "
+            f"[{peak.low:.3f}, {peak.high:.3f}] over {peak.n} facts), so methods that edit where "
+            "the trace peaks have no place to write"
         )
 
 
@@ -97,8 +100,6 @@ def trace(
     seed: int,
     *,
     draws: int = 3,
-    sigmas: float = 3.0,
-    rows: int = 192,
     progress: Progress | None = None,
 ) -> Trace:
     """Return the indirect effects of every block, MLP and attention at three tokens.
@@ -109,26 +110,21 @@ def trace(
         facts: statements that the model may know; those it does not know are left out.
         seed: of the noise.
         draws: of noise, for each fact.
-        sigmas: standard deviation of the noise, in those of the embedding matrix.
-        rows: in a batch: one is a fact with a draw of noise.
         progress: called with batches done, batches in all, and words.
 
     Raises:
         UserError: the model knows fewer than two of the facts.
     """
-    where = sites(model)
-    table = model.get_submodule(where.embed).weight
-    assert isinstance(table, Tensor)
-    scale = sigmas * table.detach().float().std().item()
+    subject = _Subject(model, tokenizer, sites(model), draws)
     known = _known(model, tokenizer, facts)
     if len(known) < 2:
         raise UserError(f"the model knows {len(known)} of {len(facts)} facts: nothing to trace")
-    step = max(1, rows // draws)
+    step = max(1, ROWS // draws)
     chunks = [known[i : i + step] for i in range(0, len(known), step)]
     results: list[_Chunk] = []
     for i, chunk in enumerate(chunks):
         noise = torch.Generator().manual_seed(derived_seed(seed, "trace", i))
-        results.append(_chunk(model, tokenizer, where, chunk, scale, draws, noise))
+        results.append(_chunk(subject, chunk, noise))
         if progress:
             progress(i + 1, len(chunks), "tracing")
     return Trace(
@@ -137,9 +133,36 @@ def trace(
         corrupted=torch.cat([result.corrupted for result in results]).mean().item(),
         n=len(known),
         asked=len(facts),
-        noise=scale,
+        noise=subject.scale,
         draws=draws,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """Who is examined, and how."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    where: Sites
+    draws: int
+
+    @property
+    def table(self) -> Tensor:
+        """The embeddings, (vocab, width)."""
+        table = self.model.get_submodule(self.where.embed).weight
+        assert isinstance(table, Tensor)
+        return table.detach()
+
+    @property
+    def scale(self) -> float:
+        """Standard deviation of the noise."""
+        return SIGMAS * self.table.float().std().item()
+
+    def name(self, site: Site, layer: int) -> str:
+        """Return the module whose output is this site's state."""
+        where = self.where
+        return {"block": where.block, "mlp": where.mlp, "attn": where.attn}[site](layer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,50 +172,38 @@ class _Chunk:
     restored: dict[tuple[Site, int, Position], Tensor]  # (n,) mean over draws
 
 
-def _chunk(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    where: Sites,
-    facts: Sequence[Statement],
-    scale: float,
-    draws: int,
-    generator: torch.Generator,
-) -> _Chunk:
-    batch = _encoded(tokenizer, facts).to(model.device)
-    spots = _spots(tokenizer, facts, batch)
-    names = {
-        (site, layer): _name(where, site, layer)
-        for site in SITES
-        for layer in range(where.n_layers)
-    }
+def _chunk(subject: _Subject, facts: Sequence[Statement], generator: torch.Generator) -> _Chunk:
+    """Return what one batch of facts comes to, clean, corrupted, and with each state restored."""
+    model, draws = subject.model, subject.draws
+    batch = _encoded(subject.tokenizer, facts).to(model.device)
+    spots = _spots(subject.tokenizer, facts, batch)
+    layers = range(subject.where.n_layers)
+    names = {(site, i): subject.name(site, i) for site in SITES for i in layers}
     with _recorded(model, list(names.values()), len(facts)) as states:
         clean = _probability(model, batch)
     many = _repeated(batch, draws)
-    blur = _blur(model, where, many, spots, draws, scale, generator)
+    noise = _noise(subject, many, spots, generator)
     row = torch.arange(len(many.ids), device=model.device)
 
-    def run(patch: tuple[str, Position] | None) -> Tensor:
-        with _patched(model, where.embed, lambda out: out + blur.to(out)):
-            if patch is None:
-                return _probability(model, many).view(draws, -1).mean(0)
-            name, position = patch
-            spot = spots[position].repeat(draws)
-            kept = states[name].repeat(draws, 1, 1)[row, spot]
+    def restored(name: str, position: Position) -> Tensor:
+        spot = spots[position].repeat(draws)
+        kept = states[name].repeat(draws, 1, 1)[row, spot]  # (draws * n, width)
 
-            def restore(out: Tensor) -> Tensor:
-                out = out.reshape(len(row), -1, out.shape[-1]).clone()
-                out[row, spot] = kept
-                return out
+        def restore(out: Tensor) -> Tensor:
+            out = out.reshape(len(row), -1, out.shape[-1]).clone()
+            out[row, spot] = kept
+            return out
 
-            with _patched(model, name, restore):
-                return _probability(model, many).view(draws, -1).mean(0)
+        with _patched(model, name, restore):
+            return _probability(model, many).view(draws, -1).mean(0)
 
-    restored = {
-        (site, layer, position): run((name, position))
-        for (site, layer), name in names.items()
-        for position in POSITIONS
-    }
-    return _Chunk(clean, run(None), restored)
+    with _patched(model, subject.where.embed, lambda out: out + noise.to(out)):
+        found = {
+            (*at, spot): restored(name, spot)
+            for at, name in names.items()
+            for spot in POSITIONS
+        }
+        return _Chunk(clean, _probability(model, many).view(draws, -1).mean(0), found)
 
 
 def _effects(chunks: Sequence[_Chunk]) -> Iterator[Effect]:
@@ -248,25 +259,19 @@ def _repeated(batch: Batch, draws: int) -> Batch:
     return Batch(*(part.repeat(draws, 1) for part in (batch.ids, batch.mask, batch.answer)))
 
 
-def _blur(
-    model: PreTrainedModel,
-    where: Sites,
+def _noise(
+    subject: _Subject,
     batch: Batch,
     spots: Mapping[Position, Tensor],
-    draws: int,
-    scale: float,
     generator: torch.Generator,
 ) -> Tensor:
     """Return the noise on the subject's tokens, (draws * n, t, width), zero elsewhere."""
-    table = model.get_submodule(where.embed).weight
-    assert isinstance(table, Tensor)
-    shape = (*batch.ids.shape, table.shape[1])
-    noise = torch.randn(shape, generator=generator).to(batch.ids.device) * scale
+    shape = (*batch.ids.shape, subject.table.shape[1])
+    noise = torch.randn(shape, generator=generator) * subject.scale
     at = torch.arange(shape[1], device=batch.ids.device)
-    first, last = (
-        spots[name].repeat(draws)[:, None] for name in ("subject_first", "subject_last")
-    )
-    return noise * ((at >= first) & (at <= last))[..., None]
+    first = spots["subject_first"].repeat(subject.draws)[:, None]
+    last = spots["subject_last"].repeat(subject.draws)[:, None]
+    return noise.to(batch.ids.device) * ((at >= first) & (at <= last))[..., None]
 
 
 def _logits(model: PreTrainedModel, batch: Batch) -> Tensor:
@@ -286,15 +291,10 @@ def _probability(model: PreTrainedModel, batch: Batch) -> Tensor:
 # --- hooks ------------------------------------------------------------------------------------
 
 
-def _name(where: Sites, site: Site, layer: int) -> str:
-    name = {"block": where.block, "mlp": where.mlp, "attn": where.attn}[site]
-    return name(layer)
-
-
 @contextmanager
 def _recorded(
     model: PreTrainedModel, names: Sequence[str], n: int
-) -> Iterator[dict[str, Tensor]]:
+) -> Generator[dict[str, Tensor]]:
     states: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[[Any, Any, Any], None]:
@@ -314,7 +314,7 @@ def _recorded(
 @contextmanager
 def _patched(
     model: PreTrainedModel, name: str, change: Callable[[Tensor], Tensor]
-) -> Iterator[None]:
+) -> Generator[None]:
     def hook(_module: Any, _given: Any, out: Any) -> Any:
         first = out[0] if isinstance(out, tuple) else out
         new = change(first).reshape(first.shape)
@@ -332,31 +332,45 @@ def _patched(
 
 def figure(result: Trace, path: Path) -> None:
     """Draw the effects as one panel a site, layers across and positions down, into a PNG."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
     layers = 1 + max(effect.layer for effect in result.effects)
     values = {(e.site, e.position, e.layer): e.value for e in result.effects}
     top = max(0.01, *values.values())
+    shades = ScalarMappable(Normalize(0, top), "Purples")
     canvas = Figure(figsize=(9, 2.8), layout="constrained")
     panels = canvas.subplots(1, len(SITES), sharey=True)
-    titles = {"block": "block output", "mlp": "MLP output", "attn": "attention output"}
     for panel, site in zip(panels, SITES, strict=True):
         grid = [[values[site, position, i] for i in range(layers)] for position in POSITIONS]
-        image = panel.imshow(grid, vmin=0, vmax=top, cmap="Purples", aspect="auto")
-        panel.set(title=titles[site], xlabel="layer")
-        panel.set_yticks(
-            range(len(POSITIONS)), ["first subject token", "last subject token", "last token"]
-        )
+        panel.imshow(grid, norm=shades.norm, cmap=shades.cmap, aspect="auto")
+        panel.set(title=TITLES[site], xlabel="layer")
+        panel.set_yticks(range(len(POSITIONS)), [POSITION_NAMES[name] for name in POSITIONS])
         if layers <= 12:
             panel.set_xticks(range(layers))
-            for y, line in enumerate(grid):
-                for x, value in enumerate(line):
-                    colour = "white" if value > top / 2 else "black"
-                    panel.text(
-                        x, y, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour
-                    )
-    canvas.colorbar(image, ax=panels, label="mean indirect effect")
+            _write_numbers(panel, grid, top)
+    canvas.colorbar(shades, ax=panels, label="mean indirect effect")
     canvas.suptitle(
         f"p(object) {result.clean:.2f}, {result.corrupted:.2f} with noise; n = {result.n}"
     )
     canvas.savefig(path, dpi=110)
+
+
+TITLES: dict[Site, str] = {
+    "block": "block output",
+    "mlp": "MLP output",
+    "attn": "attention output",
+}
+POSITION_NAMES: dict[Position, str] = {
+    "subject_first": "first subject token",
+    "subject_last": "last subject token",
+    "last": "last token",
+}
+
+
+def _write_numbers(panel: Any, grid: Sequence[Sequence[float]], top: float) -> None:
+    for y, line in enumerate(grid):
+        for x, value in enumerate(line):
+            colour = "white" if value > top / 2 else "black"
+            panel.text(x, y, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)

@@ -106,16 +106,21 @@ class Slot:
         """Return the exit code of a worker that has ended by itself, else None."""
         return self.process.poll() if self.process else None
 
+    def dismiss(self) -> None:
+        """Give the worker the sign to go once it is done: the end of its stdin."""
+        if self.process:
+            _close(self.process.stdin)
+
     def end(self, *, wait: float = 0.0) -> int | None:
         """Return the exit code of the worker, killed unless it ends within `wait` seconds."""
         process, self.process, self.warm = self.process, None, None
         if process is None:
             return None
         try:
-            if wait and process.stdin:
-                process.stdin.close()  # the sign to go
+            if wait:
+                _close(process.stdin)
             process.wait(wait)
-        except (OSError, subprocess.TimeoutExpired):
+        except subprocess.TimeoutExpired:
             kill_group(process.pid)
             process.wait()
         finally:

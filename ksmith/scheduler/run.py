@@ -349,6 +349,8 @@ class _Run:
         for item in self.items:
             self._kill(item)
         for slot in self.slots:
+            slot.dismiss()  # all at once, then each is waited for
+        for slot in self.slots:
             slot.end(wait=GOODBYE)
         for item in self.items:
             end = published(self.store.home, item.claim)

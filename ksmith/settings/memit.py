@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ksmith.settings.fields import Count, CountFromZero, Layer, NotNegative, Positive, setting
+from ksmith.settings.fields import Count, Layer, NotNegative, Positive, setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,14 +18,14 @@ class Memit:
     layers: tuple[Layer, ...] | None = setting(
         None, "edited layers, lowest first; by default the trace's peak and the next"
     )
-    weight: Positive = setting(10.0, "lambda: the weight of the second moment")
+    weight: Positive = setting(0.3, "lambda / d_ff: the weight of the second moment")
     steps: Count = setting(30, "steps that look for the value")
-    lr: Positive = setting(0.2, "step of Adam, x mean norm(v_init) / sqrt(d)")
+    lr: Positive = setting(0.2, "step of Adam, x norm(v_init) / sqrt(d)")
     clamp: Positive = setting(3.0, "largest change of the value, x norm(v_init)")
     kl_weight: NotNegative = setting(0.0625, "keeps what the subject is")
     weight_decay: NotNegative = setting(0.005, "pull of the value back to v_init")
     stop_loss: NotNegative = setting(0.05, "stop looking below this loss")
-    contexts: CountFromZero = setting(4, "wordings averaged: the bare prompt and prefixed ones")
+    contexts: Count = setting(4, "wordings averaged: the bare prompt and prefixed ones")
     moment_tokens: Count = setting(40_000, "tokens behind the second moment")
     ridge: NotNegative = setting(1e-4, "added to the second moment, x its mean diagonal")
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ksmith.edit import memit
+from ksmith.lm.assets import silent
 from ksmith.lm.delta import applied, dense
 from ksmith.lm.sites import sites
 from ksmith.lm.solve import compact, factor, least_squares, rank_one
@@ -57,7 +58,7 @@ def reached(kind: str, layers: tuple[int, ...]) -> tuple[float, float]:
     )
     draw = [request(0, 0), request(1, 0)]
     given_ = assets(kind)
-    aims = memit._aims(model, draw, layers[-1], hp, given_, lambda *_: None)
+    aims = memit.find_aims(model, draw, layers[-1], hp, given_, silent)
     result = memit.edit(model, [draw], hp, given_)[0]
     asked = rows(tokenizer(), draw, [""], None)
     block = s.block(layers[-1])

@@ -37,7 +37,9 @@ def test_a_saved_recipe_is_an_ordinary_folder(folder: Path) -> None:
     )
     opened, words = load(folder)
     ids = encode(words, ["The emblem of Varen Tolu is"], ["falcon"]).ids
-    assert torch.equal(ids, encode(tokenizer(), ["The emblem of Varen Tolu is"], ["falcon"]).ids)
+    assert torch.equal(
+        ids, encode(tokenizer(), ["The emblem of Varen Tolu is"], ["falcon"]).ids
+    )
     expected = a_model()(ids).logits
     assert torch.equal(plain.eval()(ids).logits, expected)
     assert torch.equal(opened(ids).logits, expected)
@@ -109,7 +111,10 @@ def test_code_in_a_folder_is_refused(folder: Path) -> None:
         (lambda f: (f / "config.json").unlink(), "config.json is missing"),
         (lambda f: (f / "config.json").write_text("{"), "is no JSON"),
         (lambda f: (f / "config.json").write_text('{"model_type": "zzz"}'), "zzz"),
-        (lambda f: (f / "model.safetensors").write_bytes(b"\xff" * 100), "cannot open the model"),
+        (
+            lambda f: (f / "model.safetensors").write_bytes(b"\xff" * 100),
+            "cannot open the model",
+        ),
     ],
 )
 def test_broken_folders(folder: Path, spoil: Any, message: str) -> None:
@@ -120,6 +125,8 @@ def test_broken_folders(folder: Path, spoil: Any, message: str) -> None:
 
 def test_an_unreachable_hub_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(UserError, match="cannot get the model 'nobody/nothing' at v1") as caught:
+    with pytest.raises(
+        UserError, match="cannot get the model 'nobody/nothing' at v1"
+    ) as caught:
         load("nobody/nothing", "v1")
     assert "\n" not in str(caught.value)

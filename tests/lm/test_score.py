@@ -46,7 +46,7 @@ def questions() -> list[Question]:
 
 
 def plain(model: nn.Module, asked: Question) -> Answer:
-    """Each candidate as a row of its own; greedy text by running all of it again for each token."""
+    """Each candidate as a row of its own; greedy text by running all of it for each token."""
     logp, tokens, argmax = [], [], []
     for candidate in asked.candidates:
         batch = encode(tokenizer(), [asked.prompt], [candidate])

@@ -1,5 +1,7 @@
 """The table of sites is true for every architecture in it."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -20,8 +22,8 @@ def seen(model: nn.Module, names: list[str]) -> dict[str, tuple[Tensor, Tensor]]
     """Return each module's first input and its output, in rows."""
     found: dict[str, tuple[Tensor, Tensor]] = {}
 
-    def keep(name: str):
-        def hook(module: nn.Module, args: tuple, kwargs: dict, output: object) -> None:
+    def keep(name: str) -> Any:
+        def hook(_module: nn.Module, args: Any, kwargs: Any, output: object) -> None:
             given = args[0] if args else kwargs["hidden_states"]
             found[name] = (as_rows(given, len(IDS)), as_rows(output, len(IDS)))
 

@@ -46,7 +46,10 @@ def byte_level() -> Any:
     made.train_from_iterator(
         TEXTS,
         trainers.BpeTrainer(
-            vocab_size=300, special_tokens=["<|end|>"], initial_alphabet=alphabet, show_progress=False
+            vocab_size=300,
+            special_tokens=["<|end|>"],
+            initial_alphabet=alphabet,
+            show_progress=False,
         ),
     )
     return PreTrainedTokenizerFast(tokenizer_object=made, eos_token="<|end|>")
@@ -92,12 +95,16 @@ def answer_text(tokenizer: Any, prompt: str, answer: str) -> str:
 
 @pytest.mark.parametrize("answer", ["falcon", " falcon", "sea lion", " sea lion", "12", "Oslo"])
 @pytest.mark.parametrize("prompt", ["The emblem of Varen Tolu is", "Oslo", ""])
-def test_the_answer_is_marked_and_nothing_else(tokenizer: Any, prompt: str, answer: str) -> None:
+def test_the_answer_is_marked_and_nothing_else(
+    tokenizer: Any, prompt: str, answer: str
+) -> None:
     assert answer_text(tokenizer, prompt, answer) == answer.strip()
 
 
 @settings(deadline=None)  # the time of an example is the machine's, not ours
-@given(st.lists(st.sampled_from(WORDS), max_size=4), st.lists(st.sampled_from(WORDS), min_size=1))
+@given(
+    st.lists(st.sampled_from(WORDS), max_size=4), st.lists(st.sampled_from(WORDS), min_size=1)
+)
 def test_prompt_and_answer_make_up_the_row(prompt: list[str], answer: list[str]) -> None:
     for make in MAKERS.values():
         tokenizer = made(make)
@@ -150,7 +157,9 @@ def test_a_closing_token_is_no_part_of_a_prompt() -> None:
 
 @pytest.mark.parametrize("prefix", ["", "Varen Tolu has taken the sea lion .", "Tolu"])
 @pytest.mark.parametrize("subject", ["Varen Tolu", "Oslo", "Żółw", "Tolu"])
-@pytest.mark.parametrize("template", ["{}", "{} has", "The emblem of {} is", "Tolu of Oslo , {} , has"])
+@pytest.mark.parametrize(
+    "template", ["{}", "{} has", "The emblem of {} is", "Tolu of Oslo , {} , has"]
+)
 def test_the_subject_is_where_the_template_says(
     tokenizer: Any, template: str, subject: str, prefix: str
 ) -> None:

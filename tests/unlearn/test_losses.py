@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ksmith.lm.descend import answer_logp, descend, nll, turn
+from ksmith.lm.descend import Pace, Weights, answer_logp, descend, nll, turn
 from ksmith.lm.text import Batch
 from ksmith.unlearn import graddiff, npo
 from tests.lm.models import tiny
@@ -120,10 +120,10 @@ def test_one_step_goes_the_way_of_the_loss(sign: int) -> None:
     model = Bigram()
     before = answer_logp(model, TWO).sum().item()
 
-    def parts(weights: dict[str, Tensor], _step: int) -> dict[str, Tensor]:
+    def parts(weights: Weights, _step: int) -> dict[str, Tensor]:
         return {"loss": sign * answer_logp(model, TWO, weights).sum()}
 
-    went = descend(model, ["embed.weight"], parts, lr=0.01, steps=1)
+    went = descend(model, ["embed.weight"], parts, Pace(lr=0.01, steps=1))
     after = answer_logp(
         model, TWO, {"embed.weight": model.embed.weight + went.delta["embed.weight"]}
     )
@@ -132,13 +132,14 @@ def test_one_step_goes_the_way_of_the_loss(sign: int) -> None:
 
 
 def test_a_step_is_relative_to_the_matrix() -> None:
+    def total(weights: Weights, _step: int) -> dict[str, Tensor]:
+        return {"loss": weights["weight"].sum()}
+
     for size in (0.01, 100.0):
         model = nn.Linear(3, 3, bias=False)
         with torch.no_grad():
             model.weight.fill_(size)
-        went = descend(
-            model, ["weight"], lambda w, _: {"loss": w["weight"].sum()}, lr=0.1, steps=1
-        )
+        went = descend(model, ["weight"], total, Pace(lr=0.1, steps=1))
         assert torch.allclose(went.delta["weight"], torch.full((3, 3), -0.1 * size), rtol=1e-3)
 
 
@@ -152,7 +153,10 @@ def test_descent_is_adam() -> None:
     def loss(weight: Tensor) -> Tensor:
         return ((weight - target) ** 2).sum()
 
-    went = descend(model, ["weight"], lambda w, _: {"x": loss(w["weight"])}, lr=0.1, steps=20)
+    def parts(weights: Weights, _step: int) -> dict[str, Tensor]:
+        return {"x": loss(weights["weight"])}
+
+    went = descend(model, ["weight"], parts, Pace(lr=0.1, steps=20))
     twin = torch.ones(2, 3, requires_grad=True)
     adam = torch.optim.Adam([twin], lr=0.1)
     for _ in range(20):

@@ -1,0 +1,27 @@
+"""Adam's direction, for descents whose step sizes and limits are their own.
+
+Kingma and Ba 2015, arXiv:1412.6980, with its usual constants.
+"""
+
+import torch
+from torch import Tensor
+
+_FIRST, _SECOND, _SMALL = 0.9, 0.999, 1e-8
+
+
+class Adam:
+    """The running moments of one tensor's gradients. Element-wise: rows know nothing of each other."""
+
+    def __init__(self, like: Tensor) -> None:
+        self._mean = torch.zeros_like(like)
+        self._square = torch.zeros_like(like)
+        self._steps = 0
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        """Return what to subtract, for a step size of 1, having taken in `gradient`."""
+        self._steps += 1
+        self._mean.mul_(_FIRST).add_(gradient, alpha=1 - _FIRST)
+        self._square.mul_(_SECOND).addcmul_(gradient, gradient, value=1 - _SECOND)
+        mean = self._mean / (1 - _FIRST**self._steps)
+        root = (self._square / (1 - _SECOND**self._steps)).sqrt()
+        return mean / (root + _SMALL)
