@@ -53,7 +53,10 @@ def table(rows: pl.DataFrame) -> pl.DataFrame:
     return (
         rows.with_columns(shown.fill_null(rounded("value")).alias("shown"))
         .pivot("metric", index=["method", "level", "scale"], values="shown")
-        .join(rows.group_by("method", "level", "scale").agg(pl.col("n").max()), on=["method", "level", "scale"])
+        .join(
+            rows.group_by("method", "level", "scale").agg(pl.col("n").max()),
+            on=["method", "level", "scale"],
+        )
         .sort("scale", "level", "method")
     )
 
@@ -61,7 +64,13 @@ def table(rows: pl.DataFrame) -> pl.DataFrame:
 def main(words: list[str]) -> None:
     """Print the table, then what each method's efficacy loses from the smallest scale to the largest."""
     rows = curves(words[0] if words else None)
-    with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=160, fmt_str_lengths=40, tbl_hide_dataframe_shape=True):
+    with pl.Config(
+        tbl_rows=-1,
+        tbl_cols=-1,
+        tbl_width_chars=160,
+        fmt_str_lengths=40,
+        tbl_hide_dataframe_shape=True,
+    ):
         print(table(rows))
         lost = (
             rows.filter(pl.col("metric") == "efficacy.generated")

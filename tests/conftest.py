@@ -27,9 +27,13 @@ CUT = (
 Ksmith = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def run_ksmith(home: Path, *words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run_ksmith(
+    home: Path, *words: str, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Return the finished `ksmith --home HOME words`, as a user would start it."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("KSMITH", "MLFLOW"))}
+    environment = {
+        k: v for k, v in os.environ.items() if not k.startswith(("KSMITH", "MLFLOW"))
+    }
     return subprocess.run(
         [sys.executable, "-m", "ksmith", "--home", str(home), *words],
         capture_output=True,

@@ -16,7 +16,9 @@ from tests.conftest import CUT, ROOT, run_ksmith
 METRICS = set(
     "study trial method task level scale seed step probe measure slice hop value n low high".split()
 )
-TRIALS = set("study trial state method attempts seconds run_id graph.facts model.recipe".split())
+TRIALS = set(
+    "study trial state method attempts seconds run_id graph.facts model.recipe".split()
+)
 SETS = [word for value in CUT for word in ("--set", value)]
 STUDY = str(ROOT / "studies" / "plasticity.toml")
 
@@ -60,9 +62,13 @@ def test_an_edit_took_and_a_neighbour_stayed(lab: Path) -> None:
 
 
 def test_a_second_run_does_nothing_and_says_so(lab: Path) -> None:
-    before = sqlite3.connect(lab / "ksmith.db").execute("SELECT count(*) FROM attempt").fetchone()
+    before = (
+        sqlite3.connect(lab / "ksmith.db").execute("SELECT count(*) FROM attempt").fetchone()
+    )
     done = run_ksmith(lab, "run", STUDY, *SETS)
-    after = sqlite3.connect(lab / "ksmith.db").execute("SELECT count(*) FROM attempt").fetchone()
+    after = (
+        sqlite3.connect(lab / "ksmith.db").execute("SELECT count(*) FROM attempt").fetchone()
+    )
     assert done.returncode == 0, done.stderr
     assert after == before
     assert "nothing" in done.stdout.lower()

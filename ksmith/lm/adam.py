@@ -10,7 +10,7 @@ _FIRST, _SECOND, _SMALL = 0.9, 0.999, 1e-8
 
 
 class Adam:
-    """The running moments of one tensor's gradients. Element-wise: rows know nothing of each other."""
+    """The running moments of one tensor's gradients, element by element."""
 
     def __init__(self, like: Tensor) -> None:
         self._mean = torch.zeros_like(like)

@@ -235,7 +235,7 @@ class _Suffix:
                 _run(model, asked.ids[:, : asked.at], asked.mask[:, : asked.at], self.cache, 1)
 
     def keep(self, requests: Tensor, before: Tensor) -> Tensor:
-        """Go on with some requests (b,) alone; return their rows of `before` (KL rows, vocab)."""
+        """Go on with some requests (b,); return their rows of `before` (KL rows, vocab)."""
         staying = requests[self.asked.owner]
         if staying.all():
             return before
@@ -311,8 +311,8 @@ def search(
     """Return the vectors that, added at the subject, make the new objects likely.
 
     The loss of a request: mean over contexts of the mean over answer tokens of -log p; plus
-    kl_weight * KL(now || before) of the token after the subject in the KL row; plus weight_decay
-    * (norm(delta) / size)^2.
+    kl_weight * KL(now || before) of the token after the subject in the KL row; plus
+    weight_decay * (norm(delta) / size)^2.
 
     Departs: step, clamp and decay go by each request's own norm. Public code has one absolute
     step, and norm(delta) / size^2 as decay, which mean another thing in every model.

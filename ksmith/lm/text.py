@@ -161,8 +161,8 @@ def subject_span(
 ) -> tuple[int, int]:
     """Return the indices, in the row of `encode`, of the subject's first and last token.
 
-    The subject is where the template's `{}` is, however often its name occurs elsewhere; the row
-    is that of `with_prefix(prefix, template with the subject in it)`, whatever follows.
+    The subject is where the template's `{}` is, however often its name occurs elsewhere; the
+    row is that of `with_prefix(prefix, template with the subject in it)`, whatever follows.
 
     Raises:
         UserError: not exactly one `{}` in the template, an empty subject, or one that no token

@@ -5,7 +5,7 @@ What makes such a model know its facts and take edits as large models do:
 - Blocks that see three tokens (`window`), all but the last ones (`far`): the end of a prompt
   cannot look the fact up in block 0, so the MLP at the subject's last token has to write it and
   later attention to fetch it. In most training rows later attention does not see a name's
-  earlier tokens (`hidden`): else it fetches them one by one, and the last MLPs look the fact up.
+  earlier tokens (`hidden`): else it fetches them one by one, and late MLPs look the fact up.
   This mechanism is planted, not discovered.
 - "Infobox" sentences, a subject and its objects alone: its last token must carry them.
 - Rows packed with whole sentences, so that a fact is known at any position.

@@ -86,8 +86,8 @@ class Trace:
             return None
         peak = self.peak
         return (
-            f"the causal trace is flat: no MLP at the subject's last token adds {FLAT} to the "
-            f"object's probability (layer {peak.layer} adds most, {peak.value:.3f} "
+            f"the causal trace is flat: no MLP at the subject's last token adds {FLAT} to "
+            f"p(object) (layer {peak.layer} adds most, {peak.value:.3f} "
             f"[{peak.low:.3f}, {peak.high:.3f}] over {peak.n} facts), so methods that edit where "
             "the trace peaks have no place to write"
         )
@@ -198,11 +198,10 @@ def _chunk(subject: _Subject, facts: Sequence[Statement], generator: torch.Gener
             return _probability(model, many).view(draws, -1).mean(0)
 
     with _patched(model, subject.where.embed, lambda out: out + noise.to(out)):
-        found = {
-            (*at, spot): restored(name, spot)
-            for at, name in names.items()
-            for spot in POSITIONS
-        }
+        found: dict[tuple[Site, int, Position], Tensor] = {}
+        for (site, layer), name in names.items():
+            for position in POSITIONS:
+                found[site, layer, position] = restored(name, position)
         return _Chunk(clean, _probability(model, many).view(draws, -1).mean(0), found)
 
 

@@ -104,6 +104,7 @@ class _Run:
         self.hungry = True  # something may be ready that was not
         self.next_look = self.reported = float("-inf")
         self.count: Counter[str] = Counter()
+        self.first: float | None = None  # when the first trial ended
 
     # --- the loop -------------------------------------------------------------------------
 
@@ -273,7 +274,9 @@ class _Run:
             self.count["fenced"] += 1
         else:
             self.plan.update({claim.id: (state, claim.folder if state == "done" else None)})
-            self.count["trials"] += claim.kind == "trial" and state not in PENDING
+            if claim.kind == "trial" and state not in PENDING:
+                self.count["trials"] += 1
+                self.first = self.first or time.monotonic()
             self.count["bad"] += end.reason != "ok"
             self.count["adopted"] += item.orphan is not None and end.reason == "ok"
         if state == "done":
@@ -374,7 +377,9 @@ class _Run:
         states = Counter(self.plan.states[id] for id in self.plan.trials)
         pending = sum(states[state] for state in PENDING)
         seconds = now - self.begun
-        rate = self.count["trials"] / seconds if self.count["trials"] else None
+        # By the pace since the first trial ended: what was built before it is built once.
+        more = self.count["trials"] - 1
+        rate = more / (now - self.first) if self.first and more > 0 else None
         return Progress(
             trials=dict(states),
             assets=self._assets(),

@@ -56,18 +56,20 @@ def nodes(point: Point, methods: Mapping[str, type[Method]] = METHODS) -> dict[s
     if "moments" in methods[name].assets:
         tokens = settings["method"]["moment_tokens"]
         found["moments"] = Node(
-            kind="moments", recipe={"moments": {"tokens": tokens}}, needs=base
+            kind="moments", recipe={"moments": {"tokens": tokens}}, needs=base, files=model.files
         )
     found["before"] = Node(
         kind="before",
         recipe={"task": asked, "probe": settings["probe"], "seed": seed},
         needs=base,
+        files=model.files,
     )
     moments = {role: node.key for role, node in found.items() if role == "moments"}
     found["update"] = Node(
         kind="update",
         recipe={"task": task, "method": settings["method"], "seed": seed},
         needs=base | moments,
+        files=model.files,
     )
     found["trial"] = Node(
         kind="trial",
@@ -78,6 +80,7 @@ def nodes(point: Point, methods: Mapping[str, type[Method]] = METHODS) -> dict[s
             "seed": seed,
         },
         needs=base | {"update": found["update"].key, "before": found["before"].key},
+        files=model.files,
     )
     return found
 

@@ -11,7 +11,6 @@ Importing this package loads neither MLflow nor SQLAlchemy.
 from typing import TYPE_CHECKING, Any
 
 from ksmith.tracking.client import own_uri, prepare, redact, shown_uri, tracking_uri
-from ksmith.tracking.commit import working_copy
 
 if TYPE_CHECKING:
     from ksmith.tracking.outbox import Drained, drain, reconcile, resend
@@ -26,7 +25,6 @@ __all__ = [
     "resend",
     "shown_uri",
     "tracking_uri",
-    "working_copy",
 ]
 
 _LATER = {"Drained", "drain", "reconcile", "resend"}

@@ -63,12 +63,8 @@ def trial_run(
     tried: Tried,
     study: Mapping[str, Any],
     metrics: Sequence[Metric],
-    more: Mapping[str, Any],
 ) -> Run:
-    """Return the run of one attempt at a trial in one of the trial's studies.
-
-    `more` may hold `commit` and `dirty` of the working copy, where the outcome does not.
-    """
+    """Return the run of one attempt at a trial in one of the trial's studies."""
     settings: dict[str, Any] = study["settings"]
     here = place(home, tried.node, tried.attempt["folder"])
     needs = {role: place(home, of, of["folder"]) for role, of in tried.needs.items()}
@@ -77,7 +73,7 @@ def trial_run(
     name = run_name(settings, study["axes"])
     number = tried.attempt["no"]
     tags = {
-        **attempt_tags(tried, here.outcome, more),
+        **attempt_tags(tried, here.outcome),
         "ksmith.study": study["name"],
         "ksmith.kind": "trial",
         **{f"ksmith.{role}": needs[role].key for role in sorted(needs)},
@@ -127,7 +123,7 @@ def model_run(
         note=note(metrics),
         params={key: shown(value) for key, value in settings.items()},
         tags={
-            **attempt_tags(tried, here.outcome, {}),
+            **attempt_tags(tried, here.outcome),
             "ksmith.study": study,
             "ksmith.kind": "model",
             **{f"ksmith.{k}": str(v) for k, v in found.items() if isinstance(v, int | str)},
@@ -165,14 +161,12 @@ def about(study: Mapping[str, Any]) -> str:
     return f"{study['question']}\n\n```toml\n{study['text'].strip()}\n```\n"
 
 
-def attempt_tags(
-    tried: Tried, outcome: Outcome | None, more: Mapping[str, Any]
-) -> dict[str, str]:
+def attempt_tags(tried: Tried, outcome: Outcome | None) -> dict[str, str]:
     """Return who did what, where and with which versions; empty values are left out."""
     row = tried.attempt
     versions = dict(outcome.versions) if outcome else {}
-    commit = versions.pop("commit", "") or more.get("commit", "")
-    dirty = versions.pop("dirty", "") or more.get("dirty", "")
+    commit = versions.pop("commit", "")
+    dirty = versions.pop("dirty", "")
     error = row["error"] or (outcome.error if outcome else None) or ""
     tags = {
         "ksmith.trial": tried.node["key"],

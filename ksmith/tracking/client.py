@@ -5,7 +5,6 @@ import re
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -111,5 +110,5 @@ def open_client(home: Path, uri: str | None = None) -> "MlflowClient":
 
 def shown_uri(uri: str) -> str:
     """Return a URI fit for a terminal: without credentials and query."""
-    parts = urlsplit(uri)
-    return redact(urlunsplit(parts._replace(query="")))
+    # Not by urlunsplit: it drops the empty host of sqlite:////folder/file.
+    return redact(uri.split("?", 1)[0])

@@ -16,7 +16,6 @@ from ksmith.tracking.client import (
     redact,
     tracking_uri,
 )
-from ksmith.tracking.commit import working_copy
 from ksmith.tracking.run import Run
 from ksmith.tracking.send import send
 
@@ -60,8 +59,6 @@ class _Server:
     uri: str | None
     client: "MlflowClient | None" = None
     models: set[tuple[str, str]] = field(default_factory=set)  # (study, key) known to be there
-    commit: dict[str, str] = field(default_factory=dict)  # of the run that this drain follows
-    since: float = field(default_factory=time.time)
 
     @property
     def root(self) -> Path | None:
@@ -96,7 +93,7 @@ def drain(
                 left = rows.count_waiting(connection)
             return Drained(0, left, "another process is sending already")
         reconcile(store)
-        server = _Server(store.home, uri, commit=working_copy(Path.cwd()) if follow else {})
+        server = _Server(store.home, uri)
         passes = list(_passes(store, server, stop))
     sent, error = sum(count for count, _ in passes), passes[-1][1]
     with store.read() as connection:
@@ -151,12 +148,9 @@ def _deliver(store: "Store", server: _Server, row: rows.Waiting) -> None:
         is_trial = tried.node["kind"] == "trial"
         studies = rows.links(connection, row.node_id) if is_trial else []
         metrics = [build.metric(found) for found in rows.metrics(connection, row.attempt_id)]
-    # What was tried before this process began may have come from another working copy.
-    known = server.commit if tried.attempt["started"] >= int(server.since) else {}
-    more = {**known, **row.payload}
     runs: dict[int, str] = {}
     for study in studies:
-        run = build.trial_run(store.home, tried, study, metrics, more)
+        run = build.trial_run(store.home, tried, study, metrics)
         runs[study["id"]] = server.send(run)
         _model(store, server, tried, study["name"], run.about)
     with store.write() as connection:

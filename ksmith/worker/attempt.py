@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO, final
 
 from ksmith.records import Json, Kind, Outcome, Reason, Spec, UserError, digests, publish
+from ksmith.worker.commit import working_copy
 from ksmith.worker.job import Job
 
 Handler = Callable[[Job], dict[str, Json]]  # returns Outcome.info
@@ -246,11 +247,14 @@ def _peak_memory() -> int:
 
 @cache
 def versions() -> dict[str, str]:
-    """Return the version of Python and of each package that numbers could depend on."""
+    """Return the version of Python, of each package that numbers could depend on, and of the code.
+
+    `commit` and `dirty` are those of the checkout that this process was started in, if any.
+    """
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return found | working_copy(Path.cwd())

@@ -20,7 +20,12 @@ def curve_figure(
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     axes = figure.subplots()
     for curve in curves:
-        axes.plot(range(1, len(curve) + 1), curve, color="#4477aa", alpha=0.35 if len(curves) > 1 else 1)
+        axes.plot(
+            range(1, len(curve) + 1),
+            curve,
+            color="#4477aa",
+            alpha=0.35 if len(curves) > 1 else 1,
+        )
     longest = max((len(curve) for curve in curves), default=0)
     if len(curves) > 1:
         # A curve that stopped early counts with its last value, so the mean never jumps.

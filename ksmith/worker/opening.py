@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ksmith import graph
 from ksmith.graph.statements import worded
+from ksmith.lm.delta import weights_digest
 from ksmith.lm.load import load, save
 from ksmith.lm.recipes import numbers
 from ksmith.lm.score import score
@@ -41,6 +42,7 @@ class Base:
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     layer: int  # where the causal trace peaks
+    weights: str  # digest
 
 
 def base(job: Job) -> Base:
@@ -50,9 +52,10 @@ def base(job: Job) -> Base:
         job.warm.clear()
         folder = job.need("model")
         model, tokenizer = load(*_weights(job, folder), device=job.device)
+        weights = _checked(job, folder, model)
         peak = Trace.from_dict(json.loads((folder / "trace.json").read_text("utf-8"))).peak
         known = graph.load(job.need("graph"))
-        job.warm.update(base=Base(known, model, tokenizer, peak.layer), key=key)
+        job.warm.update(base=Base(known, model, tokenizer, peak.layer, weights), key=key)
     return job.warm["base"]
 
 
@@ -67,6 +70,15 @@ def _weights(job: Job, folder: Path) -> tuple[str | Path, str | None, str]:
     # Where the weights lie is no part of what they are: the study that asks says where it saw them.
     source = job.spec.files.get("model.load", opened["source"])
     return source, opened["revision"], opened["dtype"]
+
+
+def _checked(job: Job, folder: Path, model: PreTrainedModel) -> str:
+    """Return the digest of the weights: those that the model's asset was measured on."""
+    digest, outcome = weights_digest(model), Outcome.read(folder)
+    if outcome and digest != outcome.info["weights"]:
+        source = job.spec.files.get("model.load", folder)
+        raise UserError(f"the weights in {source} are not those that this trial's model had")
+    return digest
 
 
 def make_model(job: Job) -> dict[str, Any]:
@@ -98,10 +110,11 @@ def make_model(job: Job) -> dict[str, Any]:
     if traced.flat and settings.get("mechanism") == "planted":
         raise UserError(
             f"{traced.warning()}; the recipe was to plant such a mechanism (an effect of {FLAT} "
-            "or more): train longer, or set model.mechanism to \"plain\""
+            'or more): train longer, or set model.mechanism to "plain"'
         )
     return {
         "opened": opened,
+        "weights": weights_digest(model),
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "layer": traced.peak.layer,
         "warning": traced.warning(),

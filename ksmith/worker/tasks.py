@@ -90,13 +90,11 @@ def make_update(job: Job) -> dict[str, Any]:
             graph.retain(base.graph, draw, hp.retain, derived_seed(recipe["seed"], "retain", i))
             for i, draw in enumerate(draws)
         ]
-        results = unlearn.UNLEARNERS[name](
-            base.model, draws, retain, hp, assets, job.progress
-        )
+        results = unlearn.UNLEARNERS[name](base.model, draws, retain, hp, assets, job.progress)
     deltas.save(
         [result.delta for result in results],
         job.folder / "delta.safetensors",
-        {"method": name, "model": job.spec.need_keys["model"], "update": job.spec.key},
+        {"method": name, "base": base.weights, "update": job.spec.key},
     )
     logs = [result.log for result in results]
     requests = [[asdict(request) for request in draw] for draw in draws]
@@ -157,7 +155,7 @@ def _moments(job: Job) -> Any:
 
 
 def _tensors(model: Any, updates: Sequence[deltas.Delta]) -> "pl.DataFrame":
-    """Return one row a draw and changed parameter: size of the change beside the weight's own."""
+    """Return one row a draw and changed parameter: the change's size beside the weight's."""
     import polars as pl
 
     rows = [
@@ -165,7 +163,8 @@ def _tensors(model: Any, updates: Sequence[deltas.Delta]) -> "pl.DataFrame":
         for draw, update in enumerate(updates)
         for name, size in deltas.norms(model, update).items()
     ]
-    schema = {"draw": pl.Int32, "parameter": pl.String, "norm": pl.Float64, "relative": pl.Float64}
+    sizes = {"norm": pl.Float64, "relative": pl.Float64}
+    schema = {"draw": pl.Int32, "parameter": pl.String, **sizes}
     return pl.DataFrame(rows, schema, orient="row")
 
 

@@ -88,10 +88,10 @@ def test_a_missing_pad_token_is_added_in_memory_only(folder: Path) -> None:
 
 def test_pickled_weights_are_refused(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
-    with pytest.raises(UserError, match="no safetensors in .*, no weights"):
+    with pytest.raises(UserError, match=r"no safetensors in .*, no weights"):
         load(folder)
     torch.save({"a": 1}, folder / "pytorch_model.bin")
-    with pytest.raises(UserError, match="no safetensors in .*, only pytorch_model.bin"):
+    with pytest.raises(UserError, match=r"no safetensors in .*, only pytorch_model\.bin"):
         load(folder)
 
 
@@ -121,6 +121,11 @@ def test_broken_folders(folder: Path, spoil: Any, message: str) -> None:
     spoil(folder)
     with pytest.raises(UserError, match=re.escape(message)):
         load(folder)
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"config\.json is missing"):
+        load(tmp_path)
 
 
 def test_an_unreachable_hub_is_one_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:

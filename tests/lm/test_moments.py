@@ -1,5 +1,6 @@
 """Second moments equal the textbook sum, for every architecture."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,11 @@ def textbook(model: Any, texts: list[str]) -> tuple[dict[int, torch.Tensor], int
     """Return E[k k^T] with one text after another, unpadded, everything in float64."""
     keys: dict[int, list[torch.Tensor]] = {i: [] for i in range(LAYERS)}
 
-    def keep(layer: int) -> Any:
-        return lambda _m, given: keys[layer].extend(given[0].reshape(-1, given[0].shape[-1]))
+    def keep(layer: int) -> Callable[[Any, Any], None]:
+        def hook(_module: Any, given: Any) -> None:
+            keys[layer].extend(given[0].reshape(-1, given[0].shape[-1]))
+
+        return hook
 
     where = sites(model)
     handles = [
@@ -58,8 +62,12 @@ def test_counting_stops_at_the_tokens_asked_for() -> None:
 def test_layers_above_the_last_one_wanted_do_not_run() -> None:
     model: Any = tiny("qwen3")
     ran: list[int] = []
+
+    def note(layer: int) -> Callable[..., None]:
+        return lambda *_given: ran.append(layer)
+
     for i, block in enumerate(model.model.layers):
-        block.register_forward_hook(lambda *_, i=i: ran.append(i))
+        block.register_forward_hook(note(i))
     found, _ = second_moments(model, tokenizer(), TEXTS, 100, layers=[1])
     assert list(found) == [1]
     assert ran == [0]  # block 1 is left in its MLP

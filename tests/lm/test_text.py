@@ -1,4 +1,4 @@
-"""Rows, answers and subjects are found by characters, whatever the tokenizer does with spaces."""
+"""Rows, answers and subjects are found by characters, whatever a tokenizer does with spaces."""
 
 import re
 from collections.abc import Callable

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ksmith.records import Metric
-from ksmith.tracking import own_uri, redact, shown_uri, tracking_uri, working_copy
+from ksmith.tracking import own_uri, redact, shown_uri, tracking_uri
 from ksmith.tracking.build import curve, note, points, run_name
 from ksmith.tracking.client import artifact_root
 from ksmith.tracking.run import status
@@ -120,7 +120,3 @@ def test_a_link_replaces_what_is_there_and_never_writes_into_it(tmp_path: Path) 
     link(new, target)
     assert (target.read_text(), old.read_text()) == ("new", "old")
     assert target.samefile(new)
-
-
-def test_working_copy_outside_a_checkout_is_nothing(tmp_path: Path) -> None:
-    assert working_copy(tmp_path) == {}
