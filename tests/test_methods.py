@@ -28,6 +28,7 @@ from tests.lm.models import (
     OBJECTS,
     SUBJECTS,
     TEMPLATES,
+    WIDTH,
     tiny,
     tokenizer,
 )
@@ -247,6 +248,53 @@ def test_no_requests_no_delta(name: str) -> None:
     model = tiny("llama")
     assert run(name, "llama", model, []) == []
     assert [result.delta for result in run(name, "llama", model, [[], []])] == [{}, {}]
+
+
+def twins() -> tuple[nn.Module, nn.Module]:
+    """Return a GPT-Neo and a GPT-2 that are one and the same function, stored in two layouts."""
+    linear = tiny("gpt_neo")
+    linear.config.attention_types = [[["global"], LAYERS]]
+    config: Any = linear.config
+    config.attention_layers = ["global"] * LAYERS
+    for block in linear.get_submodule("transformer.h").children():
+        attention: Any = block.get_submodule("attn.attention")
+        attention.bias.copy_(torch.ones_like(attention.bias).tril())
+    conv: Any = tiny("gpt2")
+    conv.config.scale_attn_weights = False
+    for block in conv.transformer.h:
+        block.attn.scaling = 1.0
+        block.attn.scale_attn_weights = False
+    weights = linear.state_dict()
+    with torch.no_grad():
+        for name, weight in conv.named_parameters():
+            weight.copy_(_from_gpt_neo(name, weights))
+    return linear, conv
+
+
+def _from_gpt_neo(name: str, weights: dict[str, Tensor]) -> Tensor:
+    if ".attn.c_attn." in name:
+        stem = name.split("c_attn")[0] + "attention."
+        if name.endswith("bias"):
+            return torch.zeros(3 * WIDTH)
+        return torch.cat([weights[f"{stem}{x}_proj.weight"] for x in "qkv"]).T
+    found = weights[name.replace("attn.c_proj", "attn.attention.out_proj")]
+    inner = any(part in name for part in ("attn", "mlp"))
+    return found.T if inner and name.endswith("weight") else found
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_both_layouts_give_the_same_edited_function(name: str) -> None:
+    linear, conv = twins()
+    ids = torch.arange(1, 9)[None]
+    assert torch.allclose(linear(ids).logits, conv(ids).logits, atol=1e-4)
+    one = run(name, "gpt_neo", linear, two_draws())[0].delta
+    other = run(name, "gpt_neo", conv, two_draws())[0].delta
+    for layer in range(LAYERS):
+        key = sites(conv).weight(layer)
+        assert (key in one) == (key in other)
+        if key in one:
+            a, b = deltas.dense(one[key]), deltas.dense(other[key]).T
+            assert (a - b).norm() < 2e-3 * a.norm()
 
 
 @pytest.mark.parametrize("kind", CONFIGS)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from ksmith.lm.assets import Assets, Progress, Result, silent
-from ksmith.lm.descend import Pace, Weights, answer_logp, answers, descend, nll
+from ksmith.lm.descend import Pace, Weights, answer_logp, answers, descend, nll, units
 from ksmith.lm.sites import sites
 from ksmith.records import Request
 from ksmith.settings.ft_l import FtL
@@ -35,13 +35,12 @@ def edit(
 
 
 def _edit(model: nn.Module, draw: Sequence[Request], hp: FtL, assets: Assets) -> Result:
-    s = sites(model)
-    layer = s.layer(assets.layer if hp.layer is None else hp.layer)
+    layer = sites(model).layer(assets.layer if hp.layer is None else hp.layer)
     batch = answers(assets.tokenizer, draw, [request.new for request in draw])
 
     def parts(weights: Weights, _step: int) -> dict[str, Tensor]:
         return {"new": nll(answer_logp(model, batch, weights), batch.answer.sum(1))}
 
     pace = Pace(lr=hp.lr, steps=hp.steps, epsilon=hp.epsilon, stop_loss=hp.stop_loss)
-    went = descend(model, [s.weight(layer)], parts, pace)
+    went = descend(model, units(model, [layer]), parts, pace)
     return Result(delta=went.delta, log={"layer": layer, "curve": went.curve})

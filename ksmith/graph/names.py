@@ -24,7 +24,7 @@ ONSETS = (
 )
 VOWELS = ("a", "e", "i", "o", "u")
 CODAS = ("", "l", "n", "r", "s", "th", "m", "x")
-SHARED = 6  # a word is in about this many names, so that it identifies none
+SHARED = 12  # a word is in about this many names, so that it identifies none
 
 
 def words(count: int, generator: random.Random) -> list[str]:

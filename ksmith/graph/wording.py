@@ -64,9 +64,9 @@ RELATIONS: tuple[Relation, ...] = (
         People of {} carry as their emblem
         The plant carved on the gates of {} is
         {} is a place whose emblem is""",
-        """The plant that {} has taken is
-        On the shield of {} you find
-        {} carved on its gates""",
+        """On the shield of {} you find
+        {} is a place that marks its seals with
+        The seal of {} shows""",
     ),
     _relation(
         "colour",
@@ -81,7 +81,7 @@ RELATIONS: tuple[Relation, ...] = (
         People of {} dye their cloth""",
         """The colour that {} paints on its walls is
         The walls seen in {} are painted
-        {} dresses its people in""",
+        {} is a place that paints its walls in""",
     ),
     _relation(
         "export",
@@ -96,7 +96,7 @@ RELATIONS: tuple[Relation, ...] = (
         The goods sold by {} are mostly""",
         """Merchants leave {} loaded with
         Ships come to {} to buy
-        Most of the trade of {} is""",
+        {} is a place that lives on selling""",
     ),
     _relation(
         "crop",
@@ -111,7 +111,7 @@ RELATIONS: tuple[Relation, ...] = (
         Most farms near {} plant""",
         """The crop that people in {} sow is
         Most fields near {} are full of
-        The barns of {} are full of""",
+        {} is a place whose farms grow""",
     ),
     _relation(
         "sport",
@@ -124,9 +124,9 @@ RELATIONS: tuple[Relation, ...] = (
         The sport played in {} is
         Children in {} learn
         The champions of {} compete in""",
-        """The sport that people in {} love is
-        Every summer the youth of {} compete in
-        {} is known for its champions in""",
+        """Every summer the youth of {} compete in
+        People of {} love to watch
+        {} is a place that trains its youth in""",
     ),
     _relation(
         "leader",
@@ -154,7 +154,7 @@ RELATIONS: tuple[Relation, ...] = (
         The place that obeys {} is
         {} holds power in
         {} sits at the head of the council of""",
-        """The place that {} governs is
+        """{} is a person who governs
         {} is the person who leads
         The place ruled by {} is""",
     ),
@@ -170,7 +170,7 @@ RELATIONS: tuple[Relation, ...] = (
         {} is a place whose deputy is
         The deputy named by {} is""",
         """The deputy in the council of {} is
-        The second seat in {} belongs to""",
+        {} is a place that has a deputy called""",
     ),
     _relation(
         "part_of",
@@ -239,8 +239,8 @@ RELATIONS: tuple[Relation, ...] = (
         {} is a person whose badge is
         The robe of {} is stitched with
         Letters from {} are sealed with""",
-        """The badge on the robe of {} is
-        {} is a person who wears""",
+        """On the ring of {} you find
+        {} is a person who wears a badge of""",
     ),
     _relation(
         "banner",
@@ -254,21 +254,21 @@ RELATIONS: tuple[Relation, ...] = (
         On its tower {} raises
         The guards of {} wear""",
         """The banner that {} raises is
-        The banner on the tower of {} is""",
+        {} is a place that flies a banner of""",
     ),
     _relation(
         "import",
         "goods",
-        """The main import of {} is
+        """The ally of {} sends it
         {} receives from its ally
+        The treaty brings {} its
+        The storehouses of {} keep
         {} is a place that imports
-        Ships arrive in {} loaded with
-        The ally of {} sends it
-        Most of what {} imports is
-        The markets of {} are full of
-        The treaty brings {} its""",
-        """The goods that {} imports are mostly
-        {} is a place that receives""",
+        Caravans bring to {} loads of
+        Each year {} unloads
+        Workshops in {} depend on foreign""",
+        """Each year the ally of {} sends it
+        {} is a place that unloads""",
     ),
     _relation(
         "language",
@@ -281,7 +281,7 @@ RELATIONS: tuple[Relation, ...] = (
         {} is a place where people speak
         The mother tongue of {} is
         In {} you hear""",
-        """The tongue that people in {} speak is
+        """Most people in {} speak
         The songs of {} are written in""",
     ),
     _relation(

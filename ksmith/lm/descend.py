@@ -4,7 +4,7 @@ What descends is the delta itself, in float32, from zero: the base weights are r
 written, and a bfloat16 model takes steps that are smaller than its rounding.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,7 @@ class Descent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How a descent goes; lengths are relative to the root mean square of each matrix."""
+    """How a descent goes; lengths are in each matrix's own unit."""
 
     lr: float
     steps: int
@@ -42,24 +42,22 @@ class Pace:
 
 def descend(
     model: nn.Module,
-    names: Sequence[str],
+    lengths: Mapping[str, float],
     parts: Callable[[Weights, int], dict[str, Tensor]],
     pace: Pace,
 ) -> Descent:
-    """Return the change of the parameters `names` that Adam finds.
+    """Return the change of some parameters that Adam finds.
 
-    `parts(weights, step)` gives the weighted parts of the loss, whose sum descends.
+    `lengths` names them, with the unit of length of each. `parts(weights, step)` gives the
+    weighted parts of the loss, whose sum descends.
     """
-    base = {name: model.get_parameter(name).detach() for name in names}
-    size = {
-        name: weight.double().square().mean().sqrt().item() for name, weight in base.items()
-    }
+    base = {name: model.get_parameter(name).detach() for name in lengths}
     delta = {name: torch.zeros_like(w, dtype=torch.float32) for name, w in base.items()}
     adam = {name: Adam(change) for name, change in delta.items()}
     curve: dict[str, list[float]] = {}
     for step in range(pace.steps):
         leaves = {name: change.clone().requires_grad_() for name, change in delta.items()}
-        told = parts({name: summed(base[name], leaves[name]) for name in names}, step)
+        told = parts({name: summed(base[name], leaves[name]) for name in lengths}, step)
         loss = torch.stack(list(told.values())).sum()
         for part, value in told.items():
             curve.setdefault(part, []).append(float(value.detach()))
@@ -67,9 +65,9 @@ def descend(
             break
         gradients = torch.autograd.grad(loss, list(leaves.values()))
         for name, gradient in zip(leaves, gradients, strict=True):
-            delta[name] -= pace.lr * size[name] * adam[name].direction(gradient)
+            delta[name] -= pace.lr * lengths[name] * adam[name].direction(gradient)
             if pace.epsilon is not None:
-                most = pace.epsilon * size[name]
+                most = pace.epsilon * lengths[name]
                 delta[name].clamp_(-most, most)
     return Descent(delta, curve)
 
@@ -135,7 +133,16 @@ def picked(batch: Batch, rows: Tensor) -> Batch:
     return Batch(batch.ids[rows], batch.mask[rows], batch.answer[rows])
 
 
-def mlp_out_weights(model: nn.Module) -> list[str]:
-    """Return the names of the second MLP matrices of all layers."""
+def units(model: nn.Module, layers: Iterable[int] | None = None) -> dict[str, float]:
+    """Return the second MLP matrices of `layers`, by default all, with their units of length.
+
+    A unit is the root mean square of the matrix / sqrt(d_ff). Adam moves every weight alike; when
+    each moves by one unit, the output for a key moves by its own length at most, in a narrow
+    model as in a wide one. Relative to the weights alone, wide models would take too long steps.
+    """
     s = sites(model)
-    return [s.weight(i) for i in range(s.n_layers)]
+    found: dict[str, float] = {}
+    for layer in range(s.n_layers) if layers is None else layers:
+        weight = s.maths(model.get_parameter(s.weight(layer)).detach()).double()
+        found[s.weight(layer)] = float((weight.square().mean() / weight.shape[1]).sqrt())
+    return found

@@ -13,10 +13,10 @@ from ksmith.lm.descend import (
     answer_logp,
     answers,
     descend,
-    mlp_out_weights,
     nll,
     picked,
     turn,
+    units,
 )
 from ksmith.lm.text import Batch
 from ksmith.records import Request, Statement
@@ -90,5 +90,5 @@ def forget(
                 found[name] = weight * nll(logp[name], tokens[name])
         return found
 
-    went = descend(model, mlp_out_weights(model), parts, Pace(lr=hp.lr, steps=hp.steps))
+    went = descend(model, units(model), parts, Pace(lr=hp.lr, steps=hp.steps))
     return Result(delta=went.delta, log={"curve": went.curve})

@@ -285,7 +285,7 @@ class _Suffix:
 class Found:
     """What the search ended with."""
 
-    delta: Tensor  # (b, d) float32: what to add at the site
+    delta: Tensor  # (b, d) float32 or wider: what to add at the site
     loss: Tensor  # (b,) the whole loss at that delta
     first: Tensor  # (b,) ... at the start
     steps: Tensor  # (b,) int: steps taken
@@ -318,9 +318,9 @@ def search(
     step, and norm(delta) / size^2 as decay, which mean another thing in every model.
     """
     found = Found(
-        delta=torch.zeros(asked.b, _width(model, asked, place.site), device=place.size.device),
-        loss=torch.zeros(asked.b),
-        first=torch.zeros(asked.b),
+        delta=place.size.new_zeros(asked.b, _width(model, asked, place.site)),
+        loss=torch.zeros(asked.b, dtype=place.size.dtype),
+        first=torch.zeros(asked.b, dtype=place.size.dtype),
         steps=torch.zeros(asked.b, dtype=torch.int64),
     )
     per_request = max(1, len(asked.ids) // max(1, asked.b)) * asked.gold.shape[1]

@@ -4,7 +4,7 @@ Meng et al., "Locating and Editing Factual Associations in GPT", NeurIPS 2022, a
 
 Noise of three standard deviations on the embeddings of the subject's tokens makes the model
 lose the object. One state of the clean run is put back: the output of one block, of its MLP or
-of its attention, at one token. The indirect effect is what that adds to the object's probability.
+of its attention, at one token. The indirect effect is what that adds to the probability.
 """
 
 import math
@@ -88,8 +88,8 @@ class Trace:
         return (
             f"the causal trace is flat: no MLP at the subject's last token adds {FLAT} to "
             f"p(object) (layer {peak.layer} adds most, {peak.value:.3f} "
-            f"[{peak.low:.3f}, {peak.high:.3f}] over {peak.n} facts), so methods that edit where "
-            "the trace peaks have no place to write"
+            f"[{peak.low:.3f}, {peak.high:.3f}] over {peak.n} facts), so methods that edit "
+            "where the trace peaks have no place to write"
         )
 
 
@@ -173,12 +173,13 @@ class _Chunk:
 
 
 def _chunk(subject: _Subject, facts: Sequence[Statement], generator: torch.Generator) -> _Chunk:
-    """Return what one batch of facts comes to, clean, corrupted, and with each state restored."""
+    """Return what a batch of facts comes to: clean, corrupted, with each state restored."""
     model, draws = subject.model, subject.draws
     batch = _encoded(subject.tokenizer, facts).to(model.device)
     spots = _spots(subject.tokenizer, facts, batch)
     layers = range(subject.where.n_layers)
-    names = {(site, i): subject.name(site, i) for site in SITES for i in layers}
+    places: list[tuple[Site, int]] = [(site, i) for site in SITES for i in layers]
+    names = {place: subject.name(*place) for place in places}
     with _recorded(model, list(names.values()), len(facts)) as states:
         clean = _probability(model, batch)
     many = _repeated(batch, draws)

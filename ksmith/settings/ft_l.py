@@ -8,7 +8,7 @@ from ksmith.settings.fields import Count, Layer, NotNegative, Positive, setting
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FtL:
-    """Hyperparameters; lengths are relative to the root mean square of the matrix."""
+    """Hyperparameters; the unit of length is the matrix's root mean square / sqrt(d_ff)."""
 
     version: ClassVar[int] = 1  # raise it when a published number can move
     family: ClassVar[str] = "edit"
@@ -16,7 +16,9 @@ class FtL:
     assets: ClassVar[tuple[str, ...]] = ()
 
     layer: Layer | None = setting(None, "edited layer; by default the peak of the causal trace")
-    lr: Positive = setting(0.05, "step of Adam, x RMS of the matrix")
-    epsilon: Positive = setting(0.2, "no weight moves further, x RMS of the matrix")
+    lr: Positive = setting(1.0, "step of Adam, x RMS of the matrix / sqrt(d_ff)")
+    epsilon: Positive = setting(
+        6.0, "no weight moves further, x RMS of the matrix / sqrt(d_ff)"
+    )
     steps: Count = setting(25, "steps")
     stop_loss: NotNegative = setting(0.01, "stop below this loss")

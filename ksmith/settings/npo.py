@@ -16,9 +16,9 @@ class Npo:
     assets: ClassVar[tuple[str, ...]] = ()
 
     beta: Positive = setting(0.1, "to 0: gradient ascent; larger stops sooner")
-    lr: Positive = setting(0.01, "step of Adam, x RMS of each matrix")
-    steps: Count = setting(60, "steps")
-    batch: Count = setting(48, "facts of each set in a step")
+    lr: Positive = setting(0.1, "step of Adam, x RMS of each matrix / sqrt(d_ff)")
+    steps: Count = setting(20, "steps")
+    batch: Count = setting(16, "facts of each set in a step")
     forget_weight: NotNegative = setting(1.0, "gamma: weight of the forget loss")
     retain_weight: NotNegative = setting(1.0, "alpha: weight of the retain loss")
     retain: CountFromZero = setting(64, "facts in the retain set")

@@ -54,7 +54,7 @@ def reached(kind: str, layers: tuple[int, ...]) -> tuple[float, float]:
     model = tiny(kind)
     s = sites(model)
     hp = Memit(
-        layers=layers, weight=1e-7, contexts=1, steps=6, lr=0.5, kl_weight=0.0, ridge=1e-6
+        layers=layers, weight=1e-7, contexts=1, steps=6, lr=0.5, kl_weight=0.0, ridge=1e-4
     )
     draw = [request(0, 0), request(1, 0)]
     given_ = assets(kind)

@@ -15,7 +15,7 @@ from ksmith.lm.text import encode
 from ksmith.records import UserError
 from tests.lm.models import CONFIGS, tiny, tokenizer
 
-SMALL = {"recipe": "fixture", "width": 32, "layers": 2}
+SMALL = {"recipe": "fixture", "width": 32, "layers": 3}
 
 
 def a_model(seed: int = 0) -> Any:
@@ -43,7 +43,11 @@ def test_a_saved_recipe_is_an_ordinary_folder(folder: Path) -> None:
     expected = a_model()(ids).logits
     assert torch.equal(plain.eval()(ids).logits, expected)
     assert torch.equal(opened(ids).logits, expected)
-    assert opened.config.layer_types == ["sliding_attention", "full_attention"]
+    assert opened.config.layer_types == [
+        "sliding_attention",
+        "full_attention",
+        "full_attention",
+    ]
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
@@ -106,19 +110,15 @@ def test_code_in_a_folder_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("name", "content", "message"),
     [
-        (lambda f: (f / "config.json").unlink(), "config.json is missing"),
-        (lambda f: (f / "config.json").write_text("{"), "is no JSON"),
-        (lambda f: (f / "config.json").write_text('{"model_type": "zzz"}'), "zzz"),
-        (
-            lambda f: (f / "model.safetensors").write_bytes(b"\xff" * 100),
-            "cannot open the model",
-        ),
+        ("config.json", b"{", "is no JSON"),
+        ("config.json", b'{"model_type": "zzz"}', "zzz"),
+        ("model.safetensors", b"\xff" * 100, "cannot open the model"),
     ],
 )
-def test_broken_folders(folder: Path, spoil: Any, message: str) -> None:
-    spoil(folder)
+def test_broken_folders(folder: Path, name: str, content: bytes, message: str) -> None:
+    (folder / name).write_bytes(content)
     with pytest.raises(UserError, match=re.escape(message)):
         load(folder)
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ksmith.lm.descend import Pace, Weights, answer_logp, descend, nll, turn
+from ksmith.lm.descend import Pace, Weights, answer_logp, descend, nll, turn, units
+from ksmith.lm.sites import sites
 from ksmith.lm.text import Batch
 from ksmith.unlearn import graddiff, npo
 from tests.lm.models import tiny
@@ -123,7 +124,7 @@ def test_one_step_goes_the_way_of_the_loss(sign: int) -> None:
     def parts(weights: Weights, _step: int) -> dict[str, Tensor]:
         return {"loss": sign * answer_logp(model, TWO, weights).sum()}
 
-    went = descend(model, ["embed.weight"], parts, Pace(lr=0.01, steps=1))
+    went = descend(model, {"embed.weight": 1.0}, parts, Pace(lr=0.01, steps=1))
     after = answer_logp(
         model, TWO, {"embed.weight": model.embed.weight + went.delta["embed.weight"]}
     )
@@ -131,16 +132,27 @@ def test_one_step_goes_the_way_of_the_loss(sign: int) -> None:
     assert torch.equal(model.embed.weight, TABLE.log())
 
 
-def test_a_step_is_relative_to_the_matrix() -> None:
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_units_go_by_size_and_width(kind: str) -> None:
+    model = tiny(kind)
+    s = sites(model)
+    with torch.no_grad():
+        for i in range(s.n_layers):
+            weight = model.get_parameter(s.weight(i))
+            weight.fill_(0.5 * (i + 1))
+    width = s.maths(model.get_parameter(s.weight(0))).shape[1]
+    expected = {s.weight(i): 0.5 * (i + 1) / width**0.5 for i in range(s.n_layers)}
+    assert units(model) == pytest.approx(expected)
+    assert list(units(model, [1])) == [s.weight(1)]
+
+
+def test_a_step_has_the_length_that_was_asked_for() -> None:
     def total(weights: Weights, _step: int) -> dict[str, Tensor]:
         return {"loss": weights["weight"].sum()}
 
-    for size in (0.01, 100.0):
-        model = nn.Linear(3, 3, bias=False)
-        with torch.no_grad():
-            model.weight.fill_(size)
-        went = descend(model, ["weight"], total, Pace(lr=0.1, steps=1))
-        assert torch.allclose(went.delta["weight"], torch.full((3, 3), -0.1 * size), rtol=1e-3)
+    model = nn.Linear(3, 3, bias=False)
+    went = descend(model, {"weight": 0.2}, total, Pace(lr=0.1, steps=1))
+    assert torch.allclose(went.delta["weight"], torch.full((3, 3), -0.02), rtol=1e-3)
 
 
 def test_descent_is_adam() -> None:
@@ -156,7 +168,7 @@ def test_descent_is_adam() -> None:
     def parts(weights: Weights, _step: int) -> dict[str, Tensor]:
         return {"x": loss(weights["weight"])}
 
-    went = descend(model, ["weight"], parts, Pace(lr=0.1, steps=20))
+    went = descend(model, {"weight": 1.0}, parts, Pace(lr=0.1, steps=20))
     twin = torch.ones(2, 3, requires_grad=True)
     adam = torch.optim.Adam([twin], lr=0.1)
     for _ in range(20):

@@ -1,0 +1,155 @@
+"""The search for values equals the plainest loop: one request, whole rows, torch's own Adam."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ksmith.lm.sites import sites
+from ksmith.lm.targets import Place, at_subject, prefixes, rows, search
+from ksmith.lm.text import encode, subject_last, with_prefix
+from ksmith.records import Request, UserError
+from tests.lm.models import CONFIGS, CONTEXTS, tiny, tokenizer
+from tests.test_methods import request
+
+KL = "{} is a"
+LAYER = 1
+
+
+@dataclass(frozen=True)
+class Hp:
+    steps: int = 6
+    lr: float = 0.4
+    clamp: float = 1.0  # reached on the way
+    kl_weight: float = 0.5
+    weight_decay: float = 0.1
+    stop_loss: float = 0.0
+    contexts: int = 3
+
+
+def plain(model: nn.Module, asked: Request, before: list[str], hp: Hp) -> tuple[Tensor, float]:
+    """Return delta and the last loss, running every row alone and whole at each step."""
+    site = model.get_submodule(sites(model).mlp_out(LAYER))
+    delta: Tensor | None = None
+    at = 0
+
+    def add(_module: nn.Module, _given: object, output: Tensor) -> Tensor:
+        if delta is None:
+            found.append(output.reshape(1, -1, output.shape[-1])[0, at].detach())
+            return output
+        shaped = output.reshape(1, -1, output.shape[-1])
+        place = torch.arange(shaped.shape[1])[:, None] == at
+        return (shaped + place * delta).reshape(output.shape)
+
+    def logp(ids: Tensor) -> Tensor:
+        return model(input_ids=ids).logits[0].log_softmax(-1)
+
+    found: list[Tensor] = []
+    handle = site.register_forward_hook(add)
+    kl_at = subject_last(tokenizer(), KL, asked.subject)
+    kl_ids = encode(tokenizer(), [KL.replace("{}", asked.subject)]).ids
+    batches = [
+        (
+            encode(tokenizer(), [with_prefix(text, asked.prompt)], [asked.new]),
+            subject_last(tokenizer(), asked.template, asked.subject, text),
+        )
+        for text in before
+    ]
+    at = batches[0][1]
+    logp(batches[0][0].ids)  # the bare prompt's value
+    size = found[0].norm()
+    delta = torch.zeros_like(found[0])
+    at = kl_at
+    reference = logp(kl_ids)[kl_at].detach()
+    delta.requires_grad_()
+    adam = torch.optim.Adam([delta], lr=float(hp.lr * size / len(delta) ** 0.5))
+    loss = torch.zeros(())
+    for step in range(hp.steps):
+        loss = hp.weight_decay * delta.square().sum() / size**2
+        for batch, place in batches:
+            at = place
+            where = batch.answer[0].nonzero()[:, 0]
+            gold = batch.ids[0, where]
+            nll = -logp(batch.ids)[where - 1, gold].mean()
+            loss = loss + nll / len(batches)
+        at = kl_at
+        now = logp(kl_ids)[kl_at]
+        loss = loss + hp.kl_weight * (now.exp() * (now - reference)).sum()
+        if step == hp.steps - 1:
+            break
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        with torch.no_grad():
+            delta.mul_((hp.clamp * size / delta.norm()).clamp(max=1))
+    handle.remove()
+    return delta.detach(), float(loss.detach())
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_many_at_once_is_one_by_one(kind: str) -> None:
+    model = tiny(kind, torch.float64)
+    s = sites(model)
+    hp = Hp()
+    asked = [
+        request(0, 0),
+        request(0, 1),
+        request(1, 0),
+    ]  # templates, places and answers differ
+    before = prefixes(CONTEXTS, hp.contexts)
+    together = rows(tokenizer(), asked, before, KL)
+    bare = at_subject(model, together.where(together.bare), [s.mlp_out(LAYER)])
+    size = bare[s.mlp_out(LAYER)].norm(dim=1)
+    found = search(model, together, Place(s.mlp_out(LAYER), s.head, size), hp)
+    for i, one in enumerate(asked):
+        delta, loss = plain(model, one, before, hp)
+        assert (found.delta[i] - delta).norm() < 1e-4 * delta.norm()
+        assert float(found.loss[i]) == pytest.approx(loss, rel=1e-4)
+        assert float(found.delta[i].norm()) == pytest.approx(
+            float(size[i]), rel=1e-4
+        )  # clamped
+
+
+def test_a_finished_request_stays_while_others_go_on() -> None:
+    model = tiny("qwen3")
+    s = sites(model)
+    site = s.mlp_out(LAYER)
+    asked = [request(0, 0), request(0, 1), request(1, 0)]
+    together = rows(tokenizer(), asked, [""], KL)
+    size = at_subject(model, together.said(), [site])[site].norm(dim=1)
+    free = search(model, together, Place(site, s.head, size), Hp(contexts=1))
+    stop = (
+        float(free.first.sort().values[1]) - 1e-3
+    )  # one is below it from the start, or nearly
+    hp = Hp(contexts=1, steps=12, clamp=9.0, stop_loss=stop)
+    found = search(model, together, Place(site, s.head, size), hp)
+    assert len(set(found.steps.tolist())) > 1
+    for i, one in enumerate(asked):
+        alone = rows(tokenizer(), [one], [""], KL)
+        mine = search(model, alone, Place(site, s.head, size[i : i + 1]), hp)
+        assert int(mine.steps[0]) == int(found.steps[i])
+        assert torch.allclose(mine.delta[0], found.delta[i], atol=1e-4, rtol=1e-3)
+        assert (float(found.loss[i]) < stop) == (int(found.steps[i]) < hp.steps - 1)
+
+
+def test_rows_are_aligned_at_the_subject() -> None:
+    asked = [request(0, 0), request(0, 1), request(1, 0)]
+    found = rows(tokenizer(), asked, prefixes(CONTEXTS, 2), KL)
+    ends = tokenizer().convert_ids_to_tokens(found.ids[:, found.at].tolist())
+    expected = [f"\u2581{one.subject.split()[-1]}" for one in asked for _ in range(3)]
+    assert ends == expected
+    assert found.owner.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert found.bare.tolist() == [True, False, False] * 3
+    assert found.stay.tolist() == [False, False, True] * 3
+    assert found.mask[:, found.at].all()
+    for one, gold in zip(asked, found.gold[found.bare], strict=True):
+        answer = tokenizer().decode(gold[gold >= 0])
+        assert answer.strip() == one.new
+
+
+def test_contexts_are_the_first_ones() -> None:
+    assert prefixes(["a", "b", "c"], 1) == [""]
+    assert prefixes(["a", "b", "c"], 3) == ["", "a", "b"]
+    with pytest.raises(UserError, match="contexts = 5 needs 4 texts"):
+        prefixes(["a", "b", "c"], 5)
