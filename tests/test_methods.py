@@ -253,9 +253,6 @@ def test_no_requests_no_delta(name: str) -> None:
 def twins() -> tuple[nn.Module, nn.Module]:
     """Return a GPT-Neo and a GPT-2 that are one and the same function, stored in two layouts."""
     linear = tiny("gpt_neo")
-    linear.config.attention_types = [[["global"], LAYERS]]
-    config: Any = linear.config
-    config.attention_layers = ["global"] * LAYERS
     for block in linear.get_submodule("transformer.h").children():
         attention: Any = block.get_submodule("attn.attention")
         attention.bias.copy_(torch.ones_like(attention.bias).tril())

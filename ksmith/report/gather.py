@@ -12,7 +12,7 @@ from ksmith import frames, settings
 from ksmith.records import Outcome, inside
 from ksmith.report.content import Asset, Content, Failure, Picture
 from ksmith.store import Dag, NodeRow, Store, StudyRow, TrialRow
-from ksmith.tracking import shown_uri, tracking_uri, working_copy
+from ksmith.tracking import shown_uri, tracking_uri
 
 UI = "http://127.0.0.1:5000"  # where `ksmith ui` listens unless told otherwise
 SHOWN = 4  # assets of one kind with their pictures; a study over many seeds has more
@@ -135,14 +135,6 @@ def _provenance(row: StudyRow, trials: pl.DataFrame, dag: Dag, home: Path) -> di
     for name in digests:
         found[name] = set(trials[name].drop_nulls().unique())
     return {
-        "code of this report": _commit(),
         **{name: ", ".join(sorted(values)) for name, values in found.items()},
         "study file": f"sha256 {sha256(row.text.encode()).hexdigest()}",
     }
-
-
-def _commit() -> str:
-    checkout = Path(__file__).parents[2]
-    # An installed ksmith may lie in some other project's checkout: that commit says nothing.
-    found = working_copy(checkout) if (checkout / ".git").exists() else {}
-    return " ".join((found.get("commit", ""), "dirty" if found.get("dirty") == "true" else ""))
