@@ -2,7 +2,7 @@
 
 Standard library only: everything imports this file, and it imports nothing of ours.
 
-A *spec* is what a worker is given, an *outcome* is the folder that it leaves. The folder's files are
+A *spec* is what a worker is given, an *outcome* is the folder that it leaves. Its files are
 
     events.jsonl          progress and warnings, one JSON object a line
     outcome.json          written last; only a folder that holds it, under its final name, counts
@@ -10,12 +10,11 @@ A *spec* is what a worker is given, an *outcome* is the folder that it leaves. T
     metrics.json          trial: rows of `Metric`; model: accuracy and trace
     tensors.parquet       what was measured on weights and activations
     *.png                 figures for people
-    ...                   an asset's own files (graph.json, delta.safetensors, a transformers folder)
+    ...                   an asset's own: graph.json, delta.safetensors, a transformers folder
 """
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -28,7 +27,9 @@ Kind = Literal["graph", "model", "moments", "before", "update", "trial"]
 KINDS: tuple[Kind, ...] = ("graph", "model", "moments", "before", "update", "trial")
 
 TaskKind = Literal["edit", "unlearn"]
-Wording = Literal["seen", "unseen", "novel"]  # of this fact in training; of others only; of none
+Wording = Literal[
+    "seen", "unseen", "novel"
+]  # of this fact in training; of others only; of none
 Set = Literal["target", "entailed", "open", "neighbour", "unrelated"]
 Reason = Literal["ok", "error", "oom", "timeout", "preempted", "lost", "cancelled"]
 
@@ -53,7 +54,11 @@ def canonical(value: Json) -> str:
         ValueError: a number that JSON cannot hold (nan, inf).
     """
     return json.dumps(
-        _plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        _plain(value),
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=False,
+        allow_nan=False,
     )
 
 
@@ -62,7 +67,7 @@ def _plain(value: Json) -> Json:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, float) and math.isfinite(value) and value == int(value):
+    if isinstance(value, float) and value.is_integer():
         return int(value)
     return value
 
@@ -151,7 +156,9 @@ class Outcome:
     files: dict[str, str]  # name -> sha256 of every other file in the folder
     error: str | None = None  # one line
     traceback: str | None = None
-    info: dict[str, Json] = field(default_factory=dict)  # what the kind adds: layer, counts, ...
+    info: dict[str, Json] = field(
+        default_factory=dict
+    )  # what the kind adds: layer, counts, ...
 
     def write(self, folder: Path) -> None:
         """Write outcome.json, flushed to disk, as the last file of `folder`."""
@@ -177,7 +184,9 @@ class Metric:
     step: int  # 0 before the update
     probe: str
     measure: str
-    slice: str = ""  # "" is everything; known, unseen, novel, stored, derived, known.derived, ...
+    slice: str = (
+        ""  # "" is everything; known, unseen, novel, stored, derived, known.derived, ...
+    )
     hop: int | None = None
     value: float
     n: int  # facts, never questions

@@ -62,7 +62,7 @@ def table(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def main(words: list[str]) -> None:
-    """Print the table, then what each method's efficacy loses from the smallest scale to the largest."""
+    """Print the table, then what efficacy loses from the smallest scale to the largest."""
     rows = curves(words[0] if words else None)
     with pl.Config(
         tbl_rows=-1,

@@ -1,4 +1,4 @@
-"""One small lab for the whole session of tests: a graph, a trained model, a few trials, for real."""
+"""One small lab for the whole session of tests: a graph, a model, a few trials, for real."""
 
 import os
 import subprocess

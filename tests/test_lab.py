@@ -1,4 +1,4 @@
-"""The whole loop, on the session's lab: what one `ksmith run` leaves, and what a second one does."""
+"""The whole loop, on the session's lab: what one run leaves, and what a second one does."""
 
 import json
 import runpy
@@ -14,10 +14,12 @@ import ksmith
 from tests.conftest import CUT, ROOT, run_ksmith
 
 METRICS = set(
-    "study trial method task level scale seed step probe measure slice hop value n low high".split()
+    ["study", "trial", "method", "task", "level", "scale", "seed", "step"]
+    + ["probe", "measure", "slice", "hop", "value", "n", "low", "high"]
 )
 TRIALS = set(
-    "study trial state method attempts seconds run_id graph.facts model.recipe".split()
+    ["study", "trial", "state", "method", "attempts", "seconds", "run_id"]
+    + ["graph.facts", "model.recipe"]
 )
 SETS = [word for value in CUT for word in ("--set", value)]
 STUDY = str(ROOT / "studies" / "plasticity.toml")
@@ -76,8 +78,8 @@ def test_a_second_run_does_nothing_and_says_so(lab: Path) -> None:
 
 def test_each_node_was_done_once(lab: Path) -> None:
     rows = sqlite3.connect(lab / "ksmith.db").execute(
-        "SELECT n.kind, count(*), count(DISTINCT n.id) FROM node n JOIN attempt a ON a.node_id = n.id "
-        "WHERE a.state = 'ok' GROUP BY n.kind"
+        "SELECT n.kind, count(*), count(DISTINCT n.id) "
+        "FROM node n JOIN attempt a ON a.node_id = n.id WHERE a.state = 'ok' GROUP BY n.kind"
     )
     counts = {kind: (attempts, nodes) for kind, attempts, nodes in rows}
     assert all(attempts == nodes for attempts, nodes in counts.values())
@@ -108,7 +110,7 @@ def test_other_probes_of_the_same_updates_edit_nothing_again(lab: Path, tmp_path
 
 
 def test_checkout_says_what_the_trial_said(lab: Path, tmp_path: Path) -> None:
-    """The folder that transformers opens has the logits of the model with its delta, bit for bit."""
+    """The folder has the logits of the model with its delta, bit for bit."""
     import torch
 
     from ksmith.lm import delta

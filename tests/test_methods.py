@@ -251,7 +251,7 @@ def test_no_requests_no_delta(name: str) -> None:
 
 
 def twins() -> tuple[nn.Module, nn.Module]:
-    """Return a GPT-Neo and a GPT-2 that are one and the same function, stored in two layouts."""
+    """Return a GPT-Neo and a GPT-2 that are one function, stored in two layouts."""
     linear = tiny("gpt_neo")
     for block in linear.get_submodule("transformer.h").children():
         attention: Any = block.get_submodule("attn.attention")

@@ -1,6 +1,6 @@
 """README.md is true: its tables are those of the code, its commands parse, its examples run.
 
-    python -m tests.test_readme      writes the tables into it again
+python -m tests.test_readme      writes the tables into it again
 """
 
 import re

@@ -136,9 +136,9 @@ def picked(batch: Batch, rows: Tensor) -> Batch:
 def units(model: nn.Module, layers: Iterable[int] | None = None) -> dict[str, float]:
     """Return the second MLP matrices of `layers`, by default all, with their units of length.
 
-    A unit is the root mean square of the matrix / sqrt(d_ff). Adam moves every weight alike; when
-    each moves by one unit, the output for a key moves by its own length at most, in a narrow
-    model as in a wide one. Relative to the weights alone, wide models would take longer steps.
+    A unit is the root mean square of the matrix / sqrt(d_ff). Adam moves every weight alike: when
+    each moves by one unit, the output for a key moves by its own length at most, in a narrow or
+    a wide model. Relative to the weights alone, wide models would take longer steps.
     """
     s = sites(model)
     found: dict[str, float] = {}

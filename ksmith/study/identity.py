@@ -56,7 +56,10 @@ def nodes(point: Point, methods: Mapping[str, type[Method]] = METHODS) -> dict[s
     if "moments" in methods[name].assets:
         tokens = settings["method"]["moment_tokens"]
         found["moments"] = Node(
-            kind="moments", recipe={"moments": {"tokens": tokens}}, needs=base, files=model.files
+            kind="moments",
+            recipe={"moments": {"tokens": tokens}},
+            needs=base,
+            files=model.files,
         )
     found["before"] = Node(
         kind="before",

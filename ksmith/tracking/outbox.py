@@ -1,7 +1,6 @@
 """Empty the outbox into MLflow: one process at a time, in order, and never in a trial's way."""
 
 import threading
-import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field

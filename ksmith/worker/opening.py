@@ -67,9 +67,9 @@ def _weights(job: Job, folder: Path) -> tuple[str | Path, str | None, str]:
     opened = outcome.info["opened"]
     if opened is None:
         return folder / "model", None, "float32"
-    # Where the weights lie is no part of what they are: the study that asks says where it saw them.
+    # Where weights lie is no part of what they are: the study that asks says where it saw them.
     source = job.spec.files.get("model.load", opened["source"])
-    return source, opened["revision"], opened["dtype"]
+    return str(source), opened["revision"], str(opened["dtype"])
 
 
 def _checked(job: Job, folder: Path, model: PreTrainedModel) -> str:
@@ -89,13 +89,10 @@ def make_model(job: Job) -> dict[str, Any]:
     if "recipe" in settings:
         model, tokenizer = _trained(job, known, settings)
     else:
-        source = job.spec.files.get("model.load", settings.get("load"))
-        opened = {
-            "source": source,
-            "revision": settings.get("revision"),
-            "dtype": settings["dtype"],
-        }
-        model, tokenizer = load(source, opened["revision"], opened["dtype"], job.device)
+        source = str(job.spec.files.get("model.load", settings.get("load")))
+        revision, dtype = settings.get("revision"), str(settings["dtype"])
+        opened = {"source": source, "revision": revision, "dtype": dtype}
+        model, tokenizer = load(source, revision, dtype, job.device)
     metrics = recall(known, model, tokenizer, seed=int(settings.get("seed", 0)))
     _write(job.folder / "metrics.json", [asdict(metric) for metric in metrics])
     traced = trace(
@@ -109,7 +106,7 @@ def make_model(job: Job) -> dict[str, Any]:
     figure(traced, job.folder / "trace.png")
     if traced.flat and settings.get("mechanism") == "planted":
         raise UserError(
-            f"{traced.warning()}; the recipe was to plant such a mechanism (an effect of {FLAT} "
+            f"{traced.warning()}; the recipe was to plant a mechanism (an effect of {FLAT} "
             'or more): train longer, or set model.mechanism to "plain"'
         )
     return {

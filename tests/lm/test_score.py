@@ -123,22 +123,57 @@ def test_probabilities_of_all_next_words_sum_to_one() -> None:
     assert rest < len(words)
 
 
-def test_a_full_stop_inside_a_candidate_does_not_end_the_text() -> None:
+def talker(after: dict[str, str]) -> nn.Module:
+    """Return a real model that only looks at the last word: each of `after` is followed by its value."""
     model = tiny("llama")
-    prompt = "The emblem of Mira Oss is"
-    with torch.no_grad():  # a model that says "red . red . red" for ever
-        ids = encode(tokenizer(), [prompt], ["red . deer"]).ids[0]
-        red, stop = int(ids[-3]), int(ids[-2])
+    vocabulary = tokenizer().get_vocab()
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.dim() > 1:
+                weight.zero_()  # blocks add nothing: the last norm sees the last word's embedding
+            elif "norm" in name:
+                weight.fill_(1.0)
+        embedding = model.get_parameter("model.embed_tokens.weight")
         head = model.get_parameter("lm_head.weight")
-        hidden = model.get_submodule("model")(input_ids=ids[None, :-3]).last_hidden_state[0, -1]
-        head.zero_()
-        head[red] = hidden
-        model.get_parameter("model.embed_tokens.weight")[red] = 0
-    plainly = question(0, prompt, ("raven",))
-    dotted = question(1, prompt, ("red . deer", "raven"))
-    texts = [answer.generated for answer in score(model, tokenizer(), [plainly, dotted])]
-    assert stop != red
-    assert texts[0] is not None and texts[0].startswith("red")
+        for i, (word, following) in enumerate(after.items()):
+            embedding[vocabulary[word], i] = 1.0
+            head[vocabulary[following], i] += 1.0
+    return model
+
+
+IS, RED, STOP, DEER, END = "\u2581is", "\u2581red", "\u2581.", "\u2581deer", "<eos>"
+PROMPT = "The emblem of Mira Oss is"
+
+
+def generated(model: nn.Module, *candidates: tuple[str, ...]) -> list[str | None]:
+    asked = [question(i, PROMPT, of_one) for i, of_one in enumerate(candidates)]
+    return [answer.generated for answer in score(model, tokenizer(), asked)]
+
+
+def test_text_stops_at_a_full_stop_that_no_candidate_has() -> None:
+    model = talker({IS: RED, RED: STOP, STOP: DEER, DEER: STOP})
+    found = generated(
+        model, ("raven",), ("red . deer", "raven"), ("red . otter",), ("otter .",)
+    )
+    assert found == ["red", "red . deer", "red . deer", "red"]
+
+
+def test_text_stops_at_the_end_token() -> None:
+    assert generated(talker({IS: RED, RED: END, END: RED}), ("a red deer",)) == ["red"]
+
+
+def test_text_is_two_tokens_longer_than_the_longest_candidate_at_most() -> None:
+    model = talker({IS: RED, RED: DEER, DEER: RED})
+    found = generated(model, ("raven",), ("red deer", "raven"))
+    assert found == ["red deer red", "red deer red deer"]
+
+
+def test_argmax_needs_every_token() -> None:
+    model = talker({IS: RED, RED: DEER, DEER: STOP})
+    asked = question(0, PROMPT, ("red", "red deer", "red otter", "deer", "red deer red"))
+    (answer,) = score(model, tokenizer(), [asked])
+    assert answer.argmax == (True, True, False, False, False)
+    assert answer.tokens == (1, 2, 2, 1, 3)
 
 
 def test_nothing_asked() -> None:
