@@ -13,14 +13,14 @@ import pytest
 import ksmith
 from tests.conftest import CUT, ROOT, run_ksmith
 
-METRICS = set(
-    ["study", "trial", "method", "task", "level", "scale", "seed", "step"]
-    + ["probe", "measure", "slice", "hop", "value", "n", "low", "high"]
-)
-TRIALS = set(
-    ["study", "trial", "state", "method", "attempts", "seconds", "run_id"]
-    + ["graph.facts", "model.recipe"]
-)
+METRICS = {
+    *("study", "trial", "method", "task", "level", "scale", "seed", "step"),
+    *("probe", "measure", "slice", "hop", "value", "n", "low", "high"),
+}
+TRIALS = {
+    *("study", "trial", "state", "method", "attempts", "seconds", "run_id"),
+    *("graph.facts", "model.recipe"),
+}
 SETS = [word for value in CUT for word in ("--set", value)]
 STUDY = str(ROOT / "studies" / "plasticity.toml")
 

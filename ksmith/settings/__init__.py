@@ -103,10 +103,8 @@ def describe() -> list[dict[str, str]]:
 
 def _row(name: str, owner: str, item: Declared) -> dict[str, str]:
     own = name.startswith(("graph.", "model.")) and owner not in SECTIONS
-    if item.required:
-        default = "required"
-    else:
-        default = "-" if item.default is None else show(item.default)
+    told = "-" if item.default is None else show(item.default)
+    default = "required" if item.required else told
     return {
         "name": name,
         "of": owner if own else "",
