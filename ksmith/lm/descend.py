@@ -61,6 +61,8 @@ def descend(
         loss = torch.stack(list(told.values())).sum()
         for part, value in told.items():
             curve.setdefault(part, []).append(float(value.detach()))
+        if not bool(loss.isfinite()):
+            raise FloatingPointError(f"the loss of the descent is not finite at step {step}")
         if pace.stop_loss is not None and float(loss.detach()) < pace.stop_loss:
             break
         gradients = torch.autograd.grad(loss, list(leaves.values()))

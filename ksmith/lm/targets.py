@@ -348,6 +348,8 @@ def _climb(rows: "_Suffix", hp: Climb, found: Found) -> None:
         losses, before = _losses(rows, leaf, hp, before)
         asked = rows.asked.present
         now = losses.detach().cpu()
+        if not bool(now.isfinite().all()):  # it would pass for a finished search
+            raise FloatingPointError(f"the loss of the search is not finite at step {step}")
         found.loss[asked] = now[asked]
         if step == 0:
             found.first[asked] = now[asked]

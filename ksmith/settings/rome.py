@@ -18,7 +18,7 @@ class Rome:
     layer: Layer | None = setting(None, "edited layer; by default the peak of the causal trace")
     steps: Count = setting(30, "steps that look for the value v*")
     lr: Positive = setting(0.2, "step of Adam, x norm(v_init) / sqrt(d)")
-    clamp: Positive = setting(3.0, "largest change of the value, x norm(v_init)")
+    clamp: Positive = setting(4.0, "largest change of the value, x norm(v_init)")
     kl_weight: NotNegative = setting(0.0625, "keeps what the subject is")
     weight_decay: NotNegative = setting(0.005, "pull of the value back to v_init")
     stop_loss: NotNegative = setting(0.05, "stop looking below this loss")

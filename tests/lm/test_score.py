@@ -124,7 +124,7 @@ def test_probabilities_of_all_next_words_sum_to_one() -> None:
 
 
 def talker(after: dict[str, str]) -> nn.Module:
-    """Return a real model that only looks at the last word: each of `after` is followed by its value."""
+    """Return a real model that says the value of `after` behind its key, whatever was before."""
     model = tiny("llama")
     vocabulary = tokenizer().get_vocab()
     with torch.no_grad():

@@ -90,7 +90,9 @@ def plain(model: nn.Module, asked: Request, before: list[str], hp: Hp) -> tuple[
 @pytest.mark.parametrize("clamp", [0.1, 9.0])
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_many_at_once_is_one_by_one(kind: str, clamp: float) -> None:
-    model = tiny(kind, torch.float64)
+    # Gemma 2's own attention is not finite in float64 where padding sees nothing.
+    dtype, close = (torch.float32, 1e-3) if kind == "gemma2" else (torch.float64, 1e-5)
+    model = tiny(kind, dtype)
     s = sites(model)
     hp = Hp(clamp=clamp)
     asked = [request(0, 0), request(0, 1), request(1, 0)]  # of three shapes
@@ -101,9 +103,11 @@ def test_many_at_once_is_one_by_one(kind: str, clamp: float) -> None:
     found = search(model, together, Place(s.mlp_out(LAYER), s.head, size), hp)
     for i, one in enumerate(asked):
         delta, loss = plain(model, one, before, hp)
-        assert (found.delta[i] - delta).norm() < 1e-5 * delta.norm()
-        assert float(found.loss[i]) == pytest.approx(loss, rel=1e-5)
-        clamped = float(found.delta[i].norm()) == pytest.approx(clamp * float(size[i]))
+        assert (found.delta[i] - delta).norm() < close * delta.norm()
+        assert float(found.loss[i]) == pytest.approx(loss, rel=close)
+        clamped = float(found.delta[i].norm()) == pytest.approx(
+            clamp * float(size[i]), rel=close
+        )
         assert clamped == (clamp < 1)
 
 
@@ -127,6 +131,17 @@ def test_a_finished_request_stays_while_others_go_on() -> None:
         assert int(mine.steps[0]) == int(found.steps[i])
         assert torch.allclose(mine.delta[0], found.delta[i], atol=1e-4, rtol=1e-3)
         assert (float(found.loss[i]) < stop) == (int(found.steps[i]) < hp.steps - 1)
+
+
+def test_a_model_that_says_nothing_finite_is_an_error() -> None:
+    model = tiny("qwen3")
+    s = sites(model)
+    asked = rows(tokenizer(), [request(0, 0)], [""], None)
+    with torch.no_grad():
+        model.get_parameter("model.norm.weight").fill_(float("inf"))
+    place = Place(s.mlp_out(LAYER), s.head, torch.ones(1))
+    with pytest.raises(FloatingPointError, match="not finite at step 0"):
+        search(model, asked, place, Hp(contexts=1))
 
 
 def test_rows_are_aligned_at_the_subject() -> None:
