@@ -46,7 +46,7 @@ def test_frames(lab: Path) -> None:
 
 
 def test_an_edit_took_and_a_neighbour_stayed(lab: Path) -> None:
-    """Not a benchmark: three edits on the smallest model, which before them knew the old answer."""
+    """Not a benchmark: three edits on the smallest model, which knew the old answers before."""
     row = (
         ksmith.metrics(study="plasticity", home=str(lab))
         .filter(pl.col("method") == "rome", pl.col("scale") == 1, pl.col("slice") == "")
@@ -60,7 +60,7 @@ def test_an_edit_took_and_a_neighbour_stayed(lab: Path) -> None:
         return found["value"].item()
 
     assert value(1, "efficacy", "success") > value(0, "efficacy", "success")
-    assert value(1, "same_subject", "accuracy") >= 0.5
+    assert value(1, "neighborhood", "success") > 0.5
 
 
 def test_a_second_run_does_nothing_and_says_so(lab: Path) -> None:

@@ -91,16 +91,8 @@ def find_aims(
         model, asked, Place(site, s.head, reference.norm(dim=1)), hp, progress=progress
     )
     aim = seen[block] + _behind_norm(model, s, layer, seen[site], found.delta)
-    log: list[dict[str, Json]] = [
-        {
-            "id": request.id,
-            "loss": float(found.loss[i]),
-            "first_loss": float(found.first[i]),
-            "steps": int(found.steps[i]),
-            "value_norm": float(reference[i].norm()),
-            "change_norm": float(found.delta[i].norm()),
-        }
-        for i, request in enumerate(requests)
+    log = [
+        found.log(i, request, float(reference[i].norm())) for i, request in enumerate(requests)
     ]
     return Aims(aim, log)
 

@@ -89,14 +89,7 @@ def _write(
     made: list[tuple[LowRank, dict[str, Json]]] = []
     for i, request in enumerate(requests):
         block = rank_one(key[i], found.delta[i], matrix.factor.to(key.device))
-        log = {
-            "id": request.id,
-            "loss": float(found.loss[i]),
-            "first_loss": float(found.first[i]),
-            "steps": int(found.steps[i]),
-            "value_norm": float(value[i].norm()),
-            "change_norm": float(found.delta[i].norm()),
-        }
+        log = found.log(i, request, float(value[i].norm()))
         made.append((block, log))
     return made
 

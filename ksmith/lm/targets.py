@@ -26,7 +26,7 @@ from ksmith.lm.adam import Adam
 from ksmith.lm.assets import Progress, silent
 from ksmith.lm.hooks import Change, rewired, watched
 from ksmith.lm.text import encode, subject_last, with_prefix
-from ksmith.records import Request, UserError
+from ksmith.records import Json, Request, UserError
 
 _TOKENS = 1024  # tokens of one step: more do not fit a core's cache, and are slower
 
@@ -287,8 +287,24 @@ class Found:
 
     delta: Tensor  # (b, d) float32 or wider: what to add at the site
     loss: Tensor  # (b,) the whole loss at that delta
-    first: Tensor  # (b,) ... at the start
+    curve: Tensor  # (evaluations, b) ... and on the way there; nan after a request's end
     steps: Tensor  # (b,) int: steps taken
+
+    @property
+    def first(self) -> Tensor:
+        """The loss at the start, (b,)."""
+        return self.curve[0]
+
+    def log(self, i: int, request: Request, size: float) -> dict[str, Json]:
+        """Return what is worth knowing of request `i`; `size` is the norm of the value before."""
+        losses = self.curve[: int(self.steps[i]) + 1, i]
+        return {
+            "id": request.id,
+            "steps": int(self.steps[i]),
+            "value_norm": size,
+            "change_norm": float(self.delta[i].norm()),
+            "loss": [float(f"{loss:.4g}") for loss in losses.tolist()],
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +336,7 @@ def search(
     found = Found(
         delta=place.size.new_zeros(asked.b, _width(model, asked, place.site)),
         loss=torch.zeros(asked.b, dtype=place.size.dtype),
-        first=torch.zeros(asked.b, dtype=place.size.dtype),
+        curve=torch.full((hp.steps, asked.b), torch.nan, dtype=place.size.dtype),
         steps=torch.zeros(asked.b, dtype=torch.int64),
     )
     per_request = max(1, len(asked.ids) // max(1, asked.b)) * asked.gold.shape[1]
@@ -350,9 +366,7 @@ def _climb(rows: "_Suffix", hp: Climb, found: Found) -> None:
         now = losses.detach().cpu()
         if not bool(now.isfinite().all()):  # it would pass for a finished search
             raise FloatingPointError(f"the loss of the search is not finite at step {step}")
-        found.loss[asked] = now[asked]
-        if step == 0:
-            found.first[asked] = now[asked]
+        found.loss[asked] = found.curve[step, asked] = now[asked]
         climbing = asked & (now >= hp.stop_loss)
         # As in public code: the last of `steps` evaluations is not followed by a step.
         if step == hp.steps - 1 or not climbing.any():

@@ -6,9 +6,16 @@ from typing import Any
 
 
 def losses(logs: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draw the loss of every draw over its steps; logs without a `loss` list are left out."""
-    curves = [log["loss"] for log in logs if log.get("loss")]
-    curve_figure(curves, path, title=f"loss of {len(curves)} draws", x="step")
+    """Draw how a method's loss went: a curve a request where it has its own, else one a draw."""
+    requests = [request["loss"] for log in logs for request in log.get("requests", ())]
+    draws = [_total(log["curve"]) for log in logs if log.get("curve")]
+    title = f"{len(requests)} requests" if requests else f"{len(draws)} draws"
+    curve_figure(requests or draws, path, title=f"loss of {title}", x="step")
+
+
+def _total(parts: Mapping[str, Sequence[float]]) -> list[float]:
+    """Return the sum of the parts of a loss, step by step."""
+    return [sum(values) for values in zip(*parts.values(), strict=True)]
 
 
 def curve_figure(
