@@ -155,3 +155,15 @@ def test_scripts_of_studies(lab: Path, name: str, capsys: pytest.CaptureFixture[
     shown = capsys.readouterr().out
     assert "rome" in shown
     assert "npo" in shown
+
+
+def test_a_delta_of_other_weights_is_refused(lab: Path, tmp_path: Path) -> None:
+    """What is in delta.safetensors belongs to one model, and says to which."""
+    from ksmith.lm import delta
+    from ksmith.records import UserError
+
+    path = next(lab.glob("assets/update-*/*/delta.safetensors"))
+    _, metadata = delta.load(path)
+    assert delta.load_for(path, metadata["base"])
+    with pytest.raises(UserError, match="computed on others"):
+        delta.load_for(path, "0" * 64)

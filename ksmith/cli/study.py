@@ -167,9 +167,12 @@ def delete(lab: Lab, name: str, *, yes: bool) -> None:
 
 def read_study(file: Path, overrides: tuple[str, ...], *, allow_large: bool) -> "Study":
     """Return the study in `file`; every mistake in it is one line of the error."""
+    from ksmith.cli.enough import check_facts
     from ksmith.study import read
 
-    return read(file, overrides, allow_large=allow_large)
+    study = read(file, overrides, allow_large=allow_large)
+    check_facts(study)
+    return study
 
 
 def described(name: str, added: "Added") -> str:

@@ -35,7 +35,7 @@ def edit(
 
 
 def _edit(model: nn.Module, draw: Sequence[Request], hp: FtL, assets: Assets) -> Result:
-    layer = sites(model).layer(assets.layer if hp.layer is None else hp.layer)
+    layer = sites(model).layer(assets.place(hp.layer))
     batch = answers(assets.tokenizer, draw, [request.new for request in draw])
 
     def parts(weights: Weights, _step: int) -> dict[str, Tensor]:

@@ -64,7 +64,8 @@ def layers_of(hp: Memit, assets: Assets, s: Sites) -> list[int]:
     """Return the layers to write, lowest first: by default the trace's peak and the next."""
     if hp.layers is not None:
         return list(hp.layers)
-    return [layer for layer in (assets.layer, assets.layer + 1) if layer < s.n_layers]
+    peak = assets.place(None)
+    return [layer for layer in (peak, peak + 1) if layer < s.n_layers]
 
 
 def find_aims(

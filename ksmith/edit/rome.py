@@ -48,7 +48,7 @@ def edit(
     is W k plus what was found; public code takes the bare prompt's key for the last two, and
     some of its edits explode.
     """
-    layer = sites(model).layer(assets.layer if hp.layer is None else hp.layer)
+    layer = sites(model).layer(assets.place(hp.layer))
     matrix = _Matrix(layer, factor(assets.moment(layer), hp.ridge))
     written: list[list[LowRank]] = [[] for _ in draws]
     logs: list[list[dict[str, Json]]] = [[] for _ in draws]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ksmith.graph import counterfact, synthetic
-from ksmith.graph.asking import requests
+from ksmith.graph.asking import check, requests
 from ksmith.graph.change import entail
 from ksmith.graph.files import load, save
 from ksmith.graph.knowledge import (
@@ -46,6 +46,7 @@ __all__ = [
     "Rule",
     "Sentence",
     "build",
+    "check",
     "closure",
     "contexts",
     "entail",

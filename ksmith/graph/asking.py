@@ -53,6 +53,15 @@ def requests(graph: KnowledgeGraph, task: Mapping[str, Json], seed: int) -> list
     return found
 
 
+def check(graph: KnowledgeGraph, task: Mapping[str, Json]) -> None:
+    """Do nothing where there are facts enough for `task`.
+
+    Raises:
+        UserError: as `requests` would.
+    """
+    _available(graph, Asking.of(task))
+
+
 def _available(graph: KnowledgeGraph, asking: Asking) -> list[Fact]:
     if asking.level is not None and asking.level not in graph.levels:
         there = f"it has {', '.join(graph.levels)}" if graph.levels else "it has no levels"

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 
 from ksmith.graph.change import entail
 from ksmith.graph.knowledge import NEUTRAL, Asked, Fact, KnowledgeGraph
+from ksmith.graph.text import lasting
 from ksmith.records import Request, Statement, Wording, derived_seed, fact_name
 
 
@@ -121,10 +122,10 @@ def retain(
 ) -> list[Statement]:
     """Return at most `n` stated facts for a method to keep, none of which a probe asks about.
 
-    None is touched by the change, about the subject of a request, or of a request's relation
-    with its old or new object.
+    None is touched by the change, about the subject of a request, of a request's relation with
+    its old or new object, or one that held-out sentences tell.
     """
-    barred = entail(graph, requests).touched
+    barred = entail(graph, requests).touched | {fact.name for fact in lasting(graph)}
     subjects = {request.subject for request in requests}
     pairs = {(r.relation, object_) for r in requests for object_ in (r.old, r.new)}
     facts = [

@@ -45,11 +45,14 @@ def sentences(graph: KnowledgeGraph, seed: int) -> list[Sentence]:
 def contexts(graph: KnowledgeGraph, n: int, seed: int) -> list[str]:
     """Return `n` sentences of the training text that may stand before any prompt.
 
-    They are about subjects that no request can ask for, where there are such.
+    They are about subjects that no request can ask for, and no benchmark's neighbourhood
+    prompt either, where there are such.
     """
     generator = random.Random(derived_seed(seed, "contexts"))
     asked = {fact.subject for fact in graph.facts if fact.editable}
-    pool = [fact for fact in graph.stated if fact.subject not in asked] or list(graph.stated)
+    near = asked | {other.subject for record in graph.records for other in record.neighbours}
+    pools = [[fact for fact in graph.stated if fact.subject not in s] for s in (near, asked)]
+    pool = pools[0] or pools[1] or list(graph.stated)
     drawn = generator.sample(pool, min(n, len(pool)))
     return [stated(prompt_of(graph, f, generator.choice(f.wordings)), f.object) for f in drawn]
 
@@ -64,7 +67,7 @@ def held_out(graph: KnowledgeGraph, n: int, seed: int) -> list[str]:
     carriers = generator.sample(graph.held, min(n // 2, len(graph.held)))
     pool = [
         (fact, index)
-        for fact in _lasting(graph)
+        for fact in lasting(graph)
         for index in range(len(graph.relation[fact.relation].templates))
         if index not in fact.wordings
     ]
@@ -89,7 +92,7 @@ def stated(prompt: str, answer: str) -> str:
     return f"{prompt} {answer} ."
 
 
-def _lasting(graph: KnowledgeGraph) -> list[Fact]:
+def lasting(graph: KnowledgeGraph) -> list[Fact]:
     """Return stated facts of subjects that no request asks for and no rule concludes about.
 
     Stated as relations: those that are neither editable nor concluded by a rule. A benchmark's

@@ -21,13 +21,27 @@ class Assets:
     """Shared work and surroundings of one model; never changed by a method."""
 
     tokenizer: PreTrainedTokenizerBase
-    layer: int  # where the causal trace peaks: the layer of methods that are told none
     seed: int
+    layer: int | None = None  # where the causal trace peaks; None where there is no trace
     moments: Mapping[int, Tensor] | None = None  # layer -> E[k k^T], (d_ff, d_ff) float64
     contexts: Sequence[str] = ()  # texts to put before a prompt
     kl_template: str | None = (
         None  # "{} is a": what an edit leaves as it was, where there is one
     )
+
+    def place(self, layer: int | None) -> int:
+        """Return the layer that a method was told, else the one where the causal trace peaks.
+
+        Raises:
+            UserError: neither is known.
+        """
+        chosen = self.layer if layer is None else layer
+        if chosen is None:
+            raise UserError(
+                "the model knows too little of the graph for a causal trace to find its layer: "
+                "set the method's layer"
+            )
+        return chosen
 
     def moment(self, layer: int) -> Tensor:
         """Return the second moment of the keys of `layer`, (d_ff, d_ff) float64.

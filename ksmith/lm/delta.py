@@ -84,15 +84,6 @@ def summed(weight: Tensor, block: Block) -> Tensor:
     return (weight.to(wide) + change.to(wide)).to(weight.dtype)
 
 
-def chain(*deltas: Delta) -> Delta:
-    """Return the sum of deltas: what applying one after another comes to, but for rounding."""
-    total: dict[str, Block] = {}
-    for delta in deltas:
-        for name, block in delta.items():
-            total[name] = _plus(total[name], block) if name in total else block
-    return total
-
-
 def norms(model: nn.Module, delta: Delta) -> dict[str, dict[str, float]]:
     """Return, for each name, the change's Frobenius norm and its ratio to the weight's."""
     found: dict[str, dict[str, float]] = {}
@@ -111,6 +102,18 @@ def weights_digest(model: nn.Module) -> str:
         flat = weight.detach().cpu().contiguous().reshape(-1)
         total.update(flat.view(torch.uint8).numpy().data)
     return total.hexdigest()
+
+
+def load_for(path: Path, base: str) -> list[Delta]:
+    """Return the deltas of all draws, which belong to the weights with the digest `base`.
+
+    Raises:
+        UserError: they were computed on other weights, or `load` refuses the file.
+    """
+    deltas, metadata = load(path)
+    if metadata.get("base") != base:
+        raise UserError(f"{path} is no change of these weights: it was computed on others")
+    return deltas
 
 
 # --- files ------------------------------------------------------------------------------------
@@ -219,17 +222,6 @@ def _weights(model: nn.Module, delta: Delta) -> dict[str, nn.Parameter]:
             raise UserError(f"the delta names the tied weight {name} twice, under two names")
         found[name] = weight
     return found
-
-
-def _plus(one: Block, other: Block) -> Block:
-    if one.shape != other.shape:
-        raise ValueError(f"deltas of two shapes: {tuple(one.shape)} and {tuple(other.shape)}")
-    if isinstance(one, LowRank) and isinstance(other, LowRank):
-        return LowRank(
-            torch.cat([one.left, other.left.to(one.left)], 1),
-            torch.cat([one.right, other.right.to(one.right)], 0),
-        )
-    return dense(one) + dense(other).to(dense(one))
 
 
 def _norm(block: Block) -> float:

@@ -11,6 +11,12 @@ from ksmith.records import Json, Question, Request, Set, Statement, derived_seed
 CANDIDATES = 24  # objects of a type to rank an answer among
 
 
+def level_of(graph: KnowledgeGraph, subject: str) -> str | None:
+    """Return the level of the one that is asked about; None outside the hierarchy."""
+    entity = graph.entity.get(subject)
+    return entity.level if entity else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Draw:
     """Requests that are made together, and what they change."""
@@ -122,7 +128,7 @@ class Asking:
             rival=None if answers.rival is None else place[answers.rival],
             subject=statement.subject,
             fact=statement.fact,
-            level=request.level,
+            level=level_of(self.graph, statement.subject),
             hop=hop,
             stored=fact is not None and fact.stored,
             wording=statement.wording,

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from ksmith.graph import seen
 from ksmith.graph.statements import worded
-from ksmith.probe.asking import Asking
+from ksmith.probe.asking import Asking, level_of
 from ksmith.records import Question, Request, Set, Statement, Wording
 
 WORDINGS = 1
@@ -65,7 +65,7 @@ def _question(
         rival=None,
         subject=statement.subject,
         fact=statement.fact,
-        level=request.level,
+        level=level_of(asking.graph, statement.subject),
         stored=fact.stored,
         wording=statement.wording,
         generate=False,

@@ -33,6 +33,8 @@ class Recipe:
 class Load:
     """A model in transformers' format: a name on the hub, or a folder. Only safetensors."""
 
+    version: ClassVar[int] = 1  # raise it when its recall or its trace is measured otherwise
+
     load: str = setting(REQUIRED, "hub name or folder", path=True)
     revision: str = setting("main", "commit, tag or branch on the hub")
     dtype: Literal["float32", "bfloat16", "float16"] = setting("float32", "of the weights")

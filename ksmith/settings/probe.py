@@ -27,12 +27,14 @@ DOCS: dict[str, str] = {
 }
 
 # A probe that is not asked makes its settings meaningless.
-SETTINGS: dict[str, Kind] = {
-    "neighbors": "neighborhood",
-    "paraphrases": "paraphrase",
-    "same_subject": "same_subject",
-    "hops": "multi_hop",
-    "sentences": "utility",
+SETTINGS: dict[str, tuple[Kind, ...]] = {
+    "neighbors": ("neighborhood",),
+    "paraphrases": ("paraphrase",),
+    "same_subject": ("same_subject",),
+    "hops": ("multi_hop",),
+    "sentences": ("utility",),
+    "candidates": ("efficacy", "paraphrase", "reverse", "multi_hop"),
+    "generate": tuple(kind for kind in KINDS if kind != "utility"),
 }
 
 
@@ -40,7 +42,7 @@ SETTINGS: dict[str, Kind] = {
 class Probe:
     """The questions of a trial. `known` ones, which condition the rest, are always asked."""
 
-    version: ClassVar[int] = 1  # raise it when the questions of the same settings change
+    version: ClassVar[int] = 1  # raise it when questions, scoring or metrics change
 
     kinds: tuple[Kind, ...] = setting(KINDS, "the probes to ask")
     neighbors: Count = setting(10, "neighbourhood questions a request, at most")

@@ -32,6 +32,9 @@ def flat(settings: Mapping[str, Json]) -> dict[str, Json]:
     return found
 
 
+MOMENTS = 1  # raise it when second moments of the same settings change
+
+
 def nodes(point: Point, methods: Mapping[str, type[Method]] = METHODS) -> dict[str, Node]:
     """Return the trial and all that it needs, by role; needs come before what needs them.
 
@@ -57,7 +60,7 @@ def nodes(point: Point, methods: Mapping[str, type[Method]] = METHODS) -> dict[s
         tokens = settings["method"]["moment_tokens"]
         found["moments"] = Node(
             kind="moments",
-            recipe={"moments": {"tokens": tokens}},
+            recipe={"moments": {"version": MOMENTS, "tokens": tokens}},
             needs=base,
             files=model.files,
         )

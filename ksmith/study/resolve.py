@@ -141,6 +141,7 @@ class Resolver:
                 )
                 self.notes.append(note)
             table = {
+                "version": Load.version,
                 "digest": self._model_digest(folder, given.where),
                 "dtype": values["dtype"],
             }
@@ -153,7 +154,7 @@ class Resolver:
         elif values["revision"] == "main":
             note = "model.revision is main, which can move: name a commit to pin the model"
             self.notes.append(note)
-        return _resolved(values)
+        return _resolved({"version": Load.version, **values})
 
     def _task(self, own: Flat, source: str) -> Resolved:
         values = self._filled(Task, own, "task")
@@ -181,6 +182,8 @@ class Resolver:
         values = self._filled(self.methods[method], own, f"method.{method}")
         if values is None:
             return NOTHING
+        if values.get("retain_weight") == 0 and "retain" in values:  # nobody looks at the set
+            values["retain"] = declared(self.methods[method])["retain"].default
         return _resolved({"name": method, "version": self.methods[method].version, **values})
 
     def _probe(self, own: Flat, _: str) -> Resolved:
@@ -188,10 +191,9 @@ class Resolver:
         if values is None:
             return NOTHING
         settings = declared(Probe)
-        for name, probe in ASKED_BY.items():
-            if (
-                probe not in values["kinds"]
-            ):  # nothing asks for it, so it can't make a difference
+        for name, probes in ASKED_BY.items():
+            # What no probe asks for can't make a difference.
+            if not set(probes) & set(values["kinds"]):
                 values[name] = settings[name].default
         return _resolved({"version": Probe.version, **values})
 

@@ -28,13 +28,13 @@ def checkout(spec: Spec, draw: int, folder: Path) -> int:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is not empty; a checkout overwrites nothing")
     job = Job(spec=spec, folder=folder)
-    updates, _ = deltas.load(job.need("update") / "delta.safetensors")
+    disable_progress_bar()  # of the shards: this is one small answer to one person
+    base = opening.base(job)
+    updates = deltas.load_for(job.need("update") / "delta.safetensors", base.weights)
     if not 0 <= draw < len(updates):
         raise UserError(
             f"no draw {draw}: the trial has {len(updates)}, from 0 to {len(updates) - 1}"
         )
-    disable_progress_bar()  # of the shards: this is one small answer to one person
-    base = opening.base(job)
     temporary = folder.with_name(f".{folder.name}.tmp")
     with deltas.applied(base.model, updates[draw]):
         save(base.model, base.tokenizer, temporary)

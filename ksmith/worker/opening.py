@@ -41,7 +41,7 @@ class Base:
     graph: graph.KnowledgeGraph
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
-    layer: int  # where the causal trace peaks
+    layer: int | None  # where the causal trace peaks, if there is one
     weights: str  # digest
 
 
@@ -53,10 +53,16 @@ def base(job: Job) -> Base:
         folder = job.need("model")
         model, tokenizer = load(*_weights(job, folder), device=job.device)
         weights = _checked(job, folder, model)
-        peak = Trace.from_dict(json.loads((folder / "trace.json").read_text("utf-8"))).peak
         known = graph.load(job.need("graph"))
-        job.warm.update(base=Base(known, model, tokenizer, peak.layer, weights), key=key)
+        job.warm.update(base=Base(known, model, tokenizer, _peak(folder), weights), key=key)
     return job.warm["base"]
+
+
+def _peak(folder: Path) -> int | None:
+    path = folder / "trace.json"
+    if not path.exists():
+        return None
+    return Trace.from_dict(json.loads(path.read_text(encoding="utf-8"))).peak.layer
 
 
 def _weights(job: Job, folder: Path) -> tuple[str | Path, str | None, str]:
@@ -95,13 +101,33 @@ def make_model(job: Job) -> dict[str, Any]:
         model, tokenizer = load(source, revision, dtype, job.device)
     metrics = recall(known, model, tokenizer, seed=int(settings.get("seed", 0)))
     _write(job.folder / "metrics.json", [asdict(metric) for metric in metrics])
-    traced = trace(
-        model,
-        tokenizer,
-        _facts(known, TRACED, "seen", derived_seed(0, "trace")),
-        derived_seed(0, "trace"),
-        progress=job.progress,
-    )
+    traced = _traced(job, known, model, tokenizer)
+    return {
+        "opened": opened,
+        "weights": weights_digest(model),
+        "parameters": sum(weight.numel() for weight in model.parameters()),
+        **traced,
+    }
+
+
+def _traced(
+    job: Job,
+    known: graph.KnowledgeGraph,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+) -> dict[str, Any]:
+    """Write the causal trace; return the layer where it peaks and what is to be said about it.
+
+    A model that exists may know too little of the graph to be traced: then there is no layer.
+    """
+    settings: Mapping[str, Any] = job.spec.recipe["model"]
+    facts = _facts(known, TRACED, "seen", derived_seed(0, "trace"))
+    try:
+        traced = trace(model, tokenizer, facts, derived_seed(0, "trace"), progress=job.progress)
+    except UserError as error:
+        if "recipe" in settings and settings["mechanism"] == "planted":
+            raise
+        return {"layer": None, "warning": str(error)}
     _write(job.folder / "trace.json", traced.to_dict())
     figure(traced, job.folder / "trace.png")
     if traced.flat and settings.get("mechanism") == "planted":
@@ -109,13 +135,7 @@ def make_model(job: Job) -> dict[str, Any]:
             f"{traced.warning()}; the recipe was to plant a mechanism (an effect of {FLAT} "
             'or more): train longer, or set model.mechanism to "plain"'
         )
-    return {
-        "opened": opened,
-        "weights": weights_digest(model),
-        "parameters": sum(weight.numel() for weight in model.parameters()),
-        "layer": traced.peak.layer,
-        "warning": traced.warning(),
-    }
+    return {"layer": traced.peak.layer, "warning": traced.warning()}
 
 
 def _trained(

@@ -112,7 +112,7 @@ def make_trial(job: Job) -> dict[str, Any]:
     base = opening.base(job)
     # What was known is a matter of step 0 alone.
     questions = [q for q in _questions(job, base.graph) if q.probe != "known"]
-    updates, _ = deltas.load(job.need("update") / "delta.safetensors")
+    updates = deltas.load_for(job.need("update") / "delta.safetensors", base.weights)
     answers = []
     for draw, update in enumerate(updates):
         asked = [question for question in questions if question.draw == draw]

@@ -11,11 +11,9 @@ from torch import Tensor, nn
 
 from ksmith.lm.delta import (
     FORMAT,
-    Block,
     Delta,
     LowRank,
     applied,
-    chain,
     dense,
     load,
     norms,
@@ -120,23 +118,11 @@ def test_what_does_not_fit_is_refused(delta: Delta, message: str) -> None:
     assert unchanged(model, before)
 
 
-@pytest.mark.parametrize("one", [pair(0), draw(7, 16, 24)])
-@pytest.mark.parametrize("other", [pair(5, rank=3), draw(9, 16, 24)])
-def test_a_chain_is_the_sum(one: Block, other: Block) -> None:
-    total = chain({NAME: one}, {NAME: other, OTHER: torch.ones(16, 16)}, {})
-    assert torch.allclose(dense(total[NAME]), dense(one) + dense(other), atol=1e-5)
-    assert set(total) == {NAME, OTHER}
-    assert isinstance(total[NAME], LowRank) == (
-        isinstance(one, LowRank) and isinstance(other, LowRank)
-    )
-
-
 def test_no_delta_changes_nothing() -> None:
     model = tiny("llama")
     before = bits(model)
     with applied(model, {}):
         assert unchanged(model, before)
-    assert chain() == {}
     assert norms(model, {}) == {}
 
 

@@ -253,7 +253,7 @@ def test_a_local_model_is_its_content(tmp_path: Path) -> None:
     one, two = model_folder(tmp_path / "one"), model_folder(tmp_path / "two")
     first = only(path, f"model.load={one}")
     assert keys(first) == keys(only(path, f"model.load={two}"))
-    assert set(first.settings["model"]) == {"digest", "dtype"}
+    assert set(first.settings["model"]) == {"version", "digest", "dtype"}
     assert first.files == {"model.load": str(one)} == nodes(first)["model"].files
     assert keys(only(path, f"model.load={two}", "model.dtype=bfloat16")) != keys(first)
 

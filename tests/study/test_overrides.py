@@ -129,7 +129,12 @@ def test_another_source_or_model_takes_its_settings_along(tmp_path: Path) -> Non
     sets = ["graph.source=counterfact", f"graph.path={tmp_path}/r.json", "model.load=gpt2"]
     study = read(path, sets)
     (point,) = study.points
-    assert point.settings["model"] == {"load": "gpt2", "revision": "main", "dtype": "float32"}
+    assert point.settings["model"] == {
+        "version": 1,
+        "load": "gpt2",
+        "revision": "main",
+        "dtype": "float32",
+    }
     assert len([note for note in study.notes if "is left out" in note]) == 3
     # What the file says on its own is still held against it.
     assert len(mistakes(written(tmp_path, ROME + "[graph]\nrecords = 3\n"))) == 1

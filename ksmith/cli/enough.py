@@ -1,0 +1,46 @@
+"""Are there facts enough for a study's trials? Asked before anything is stored or trained."""
+
+from typing import TYPE_CHECKING, Any
+
+from ksmith.records import StudyError, UserError, canonical
+
+if TYPE_CHECKING:
+    from ksmith.study import Study
+
+LARGEST = 20_000  # facts; a larger graph takes longer to build than its worker to complain
+
+
+def check_facts(study: "Study") -> None:
+    """Build each graph of `study` and draw what its trials ask for; nothing is kept.
+
+    Raises:
+        StudyError: every task that asks for more facts than its graph has.
+    """
+    from ksmith import graph
+
+    graphs: dict[str, Any] = {}
+    asked: dict[str, str | None] = {}
+    for point in study.points:
+        settings = point.settings["graph"]
+        if settings.get("facts", 0) > LARGEST:
+            continue
+        name = canonical(settings)
+        if name not in graphs:
+            graphs[name] = graph.build(settings, point.files)
+        task = {k: v for k, v in point.settings["task"].items() if k not in ("method", "kind")}
+        key = canonical([name, task])
+        if key not in asked:
+            asked[key] = _complaint(graphs[name], point.settings["task"])
+    found = sorted({text for text in asked.values() if text})
+    if found:
+        raise StudyError("\n".join(f"{study.path}: {text}" for text in found))
+
+
+def _complaint(known: Any, task: dict[str, Any]) -> str | None:
+    from ksmith import graph
+
+    try:
+        graph.check(known, task)
+    except UserError as error:
+        return str(error)
+    return None

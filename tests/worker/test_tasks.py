@@ -1,0 +1,134 @@
+"""The science behind a spec, in this process: models that exist are loaded, not trained."""
+
+import json
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from ksmith import study
+from ksmith.lm.load import save
+from ksmith.records import Outcome, Spec
+from ksmith.worker.attempt import perform
+from ksmith.worker.tasks import HANDLERS
+from tests.conftest import ROOT
+from tests.lm.models import tiny, tokenizer
+
+SMALL = (
+    "graph.facts=120",
+    "graph.seed=1",
+    'task.method=["ft_l"]',
+    'task.level=["any"]',
+    "task.scale=[1]",
+    "task.draws=2",
+    'probe.kinds=["efficacy", "same_subject"]',
+)
+
+
+def done(home: Path, *sets: str) -> dict[str, Outcome]:
+    """Return role -> outcome of the one trial of a cut study, and of what it needs."""
+    read = study.read(ROOT / "studies" / "plasticity.toml", [*SMALL, *sets])
+    (point,) = read.points
+    folders: dict[str, Path] = {}
+    found: dict[str, Outcome] = {}
+    warm: dict[str, object] = {}
+    for role, node in study.nodes(point).items():
+        room = "outcomes" if role == "trial" else "assets"
+        folders[role] = home / room / node.key / "1-1"
+        spec = Spec(
+            key=node.key,
+            kind=node.kind,
+            recipe=node.recipe,
+            needs={need: str(folders[need]) for need in node.needs},
+            need_keys=node.needs,
+            files=node.files,
+            folder=str(folders[role]),
+            attempt=1,
+            fence=1,
+        )
+        perform(spec, lambda: HANDLERS, warm=warm)
+        outcome = Outcome.read(folders[role])
+        assert outcome
+        found[role] = outcome
+        if outcome.reason != "ok":
+            break
+    return found
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a random model, which knows nothing of any graph."""
+    folder = tmp_path_factory.mktemp("stranger")
+    save(tiny("llama"), tokenizer(), folder)
+    return folder
+
+
+def test_a_model_that_knows_nothing_is_measured_all_the_same(
+    stranger: Path, tmp_path: Path
+) -> None:
+    found = done(tmp_path, f"model.load={stranger}", "method.ft_l.layer=0")
+    assert {role: outcome.error for role, outcome in found.items() if outcome.error} == {}
+    assert found["model"].info["layer"] is None
+    assert "nothing to trace" in str(found["model"].info["warning"])
+    (answers,) = tmp_path.glob("outcomes/*/1-1/answers.parquet")
+    assert set(pl.read_parquet(answers)["step"]) == {0, 1}
+
+
+def test_without_a_trace_a_method_must_be_told_its_layer(
+    stranger: Path, tmp_path: Path
+) -> None:
+    found = done(tmp_path, f"model.load={stranger}")
+    assert found["update"].reason == "error"
+    assert "set the method's layer" in str(found["update"].error)
+
+
+def test_a_trained_folder_loaded_is_the_same_model(lab: Path, tmp_path: Path) -> None:
+    (trained,) = lab.glob("assets/model-*/*/model")
+    found = done(tmp_path, f"model.load={trained}", "graph.facts=360", "graph.seed=0")
+    assert {role: outcome.error for role, outcome in found.items() if outcome.error} == {}
+    recall = {
+        row["slice"]: row["value"]
+        for path in tmp_path.glob("assets/model-*/1-1/metrics.json")
+        for row in json.loads(path.read_text())
+        if row["measure"] == "accuracy"
+    }
+    theirs = {
+        row["slice"]: row["value"]
+        for path in lab.glob("assets/model-*/*/metrics.json")
+        for row in json.loads(path.read_text())
+        if row["measure"] == "accuracy"
+    }
+    assert recall == theirs
+
+
+def test_weights_that_changed_in_place_are_refused(stranger: Path, tmp_path: Path) -> None:
+    """The digest of a study is of the files as they were read; a worker reads them later."""
+    folder, home = tmp_path / "model", tmp_path / "lab"
+    shutil.copytree(stranger, folder)
+    sets = (f"model.load={folder}", "method.ft_l.layer=0")
+    trained = done(home, *sets)
+    save(tiny("llama", scale=0.2), tokenizer(), folder)
+    for path in home.glob("assets/update-*/1-1"):
+        shutil.rmtree(path)
+    update = study.nodes(
+        study.read(ROOT / "studies/plasticity.toml", [*SMALL, *sets]).points[0]
+    )
+    assert update["update"].key != trained["update"].key  # a study read now means another model
+    spec = Spec(
+        key=trained["update"].key,
+        kind="update",
+        recipe=update["update"].recipe,
+        needs={
+            role: str(home / "assets" / trained[role].key / "1-1")
+            for role in ("graph", "model")
+        },
+        need_keys={role: trained[role].key for role in ("graph", "model")},
+        files={"model.load": str(folder)},
+        folder=str(home / "assets" / trained["update"].key / "1-1"),
+        attempt=1,
+        fence=1,
+    )
+    perform(spec, lambda: HANDLERS)
+    outcome = Outcome.read(Path(spec.folder))
+    assert outcome and "are not those" in str(outcome.error)
