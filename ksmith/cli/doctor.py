@@ -62,7 +62,7 @@ def _asked(what: str, check: Callable[[Lab], str], lab: Lab) -> Finding:
     """Return what `check` says; what it raises is what is wrong."""
     try:
         return Finding(what, True, check(lab))
-    except (UserError, OSError) as error:
+    except (UserError, OSError, ImportError) as error:
         return Finding(what, False, str(error))
 
 

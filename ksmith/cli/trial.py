@@ -3,6 +3,8 @@
 TRIAL is a key, or enough of the letters of the hash at its end to name one trial alone.
 """
 
+import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +41,7 @@ def trial() -> None:
 @home_option
 @with_lab
 def show(lab: Lab, trial: str, *, as_json: bool) -> None:
-    """Show a TRIAL: its settings, what it needs, its attempts."""
+    """Show a TRIAL: its settings, what it needs, its attempts, its metrics."""
     with lab.visit() as store:
         node = store.find(trial)
         attempts = [asdict(attempt) for attempt in store.attempts(node.id)]
@@ -53,6 +55,7 @@ def show(lab: Lab, trial: str, *, as_json: bool) -> None:
         "settings": _settings(node, needs),
         "needs": {role: {"key": need.key, "state": need.state} for role, need in needs.items()},
         "attempts": attempts,
+        "metrics": _metrics(lab, node),
     }
     if as_json:
         print_json(found)
@@ -68,6 +71,28 @@ def _settings(node: "NodeRow", needs: "dict[str, NodeRow]") -> dict[str, Any]:
     for row in (*needs.values(), node):
         found |= flat(row.recipe)
     return dict(sorted(found.items()))
+
+
+def _metrics(lab: Lab, node: "NodeRow") -> list[dict[str, Any]]:
+    """Return the rows of the trial's metrics.json; none where it is not done."""
+    path = lab.home / (node.folder or "") / "metrics.json"
+    if not node.folder or not path.is_file():
+        return []
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _table(metrics: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield a line a metric over all facts: before, after with its interval, n."""
+    whole = [row for row in metrics if not row["slice"] and row["hop"] is None]
+    before = {(r["probe"], r["measure"]): r["value"] for r in whole if r["step"] == 0}
+    for row in whole:
+        if row["step"] == 0:
+            continue
+        name = f"{row['probe']}.{row['measure']}"
+        old = before.get((row["probe"], row["measure"]))
+        was = "" if old is None else f"{old:.3f}"
+        span = "" if row["low"] is None else f"[{row['low']:.3f}, {row['high']:.3f}]"
+        yield f"  {name:34} {was:>7} {row['value']:>7.3f}  {span:18} n {row['n']}"
 
 
 def _print(lab: Lab, found: dict[str, Any]) -> None:
@@ -90,6 +115,10 @@ def _print(lab: Lab, found: dict[str, Any]) -> None:
         )
     if not found["attempts"]:
         click.echo("  none yet")
+    if found["metrics"]:
+        click.echo("\nmetrics                                 before   after  95 % interval")
+        for line in _table(found["metrics"]):
+            click.echo(line)
 
 
 @trial.command(epilog="\b\nExample:\n  ksmith trial retry 3f9a")

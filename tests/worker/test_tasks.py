@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any, cast
 
 import polars as pl
 import pytest
@@ -60,7 +61,7 @@ def done(home: Path, *sets: str) -> dict[str, Outcome]:
 def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a random model, which knows nothing of any graph."""
     folder = tmp_path_factory.mktemp("stranger")
-    save(tiny("llama"), tokenizer(), folder)
+    save(cast(Any, tiny("llama")), tokenizer(), folder)
     return folder
 
 
@@ -108,7 +109,7 @@ def test_weights_that_changed_in_place_are_refused(stranger: Path, tmp_path: Pat
     shutil.copytree(stranger, folder)
     sets = (f"model.load={folder}", "method.ft_l.layer=0")
     trained = done(home, *sets)
-    save(tiny("llama", scale=0.2), tokenizer(), folder)
+    save(cast(Any, tiny("llama", scale=0.2)), tokenizer(), folder)
     for path in home.glob("assets/update-*/1-1"):
         shutil.rmtree(path)
     update = study.nodes(
