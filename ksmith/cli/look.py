@@ -1,6 +1,5 @@
 """`ksmith report`, `ui`, `sync`: where results are looked at."""
 
-import sys
 from pathlib import Path
 
 import click
@@ -58,9 +57,11 @@ def ui(lab: Lab, host: str, port: int) -> None:
 
 def server(uri: str, home: Path, host: str, port: int) -> list[str]:
     """Return the command that serves MLflow's pages."""
+    from ksmith.scheduler import module_command
+
     artifacts = (home.resolve() / "artifacts").as_uri()
     return [
-        *(sys.executable, "-m", "mlflow", "server", "--workers", "1"),
+        *(*module_command("mlflow"), "server", "--workers", "1"),
         *("--backend-store-uri", uri, "--default-artifact-root", artifacts),
         *("--host", host, "--port", str(port)),
     ]

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -145,8 +144,10 @@ def _sending(lab: Lab) -> Generator[None]:
     A dead server must not hold up trials, nor for long the end of a run: what was not sent
     stays in the outbox.
     """
+    from ksmith.scheduler import module_command
+
     log = lab.home / "sync.log"
-    command = [sys.executable, "-m", "ksmith.tracking", "--home", str(lab.home), "--follow"]
+    command = [*module_command("ksmith.tracking"), "--home", str(lab.home), "--follow"]
     with log.open("ab") as errors:
         child = subprocess.Popen(
             command,

@@ -25,10 +25,15 @@ LONGEST = 1 << 20  # bytes without an end of line: no event of ours
 
 
 def worker_command() -> list[str]:
-    """Return how to start a worker: it finds modules where this process does."""
+    """Return how to start a worker."""
+    return module_command("ksmith.worker")
+
+
+def module_command(name: str) -> list[str]:
+    """Return how to start a module: it finds others where this process does, nowhere else."""
     # -P keeps a random.py in the user's folder from being imported instead of Python's.
     unsafe = {"", str(Path.cwd())} & set(sys.path)
-    return [sys.executable, *([] if unsafe else ["-P"]), "-m", "ksmith.worker"]
+    return [sys.executable, *([] if unsafe else ["-P"]), "-m", name]
 
 
 @final

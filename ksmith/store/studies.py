@@ -166,11 +166,14 @@ def _clash(connection: Connection, study: Study) -> str:
 def _save_study(
     connection: Connection, database: Database, study: Study, study_id: int | None
 ) -> int:
-    given = {"name": study.name, "question": study.question, "text": study.text}
+    given = {"name": study.name, "question": study.question, "text": study.told}
     given["grid"] = json.dumps(study.grid)
     if study_id is not None:
         connection.execute(
-            text("UPDATE study SET question = :question, text = :text WHERE name = :name"),
+            text(
+                "UPDATE study SET question = :question, text = :text, grid = :grid, "
+                f"key_version = {KEY_VERSION} WHERE name = :name"
+            ),
             given,
         )
         return study_id

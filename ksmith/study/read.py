@@ -35,6 +35,13 @@ class Study:
     grid: dict[str, Json]  # for `difference`
     notes: list[str]  # what is no mistake but may surprise
 
+    @property
+    def told(self) -> str:
+        """The text as the store keeps and shows it: what --set said stands below the file."""
+        lines = [f"# --set {' '.join(override.split())}\n" for override in self.overrides]
+        ended = self.text if self.text.endswith("\n") or not lines else f"{self.text}\n"
+        return ended + "".join(lines)
+
 
 def read(
     path: Path,

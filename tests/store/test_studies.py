@@ -84,6 +84,16 @@ def test_replace_relinks_and_deletes_no_trial(store: Store) -> None:
     assert store.find(dropped.key).state == "blocked"
 
 
+def test_replace_keeps_the_new_grid_and_what_set_said(store: Store) -> None:
+    store.add(study("s", trials(1)))
+    told = dataclasses.replace(study("s", trials(2)), overrides=("task.scale=[1, 2]",))
+    store.add(told, replace=True)
+    with pytest.raises(UserError) as refused:
+        store.add(study("s", trials(3)))
+    assert "1, 2 -> 1, 2, 3" in str(refused.value)  # from the grid that replaced the first
+    assert store.study("s").text == 'name = "s"\n# --set task.scale=[1, 2]\n'
+
+
 def test_points_that_give_the_same_trial_are_one(store: Store) -> None:
     added = store.add(study("s", [*trials(2), point(1)]))
     assert added.trials == 2
