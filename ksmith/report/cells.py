@@ -21,7 +21,10 @@ PLACE = {
     "method.version",
 }
 # What the page shows, and what tells whether a derived number means anything.
-WANTED = ("generated", "accuracy", "success", "loss", "residual", "chance")
+WANTED = (
+    *("generated", "accuracy", "success", "loss"),
+    *("residual", "residual_generated", "chance"),
+)
 SLICES = ("", "known", "stored", "derived", "known.stored", "known.derived")
 
 
@@ -76,16 +79,21 @@ def _reliable(table: pl.DataFrame) -> pl.DataFrame:
     """Return `table` without derived numbers that were not above chance before the update."""
     place = [*CELL, "probe", "hop"]
     before = table.filter((pl.col("step") == 0) & (pl.col("slice") == "derived"))
-    recalled = before.filter(pl.col("measure") == "residual").select(*place, recalled="low")
+    recalled = before.filter(pl.col("measure") == "residual").select(
+        *place, recalled="low", asked="n"
+    )
     chance = before.filter(pl.col("measure") == "chance").select(*place, chance="value")
     return (
         table.join(recalled, on=place, how="left", nulls_equal=True)
         .join(chance, on=place, how="left", nulls_equal=True)
         .filter(
             ~pl.col("slice").str.contains("derived")
-            | (pl.col("recalled") > pl.col("chance")).fill_null(False)
+            # Facts that are new have no old answer: as many that have one must speak for them.
+            | (
+                (pl.col("recalled") > pl.col("chance")) & (2 * pl.col("asked") >= pl.col("n"))
+            ).fill_null(False)
         )
-        .drop("recalled", "chance")
+        .drop("recalled", "asked", "chance")
     )
 
 

@@ -23,11 +23,18 @@ PANELS = (
     Panel("Paraphrase", "paraphrase"),
     Panel("Neighborhood", "neighborhood"),
     Panel("Same subject", "same_subject"),
-    Panel("Reverse", "reverse"),
+    Panel("Reverse, stored", "reverse", slice="stored"),
+    Panel("Reverse, derived", "reverse", slice="derived"),
     Panel("Multi-hop, stored", "multi_hop", slice="stored"),
     Panel("Multi-hop, derived", "multi_hop", slice="derived"),
 )
 LOSS = Panel("Utility loss (nats)", "utility", "loss", unit=False)
+# To unlearn is to write the old answer no more; a neutral one is what editors write instead.
+FORGOTTEN = (
+    Panel("Old answer", "efficacy", "residual_generated"),
+    Panel("Old, paraphrase", "paraphrase", "residual_generated"),
+)
+NEUTRAL = {"Efficacy": "Neutral answer", "Paraphrase": "Neutral, paraphrase"}
 KEPT = ("neighborhood", "same_subject")
 TASKS = {"edit": "editing", "unlearn": "unlearning"}
 
@@ -50,7 +57,11 @@ class Task:
     def panels(self, measure: str) -> list[Panel]:
         """Return the columns that have numbers; text loss stands with the headline only."""
         wanted = [replace(panel, measure=measure) for panel in PANELS]
-        if measure == self.measures[0]:
+        headline = measure == self.measures[0]
+        if self.name == "unlearn":
+            wanted = [replace(p, title=NEUTRAL.get(p.title, p.title)) for p in wanted]
+            wanted = [*FORGOTTEN, *wanted] if headline else wanted
+        if headline:
             wanted.append(LOSS)
         return [panel for panel in wanted if figures.select(self.cells, panel).height]
 
@@ -138,19 +149,21 @@ def _missing(task: Task) -> str | None:
 
 def _tradeoff(task: Task) -> Html | None:
     measure = task.measures[0]
-    gained = Panel("Efficacy", "efficacy", measure)
+    forgetting = task.name == "unlearn"
+    gained = FORGOTTEN[0] if forgetting else Panel("Efficacy", "efficacy", measure)
     kept = [panel for panel in task.panels(measure) if panel.probe in KEPT]
     if not kept or not figures.select(task.cells, gained).height:
         return None
     title = f"efficacy against preservation, {TASKS[task.name]}"
+    gain = "Old answers left, the lower the better" if forgetting else "What is gained"
     caption = (
-        "What is gained (up) against what is kept (right). The star is the model before the "
+        f"{gain} (up) against what is kept (right). The star is the model before the "
         "update, where doing nothing would stay. A line joins the scales of a method, and its "
         "marker grows with the scale."
     )
     return tag(
         "figure",
-        tag("h3", "Efficacy against preservation"),
+        tag("h3", f"{'Forgetting' if forgetting else 'Efficacy'} against preservation"),
         tag(
             "div", figures.tradeoff(task.cells, kept, gained, task.styles, title), class_="wide"
         ),
