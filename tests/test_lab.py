@@ -1,4 +1,4 @@
-"""The whole loop, on the lab that all tests share: what one run leaves, and what a second one does."""
+"""The whole loop, on the lab that all tests share: what a run leaves, what a second one does."""
 
 import json
 import runpy
