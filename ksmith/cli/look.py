@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ksmith.cli.shell import Lab, home_option, note, with_lab
+from ksmith.cli.shell import Lab, home_option, json_option, note, print_json, with_lab
 from ksmith.records import UserError
 
 LOOPBACK = "127.0.0.1"
@@ -13,15 +13,19 @@ LOOPBACK = "127.0.0.1"
 @click.command(epilog="\b\nExample:\n  ksmith report plasticity --open")
 @click.argument("study")
 @click.option("--open", "open_it", is_flag=True, help="Open it in a browser.")
+@json_option
 @home_option
 @with_lab
-def report(lab: Lab, study: str, *, open_it: bool) -> None:
+def report(lab: Lab, study: str, *, open_it: bool, as_json: bool) -> None:
     """Write a STUDY's report, one HTML file, and print its path."""
     from ksmith import report as reports
 
     lab.visit().close()  # a database of an older schema is upgraded before it is read
     path = reports.write(study, lab.home, lab.database)
-    click.echo(path)
+    if as_json:
+        print_json({"study": study, "report": str(path)})
+    else:
+        click.echo(path)
     if open_it:
         click.launch(str(path))
 
@@ -38,8 +42,9 @@ def ui(lab: Lab, host: str, port: int) -> None:
     """
     import os
 
-    from ksmith.tracking import own_uri, prepare, shown_uri, tracking_uri
+    from ksmith.tracking import own_uri, prepare, set_environment, shown_uri, tracking_uri
 
+    set_environment()  # for the server, which inherits it: no telemetry
     uri = tracking_uri(lab.home)
     if uri.startswith(("http://", "https://")):
         raise UserError(f"runs are kept by {shown_uri(uri)}: open that in a browser")
@@ -70,10 +75,13 @@ def server(uri: str, home: Path, host: str, port: int) -> list[str]:
 @click.command(epilog="\b\nExample:\n  MLFLOW_TRACKING_URI=http://tracker:5000 ksmith sync")
 @click.option("--again", is_flag=True, help="Send everything once more, to another server say.")
 @click.option("--study", help="With --again: of this study only.")
+@json_option
 @home_option
 @with_lab
 @click.pass_context
-def sync(ctx: click.Context, lab: Lab, study: str | None, *, again: bool) -> None:
+def sync(
+    ctx: click.Context, lab: Lab, study: str | None, *, again: bool, as_json: bool
+) -> None:
     """Send to MLflow what has not reached it yet.
 
     The exit code is 1 if something is left.
@@ -87,7 +95,11 @@ def sync(ctx: click.Context, lab: Lab, study: str | None, *, again: bool) -> Non
             raise UserError("--study goes with --again")
         found = drain(store)
     where = shown_uri(tracking_uri(lab.home))
-    click.echo(f"{found.sent} sent to {where}, {found.left} left")
-    if found.error:
+    if as_json:
+        told = {"sent": found.sent, "left": found.left, "error": found.error}
+        print_json({"to": where, **told})
+    else:
+        click.echo(f"{found.sent} sent to {where}, {found.left} left")
+    if found.error and not as_json:
         note(found.error)
     ctx.exit(1 if found.left else 0)

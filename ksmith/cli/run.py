@@ -24,7 +24,7 @@ from ksmith.cli.study import described, large_option, read_study, replace_option
 from ksmith.cli.watch import watching
 
 if TYPE_CHECKING:
-    from ksmith.scheduler import Summary
+    from ksmith.scheduler import Choice, Options, Summary
     from ksmith.store import Store
 
 LAST_RUNS = 120  # seconds that the last runs may take to reach MLflow
@@ -45,6 +45,13 @@ FIRST_PENDING = ""  # --here without a trial
 @click.option(
     "--workers", type=click.IntRange(1), help="Processes.  [default: GPUs, else cores]"
 )
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="auto: usable GPUs, else cores; with --here cpu.",
+)
 @click.option("--timeout", type=click.FloatRange(min=1), help="Seconds one attempt may take.")
 @click.option("--retry-failed", is_flag=True, help="Try failed and cancelled trials again.")
 @click.option(
@@ -63,6 +70,7 @@ def run(  # noqa: PLR0913 every option of the verb is one
     study: str,
     overrides: tuple[str, ...],
     workers: int | None,
+    device: "Choice",
     timeout: float | None,
     here: str | None,
     *,
@@ -75,6 +83,8 @@ def run(  # noqa: PLR0913 every option of the verb is one
     Safe to stop, safe to repeat: what is done is not done again. Ctrl-C once lets running
     trials end, twice stops them.
     """
+    from ksmith.scheduler import Options
+
     found = meant(lab, study, overrides)
     read = read_study(found.file, overrides, allow_large=allow_large) if found.file else None
     click.echo(f"lab: {lab.home.absolute()}")
@@ -88,9 +98,11 @@ def run(  # noqa: PLR0913 every option of the verb is one
         if retry_failed:
             _retry(store, name)
         if here is not None:
-            _one(store, name, here or None)
+            _one(store, name, here or None, device)
             return
-        summary = _everything(lab, store, name, workers, timeout)
+        summary = _everything(
+            lab, store, name, Options(workers=workers, device=device, timeout=timeout)
+        )
     click.echo(_ending(name, summary))
     if not summary.stopped:
         _show_results(lab, name, fresh=_did_nothing(summary))
@@ -103,23 +115,21 @@ def _retry(store: "Store", name: str) -> None:
     click.echo(f"{len(again)} failed or cancelled nodes will be tried again")
 
 
-def _one(store: "Store", name: str, trial: str | None) -> None:
+def _one(store: "Store", name: str, trial: str | None, device: "Choice") -> None:
     from typing import Any
 
-    from ksmith.scheduler import here
+    from ksmith.scheduler import devices, here
     from ksmith.worker.here import perform
 
     warm: dict[str, Any] = {}
-    key = here(store, name, lambda spec: perform(spec, warm), trial=trial)
+    place = devices(1, device).pop().name if device == "cuda" else "cpu"
+    key = here(store, name, lambda spec: perform(spec, warm), trial=trial, device=place)
     click.echo(f"{key} is done")
 
 
-def _everything(
-    lab: Lab, store: "Store", name: str, workers: int | None, timeout: float | None
-) -> "Summary":
-    from ksmith.scheduler import Options, run
+def _everything(lab: Lab, store: "Store", name: str, options: "Options") -> "Summary":
+    from ksmith.scheduler import run
 
-    options = Options(workers=workers, timeout=timeout)
     if not _anything_left(store, name):
         return run(store, [name], options)
     with _sending(lab), watching() as show:

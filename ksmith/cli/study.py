@@ -45,15 +45,27 @@ def study() -> None:
 @set_option
 @replace_option
 @large_option
+@json_option
 @home_option
 @with_lab
 def create(
-    lab: Lab, file: str, overrides: tuple[str, ...], *, replace: bool, allow_large: bool
+    lab: Lab,
+    file: str,
+    overrides: tuple[str, ...],
+    *,
+    replace: bool,
+    allow_large: bool,
+    as_json: bool,
 ) -> None:
     """Check a study FILE and store its trials; nothing is run."""
     read = read_study(study_file(lab, file), overrides, allow_large=allow_large)
     with lab.open() as store:
         added = store.add(read, replace=replace)
+    if as_json:
+        counts = {"trials": added.trials, "new": added.new, "shared": added.shared}
+        did = {"unchanged": added.unchanged, "replaced": added.replaced}
+        print_json({"study": read.name, **counts, "done": added.done, **did})
+        return
     click.echo(described(read.name, added))
 
 

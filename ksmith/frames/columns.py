@@ -114,5 +114,5 @@ def answers(rows: pl.DataFrame, home: Path) -> pl.LazyFrame:
 def _file(home: Path, folder: str) -> str:
     file = inside_folder(home, folder) / "answers.parquet"
     if not file.is_file():
-        raise UserError(f"{file} is gone; `ksmith verify` lists what else is")
+        raise UserError(f"{file} is gone; `ksmith db check` lists what else is")
     return str(file)

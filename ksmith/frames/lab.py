@@ -16,6 +16,7 @@ import polars as pl
 from ksmith.records import UserError
 
 FILE = "ksmith.db"
+REVISION = "0001"  # of the schema that these selects are for, the newest
 
 TRIALS = """
 SELECT study.name AS study, node.id AS node_id, node.key AS trial, node.state AS state,
@@ -66,6 +67,21 @@ class Lab:
     home: Path
     url: str | None = None
 
+    def check_revision(self) -> None:
+        """Refuse a database that is newer than this code.
+
+        Raises:
+            UserError: it is.
+        """
+        found = self._read(
+            "SELECT version_num FROM alembic_version", {"version_num": pl.String}
+        ).item()
+        if found != REVISION:
+            # Alembic takes longer to load than most frames to make.
+            from ksmith.store.migrate import check, config, revisions
+
+            check(found, revisions(config()))
+
     def trials(self, study: str | None) -> pl.DataFrame:
         """Return the rows of `TRIALS_SCHEMA`, of one study or of all."""
         only = f"WHERE study.id = {self._study(study)}" if study is not None else ""
@@ -105,7 +121,7 @@ def open_lab(home: str | Path | None) -> Lab:
     """Return the lab in `home`, else in KSMITH_HOME, else in ./mlruns.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or its database is newer than this code.
     """
     folder = Path(home or os.environ.get("KSMITH_HOME") or "mlruns")
     url = os.environ.get("KSMITH_DATABASE")
@@ -114,7 +130,9 @@ def open_lab(home: str | Path | None) -> Lab:
             f"no lab in {folder.absolute()}: there is no {FILE}; "
             "name the folder with home= or KSMITH_HOME, or make one with `ksmith study create`"
         )
-    return Lab(folder, url)
+    lab = Lab(folder, url)
+    lab.check_revision()
+    return lab
 
 
 # --- reading ----------------------------------------------------------------------------------

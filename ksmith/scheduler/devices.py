@@ -4,9 +4,19 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
+from ksmith.records import UserError
+
+Choice = Literal["auto", "cpu", "cuda"]
+
+# nvidia-smi counts GPUs by their place on the bus, CUDA by itself the fastest first.
+ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+ASK = "import torch; print(torch.cuda.is_available())"
+PATIENCE = 120  # seconds that a first import of torch may take
 LINE = re.compile(r"\s*(GPU|MIG).*\(UUID: ([^)]+)\)")
 
 
@@ -23,15 +33,43 @@ class Device:
         return self.uuid or self.name
 
 
-def devices(workers: int | None, environment: Mapping[str, str] = os.environ) -> list[Device]:
-    """Return one device for each worker: the GPUs that are visible, else `workers` times "cpu".
+def devices(
+    workers: int | None, choice: Choice = "auto", environment: Mapping[str, str] = os.environ
+) -> list[Device]:
+    """Return one device for each worker: the GPUs that torch can use, else processors.
 
     `workers` caps the number of GPUs; without it there is one worker a GPU or a processor.
+
+    Raises:
+        UserError: `choice` is "cuda", and there is no GPU that torch can use.
     """
-    gpus = visible(_smi(), environment.get("CUDA_VISIBLE_DEVICES"))
-    if gpus:
-        return [Device("cuda", uuid) for uuid in gpus[:workers]]
+    if choice != "cpu":
+        gpus = visible(_smi(), environment.get("CUDA_VISIBLE_DEVICES"))
+        if gpus and torch_has_cuda(gpus[0], environment):
+            return [Device("cuda", uuid) for uuid in gpus[:workers]]
+        if choice == "cuda":
+            why = "this torch cannot use it" if gpus else "nvidia-smi lists none for us"
+            raise UserError(f"no GPU for --device cuda: {why}; auto and cpu are left")
     return [Device("cpu")] * (workers or processors())
+
+
+def torch_has_cuda(gpu: str, environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether torch can compute on `gpu`; asked in a process that sees what a worker sees.
+
+    The scheduler never loads torch, and a process that has touched CUDA should not fork.
+    """
+    try:
+        answer = subprocess.run(
+            [sys.executable, "-P", "-c", ASK],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=True,
+            env={**environment, **ORDER, "CUDA_VISIBLE_DEVICES": gpu},
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return answer.split()[-1:] == ["True"]
 
 
 def processors() -> int:

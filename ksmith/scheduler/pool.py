@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import final
 
 from ksmith.records import Json, Spec
-from ksmith.scheduler.devices import Device
+from ksmith.scheduler.devices import ORDER, Device
 from ksmith.scheduler.processes import boot, host, kill_group, started
 from ksmith.store import Worker
 
@@ -75,7 +75,7 @@ class Slot:
 
     def _environment(self) -> Mapping[str, str]:
         only = {"CUDA_VISIBLE_DEVICES": self.device.uuid} if self.device.uuid else {}
-        return {**os.environ, **ENVIRONMENT, **only}
+        return {**os.environ, **ENVIRONMENT, **ORDER, **only}
 
     @property
     def stdout(self) -> int | None:

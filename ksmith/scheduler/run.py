@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from ksmith.records import Json, Kind, Reason
 from ksmith.scheduler import leases
 from ksmith.scheduler.attempts import can_begin, end_of, last_line, published, spec_of, sweep
-from ksmith.scheduler.devices import devices
+from ksmith.scheduler.devices import Choice, devices
 from ksmith.scheduler.plan import PENDING, make
 from ksmith.scheduler.pool import Slot, worker_command
 from ksmith.scheduler.processes import Owner, kill_group
@@ -41,6 +41,7 @@ class Options:
     """How to run."""
 
     workers: int | None = None  # None: one a GPU, else one a processor
+    device: Choice = "auto"  # auto: the GPUs that torch can use, else processors
     ttl: int = 60  # seconds of a lease; renewed after a quarter
     timeout: float | None = None  # seconds that one attempt may take
     policy: Policy = field(default_factory=Policy)
@@ -187,9 +188,10 @@ class _Run:
     def _idle(self) -> list[Slot]:
         if not self.slots:
             command = self.options.command or worker_command()
+            places = devices(self.options.workers, self.options.device)
             self.slots = [
                 Slot(f"worker {number}", device, command)
-                for number, device in enumerate(devices(self.options.workers), 1)
+                for number, device in enumerate(places, 1)
             ]
         busy = [item.slot for item in self.items]
         return [slot for slot in self.slots if slot not in busy]

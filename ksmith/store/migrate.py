@@ -85,10 +85,10 @@ def migrate(
     """
     settings = settings or config()
     known = revisions(settings)
-    if _check(current(url, path), known) == known[0]:
+    if check(current(url, path), known) == known[0]:
         return None
     with FileLock(home / "ksmith.db.lock"):
-        found = _check(current(url, path), known)
+        found = check(current(url, path), known)
         if found == known[0]:
             return None  # another process was faster
         saved = _backup_first(path, home, found) if path is not None and found else None
@@ -96,7 +96,12 @@ def migrate(
         return saved
 
 
-def _check(found: str | None, known: list[str]) -> str | None:
+def check(found: str | None, known: list[str]) -> str | None:
+    """Return the revision that a database is at, if this code knows it.
+
+    Raises:
+        UserError: the database is newer than this code.
+    """
     if found is not None and found not in known:
         raise UserError(
             f"database is at revision {found}, this ksmith knows up to {known[0]}: "

@@ -38,7 +38,9 @@ class Study:
     @property
     def told(self) -> str:
         """The text as the store keeps and shows it: what --set said stands below the file."""
-        lines = [f"# --set {' '.join(override.split())}\n" for override in self.overrides]
+        # A value of many lines stays in one comment.
+        said = [r"\n".join(given.splitlines()) for given in self.overrides]
+        lines = [f"# --set {given}\n" for given in said]
         ended = self.text if self.text.endswith("\n") or not lines else f"{self.text}\n"
         return ended + "".join(lines)
 

@@ -10,7 +10,14 @@ Importing this package loads neither MLflow nor SQLAlchemy.
 
 from typing import TYPE_CHECKING, Any
 
-from ksmith.tracking.client import own_uri, prepare, redact, shown_uri, tracking_uri
+from ksmith.tracking.client import (
+    own_uri,
+    prepare,
+    redact,
+    set_environment,
+    shown_uri,
+    tracking_uri,
+)
 
 if TYPE_CHECKING:
     from ksmith.tracking.outbox import Drained, drain, reconcile, resend
@@ -23,6 +30,7 @@ __all__ = [
     "reconcile",
     "redact",
     "resend",
+    "set_environment",
     "shown_uri",
     "tracking_uri",
 ]

@@ -41,11 +41,6 @@ def own_uri(home: Path) -> str:
     return f"sqlite:///{home.resolve() / 'mlflow.db'}"
 
 
-def artifact_root(home: Path) -> str:
-    """Return the file URI under which the lab's own store keeps artifacts."""
-    return (home.resolve() / "artifacts").as_uri()
-
-
 def set_environment() -> None:
     """Set what MLflow reads from the environment: no telemetry, little patience."""
     os.environ.update(QUIET)

@@ -1,6 +1,9 @@
 """Where results are looked at: what the verbs start, and what they refuse."""
 
 import json
+import os
+import subprocess
+import sys
 from io import StringIO
 from pathlib import Path
 
@@ -11,6 +14,8 @@ from ksmith.cli import ksmith
 from ksmith.cli.look import server
 from ksmith.cli.watch import assets, headline, picture
 from ksmith.scheduler import Progress, Running
+from ksmith.tracking.client import QUIET
+from tests.conftest import ROOT
 
 STUDY = 'name = "s"\nquestion = "?"\n[grid]\n"task.method" = ["rome"]\n'
 
@@ -59,8 +64,29 @@ def test_ui_of_a_server_names_it_without_its_password(
 def test_sync_of_an_empty_outbox(home: Path) -> None:
     done = run("sync", home=home)
     assert (done.exit_code, done.stdout.split(",")[1]) == (0, " 0 left\n")
+    told = json.loads(run("sync", "--json", home=home).stdout)
+    assert (told["sent"], told["left"], told["error"]) == (0, 0, None)
     assert run("sync", "--study", "s", home=home).exit_code == 2
     assert "did you mean 's'" in run("sync", "--again", "--study", "ss", home=home).stderr
+
+
+def test_ui_of_any_store_has_mlflows_telemetry_off(home: Path, tmp_path: Path) -> None:
+    """The server that takes the verb's place is made up: it prints what it was started with."""
+    (tmp_path / "fake" / "mlflow").mkdir(parents=True)
+    show = "import os; print(os.environ['MLFLOW_DISABLE_TELEMETRY'])"
+    (tmp_path / "fake" / "mlflow" / "__init__.py").touch()
+    (tmp_path / "fake" / "mlflow" / "__main__.py").write_text(show)
+    environment = {name: os.environ[name] for name in os.environ.keys() - QUIET.keys()}
+    environment |= {"PYTHONPATH": f"{tmp_path / 'fake'}{os.pathsep}{ROOT}"}
+    environment |= {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/other.db"}
+    done = subprocess.run(
+        [sys.executable, "-m", "ksmith", "ui", "--home", str(home)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert done.stdout == "true\n", done.stderr
 
 
 def test_report_of_a_study_without_results(home: Path) -> None:
@@ -70,6 +96,8 @@ def test_report_of_a_study_without_results(home: Path) -> None:
     assert path == home / "report" / "s.html"
     assert "No trial is done yet" in path.read_text(encoding="utf-8")
     assert [file.name for file in path.parent.iterdir()] == ["s.html"]
+    told = json.loads(run("report", "s", "--json", home=home).stdout)
+    assert told == {"study": "s", "report": str(path)}
 
 
 def test_doctor_finds_what_is_wrong(home: Path) -> None:

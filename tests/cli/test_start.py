@@ -70,7 +70,10 @@ def test_every_verb_has_an_example_and_a_home(verb: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize(
     "verb",
-    ["study list", "study show", "study plan", "status", "trial show", "doctor", "verify"],
+    [
+        *("study create", "study list", "study show", "study plan", "status", "trial show"),
+        *("report", "sync", "doctor", "verify"),
+    ],
 )
 def test_verbs_for_programs_print_json(verb: str) -> None:
     assert "--json" in CliRunner().invoke(ksmith, [*verb.split(), "--help"]).stdout

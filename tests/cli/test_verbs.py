@@ -49,6 +49,14 @@ def test_create_twice_changes_nothing(lab: Lab) -> None:
     assert "nothing changed" in lab("study", "create", file)
 
 
+def test_create_prints_what_it_stored_as_json(lab: Lab) -> None:
+    file = lab.write("s")
+    told = {"study": "s", "trials": 4, "new": 4, "shared": 0, "done": 0}
+    assert lab.json("study", "create", file) == {**told, "unchanged": False, "replaced": False}
+    again = lab.json("study", "create", file)
+    assert again == {**told, "new": 0, "shared": 4, "unchanged": True, "replaced": False}
+
+
 def test_studies_share_trials(lab: Lab) -> None:
     lab("study", "create", lab.write("one"))
     assert "6 trials stored: 2 new, 4 shared" in lab(
@@ -195,3 +203,9 @@ def test_own_file_goes_before_the_shipped_one(
     )
     assert "using" not in done.stderr
     assert "4 trials" in done.stdout
+
+
+def test_a_gpu_that_is_not_there_is_said(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    told = lab("run", lab.write("s"), "--device", "cuda", "--here", code=2)
+    assert "no GPU for --device cuda" in told

@@ -16,7 +16,9 @@ from sqlalchemy import text
 
 import ksmith
 from ksmith.frames.columns import settings
+from ksmith.frames.lab import REVISION
 from ksmith.records import UserError
+from ksmith.store.migrate import config, revisions
 from tests.tracking.labs import MadeLab, metrics_of, point
 
 METRIC_COLUMNS = [
@@ -128,7 +130,7 @@ def test_a_lost_answers_file_is_named(tmp_path: Path) -> None:
     held = lab.attempt(trial)
     file = lab.home / held.folder / "answers.parquet"
     file.unlink()
-    with pytest.raises(UserError, match=r"answers\.parquet is gone"):
+    with pytest.raises(UserError, match=r"answers\.parquet is gone; `ksmith db check`"):
         ksmith.answers(home=lab.home)
 
 
@@ -157,6 +159,17 @@ def test_home_is_the_given_one_then_the_environments_then_mlruns(
     (tmp_path / "mlruns").symlink_to(made.home)
     monkeypatch.delenv("KSMITH_HOME")
     assert ksmith.trials().height == 6
+
+
+def test_a_newer_database_is_refused(tmp_path: Path) -> None:
+    assert revisions(config())[0] == REVISION
+    lab = MadeLab(tmp_path / "lab")
+    lab.store.close()
+    with closing(sqlite3.connect(lab.home / "ksmith.db")) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+    with pytest.raises(UserError, match="at revision 9999, this ksmith knows up to 0001"):
+        ksmith.trials(home=lab.home)
 
 
 def test_an_unknown_study_is_answered_with_the_nearest(made: MadeLab) -> None:

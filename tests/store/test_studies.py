@@ -94,6 +94,11 @@ def test_replace_keeps_the_new_grid_and_what_set_said(store: Store) -> None:
     assert store.study("s").text == 'name = "s"\n# --set task.scale=[1, 2]\n'
 
 
+def test_what_set_said_in_many_lines_stays_a_comment() -> None:
+    told = dataclasses.replace(study("s", trials(1)), overrides=("a=[1,\n2]", 'b="x  y"'))
+    assert told.told == 'name = "s"\n# --set a=[1,\\n2]\n# --set b="x  y"\n'
+
+
 def test_points_that_give_the_same_trial_are_one(store: Store) -> None:
     added = store.add(study("s", [*trials(2), point(1)]))
     assert added.trials == 2

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from ksmith.records import Metric
 from ksmith.tracking import own_uri, redact, shown_uri, tracking_uri
 from ksmith.tracking.build import curve, note, points, run_name
-from ksmith.tracking.client import artifact_root
 from ksmith.tracking.run import status
 from ksmith.tracking.send import link
 
@@ -55,7 +54,6 @@ def test_the_uri_is_the_given_one_then_the_environments_then_the_labs(
     assert tracking_uri(tmp_path) == "http://there"
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert tracking_uri(tmp_path) == own_uri(tmp_path) == f"sqlite:///{tmp_path}/mlflow.db"
-    assert artifact_root(tmp_path) == f"file://{tmp_path}/artifacts"
     assert shown_uri("http://a:b@host/x?token=1") == "http://***@host/x"
 
 
