@@ -3,6 +3,7 @@
     ksmith.trials("plasticity")      one row a trial and study; every setting in its own column
     ksmith.metrics()                 one row a metric, ready to filter and to plot
     ksmith.answers()                 a lazy frame over every question that was asked
+    ksmith.findings("plasticity")    one row a [[finding]]: does it hold, by how much
 
 `home` is the lab's folder: the parameter, else KSMITH_HOME, else ./mlruns. Reading changes
 nothing: the database is opened read-only and is never upgraded.
@@ -13,9 +14,12 @@ from pathlib import Path
 import polars as pl
 
 from ksmith.frames import columns
+from ksmith.frames.findings import judged
 from ksmith.frames.lab import open_lab
+from ksmith.settings import METHODS, names
+from ksmith.study import findings_in
 
-__all__ = ["answers", "metrics", "trials"]
+__all__ = ["answers", "findings", "judged", "metrics", "trials"]
 
 
 def trials(study: str | None = None, home: str | Path | None = None) -> pl.DataFrame:
@@ -69,3 +73,18 @@ def answers(study: str | None = None, home: str | Path | None = None) -> pl.Lazy
     lab = open_lab(home)
     rows = lab.trials(study).filter(pl.col("state") == "done")
     return columns.answers(columns.named(rows), lab.home)
+
+
+def findings(study: str, home: str | Path | None = None) -> pl.DataFrame:
+    """Return one row for each [[finding]] of a study file, as it was stored last.
+
+    Columns: says, paper, measure, more, less, value (the difference of the two), low and high
+    (95 % interval), margin, n (facts), cells, model_seeds, and verdict: "holds" where the whole
+    interval is above the margin, "does not hold" where none of it is, else "undecided", or "not
+    measured".
+
+    Raises:
+        UserError: there is no lab in `home`, or no such study in it.
+    """
+    text = open_lab(home).text(study)
+    return judged(findings_in(text, names(METHODS)), trials(study, home), metrics(study, home))

@@ -98,6 +98,13 @@ class Lab:
         rows = self._read(METRICS.format(only=only), METRICS_SCHEMA)
         return rows.with_columns(pl.col("value").fill_null(float("nan")))
 
+    def text(self, study: str) -> str:
+        """Return the study file as it was stored last."""
+        rows = self._read(
+            f"SELECT text FROM study WHERE id = {self._study(study)}", {"text": pl.String}
+        )
+        return str(rows.item())
+
     def _study(self, name: str) -> int:
         rows = self._read(
             "SELECT id, name FROM study ORDER BY id", {"id": pl.Int64, "name": pl.String}

@@ -53,3 +53,4 @@ class Content:
     failures: tuple[Failure, ...] = ()
     runs: dict[str, str] = field(default_factory=dict)  # trial -> address of its MLflow run
     provenance: dict[str, str] = field(default_factory=dict)
+    findings: pl.DataFrame = field(default_factory=pl.DataFrame)  # ksmith.findings

@@ -12,6 +12,7 @@ from ksmith import frames, settings
 from ksmith.records import Outcome, inside
 from ksmith.report.content import Asset, Content, Failure, Picture
 from ksmith.store import Dag, NodeRow, Store, StudyRow, TrialRow
+from ksmith.study import findings_in
 from ksmith.tracking import shown_uri, tracking_uri
 
 UI = "http://127.0.0.1:5000"  # where `ksmith ui` listens unless told otherwise
@@ -32,13 +33,14 @@ def gather(study: str, home: Path, url: str | None = None) -> Content:
         row, rows = store.study(study), store.trials(study)
         dag = store.dag([row.id])
         failures = tuple(_failures(store, rows, dag))
-    trials = frames.trials(study, home)
+    trials, metrics = frames.trials(study, home), frames.metrics(study, home)
+    expected = findings_in(row.text, settings.names(settings.METHODS))
     return Content(
         study=row.name,
         question=row.question,
         text=row.text,
         trials=trials,
-        metrics=frames.metrics(study, home),
+        metrics=metrics,
         home=str(home.absolute()),
         methods=tuple(settings.METHODS),
         seconds=_update_seconds(dag, home),
@@ -46,6 +48,7 @@ def gather(study: str, home: Path, url: str | None = None) -> Content:
         failures=failures,
         runs=_addresses(trials, home),
         provenance=_provenance(row, trials, dag, home),
+        findings=frames.judged(expected, trials, metrics),
     )
 
 

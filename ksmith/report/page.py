@@ -8,6 +8,7 @@ import polars as pl
 
 from ksmith.report import plates, tables
 from ksmith.report.content import Content, Failure
+from ksmith.report.findings import findings
 from ksmith.report.html import Child, Html, join, tag
 from ksmith.report.results import results
 
@@ -42,6 +43,8 @@ def _head(content: Content) -> Html:
             counts[state] = number
     links = {"results": "Results", "methods": "Methods", "model": "Model and graph"}
     links |= {"trials": "Trials", "file": "Study file", "provenance": "Provenance"}
+    if content.findings.height:
+        links = {"findings": "Findings", **links}
     if content.failures:
         links = {"failed": "What failed", **links}
     return tag(
@@ -59,6 +62,7 @@ def _head(content: Content) -> Html:
         tag("nav", [tag("a", text, href=f"#{name}") for name, text in links.items()]),
         _grid(trials),
         _failed(content.failures),
+        findings(content),
     )
 
 

@@ -11,7 +11,7 @@ from ksmith.settings.words import show
 from ksmith.study.mistakes import Mistakes, Where
 from ksmith.study.source import Source
 
-TOP = ("name", "question", "seed", *SECTIONS, "grid", "zip", "when", "exclude")
+TOP = ("name", "question", "seed", *SECTIONS, "grid", "zip", "when", "exclude", "finding")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,16 @@ class Rule:
     where: Where
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A [[finding]]: its values, and the conditions of those of its sides that are tables."""
+
+    given: dict[str, Given]
+    conditions: dict[str, dict[str, Given]]
+    whole: bool  # all names in its conditions are known
+    where: Where
+
+
 @dataclass(slots=True)
 class Declarations:
     """Everything that a study says. Several axes of one name are a mistake found later."""
@@ -52,6 +62,7 @@ class Declarations:
     axes: list[Axis] = field(default_factory=list[Axis])
     whens: list[Rule] = field(default_factory=list[Rule])
     excludes: list[Rule] = field(default_factory=list[Rule])
+    claims: list[Claim] = field(default_factory=list[Claim])
     notes: list[str] = field(default_factory=list[str])
 
 
@@ -77,7 +88,7 @@ class _Reader:
             self.found.values[key] = self._given(value, key)
         elif key not in TOP:
             self._unknown_top(key, value)
-        elif key in ("zip", "when", "exclude"):
+        elif key in ("zip", "when", "exclude", "finding"):
             self._tables(key, value)
         elif not isinstance(value, dict):
             self.mistakes.add(self.source.at(key), f"{key} must be a table: write [{key}]")
@@ -172,6 +183,8 @@ class _Reader:
                 self._zip(table, path)
             elif key == "exclude":
                 self.found.excludes.append(self._rule(table, path, {}, path))
+            elif key == "finding":
+                self.found.claims.append(self._claim(table, path))
             else:
                 self._when(table, path)
 
@@ -194,6 +207,20 @@ class _Reader:
             return
         rule = self._rule(parts[0], (*path, "if"), parts[1], (*path, "set"))
         self.found.whens.append(rule)
+
+    def _claim(self, table: dict[str, Any], path: tuple[str | int, ...]) -> Claim:
+        before = len(self.mistakes.found)
+        conditions = {
+            key: self._named(value, (*path, key))
+            for key, value in table.items()
+            if isinstance(value, dict)
+        }
+        return Claim(
+            given={key: self._given(value, *path, key) for key, value in table.items()},
+            conditions=conditions,
+            whole=len(self.mistakes.found) == before,
+            where=self.source.at(*path),
+        )
 
     def _rule(
         self,

@@ -75,7 +75,7 @@ def override(
         new = Given(value=item.value, where=item.where, folder=Path.cwd(), raw=item.raw)
         if name in ("name", "question"):
             found.text[name] = new
-        elif item.keys[0] in ("zip", "when", "exclude"):
+        elif item.keys[0] in ("zip", "when", "exclude", "finding"):
             message = f"[[{item.keys[0]}]] can only be changed in the file"
             mistakes.add(item.where, message)
         elif message := unknown(name, names, item.value):

@@ -10,6 +10,7 @@ from ksmith.study.check import Plan, check
 from ksmith.study.declarations import collect
 from ksmith.study.difference import describe
 from ksmith.study.expand import Flat, combinations, count, effective
+from ksmith.study.findings import Finding, check_findings
 from ksmith.study.identity import Point
 from ksmith.study.mistakes import Mistakes, Where
 from ksmith.study.overrides import override, read_overrides
@@ -34,6 +35,7 @@ class Study:
     axes: dict[str, list[Json]]  # dotted name -> its values, in the order of the file
     grid: dict[str, Json]  # for `difference`
     notes: list[str]  # what is no mistake but may surprise
+    findings: tuple[Finding, ...] = ()  # what it expects: of no trial's identity
 
     @property
     def told(self) -> str:
@@ -70,6 +72,7 @@ def read(
     found = collect(source, known, mistakes)
     override(found, read_overrides(overrides, mistakes), known, mistakes)
     plan = check(found, known, source.at("task"), mistakes)
+    findings = check_findings(found.claims, known, mistakes)
     flats = _expand(plan, known, _large(source), mistakes, allow_large=allow_large)
     resolver = Resolver(
         names=known,
@@ -94,6 +97,7 @@ def read(
         axes=_axes(plan),
         grid=describe(resolver.parts(), len(points), plan),
         notes=list(dict.fromkeys(plan.notes)),
+        findings=findings,
     )
 
 

@@ -33,11 +33,11 @@ ONE_EACH = {
     ],
     "facts = 10\n" + ROME: [
         "x.toml:1: no facts; did you mean graph.facts? there are name, question, seed, graph, "
-        "model, task, probe, method, grid, zip, when, exclude"
+        "model, task, probe, method, grid, zip, when, exclude, finding"
     ],
     ROME + '[modle]\nrecipe = "tiny"\n': [
         "x.toml:4: no [modle]; did you mean [model]? there are name, question, seed, graph, "
-        "model, task, probe, method, grid, zip, when, exclude"
+        "model, task, probe, method, grid, zip, when, exclude, finding"
     ],
     ROME + "[method.memmit]\nlr = 1\n": [
         'x.toml:4: no method "memmit"; did you mean memit? '
