@@ -13,7 +13,13 @@ from ksmith.tracking.client import redact
 from ksmith.tracking.rows import Tried
 from ksmith.tracking.run import Artifact, Checkpoint, Graph, Point, Run, status
 
-OWN_FILES = ("answers.parquet", "metrics.json", "tensors.parquet", "outcome.json")
+OWN_FILES = (
+    "change.html",
+    "answers.parquet",
+    "metrics.json",
+    "tensors.parquet",
+    "outcome.json",
+)
 
 # role -> file of that asset -> where it goes in the run, and under which name
 PICTURES: tuple[tuple[str, str, str], ...] = (

@@ -2,7 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from ksmith.graph import KnowledgeGraph, entail
+from ksmith.graph.changed import Said, page
+from ksmith.records import Request
+
+if TYPE_CHECKING:
+    import polars as pl
+
+SHOWN = 20  # draws of which one is shown
 
 
 def losses(logs: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -43,3 +52,40 @@ def curve_figure(
     axes.set(title=title, xlabel=x, ylabel=y)
     axes.grid(alpha=0.25)
     figure.savefig(path, dpi=110)
+
+
+def change(
+    graph: KnowledgeGraph, draws: Sequence[Sequence[Request]], rows: "pl.DataFrame", method: str
+) -> str:
+    """Return the page that shows one draw: what changed, what follows, what is said now.
+
+    It is the one, of the first few, from which the most follows.
+
+    Args:
+        graph: before the change.
+        draws: the requests of each.
+        rows: the trial's answers, before and after.
+        method: who made the update.
+    """
+    few = range(min(len(draws), SHOWN))
+    chosen = max(few, key=lambda index: (len(entail(graph, draws[index]).entailed), -index))
+    requests = draws[chosen]
+    title = f"{method}, draw {chosen + 1} of {len(draws)}" if len(draws) > 1 else method
+    return page(graph, requests, _said(rows, requests[0].draw), title)
+
+
+def _said(rows: "pl.DataFrame", draw: int) -> dict[str, Said]:
+    """Return fact -> what the model wrote at first and at last, asked in the same words."""
+    import polars as pl
+
+    wanted = (pl.col("draw") == draw) & pl.col("set").is_in(["target", "entailed"])
+    texts = (
+        rows.filter(wanted & (pl.col("probe") != "known"))
+        .sort("step", maintain_order=True)
+        .group_by("fact", "question", maintain_order=True)
+        .agg(before=pl.col("generated").first(), after=pl.col("generated").last())
+        .group_by("fact", maintain_order=True)
+        .first()
+    )
+    columns = texts.select("fact", "before", "after").iter_rows()
+    return {fact: Said(before=before, after=after) for fact, before, after in columns}

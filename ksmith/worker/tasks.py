@@ -125,6 +125,10 @@ def make_trial(job: Job) -> dict[str, Any]:
     metrics = measures.metrics(rows, derived_seed(job.spec.recipe["seed"], "bootstrap"))
     _write_json(job, "metrics.json", [asdict(metric) for metric in metrics])
     _tensors(base.model, updates).write_parquet(job.folder / "tensors.parquet")
+    made = json.loads((job.need("update") / "update.json").read_text(encoding="utf-8"))
+    draws = _draws([Request(**row) for draw in made["requests"] for row in draw])
+    page = figures.change(base.graph, draws, rows, made["method"])
+    (job.folder / "change.html").write_text(page, encoding="utf-8")
     return {"questions": len(questions), "metrics": len(metrics)}
 
 
