@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ksmith.measures.bootstrap import REPLICATES, percentiles
+from ksmith.measures.bootstrap import REPLICATES, percentiles, widening
 from ksmith.measures.metrics import KEYS, UNIT, facts, means
 from ksmith.measures.table import MEASURES
 from ksmith.records import UserError, derived_seed
@@ -83,7 +83,8 @@ def pool(
     """Return the mean over seeds of each metric, with the interval of model seed > trial.
 
     A replicate draws model seeds with replacement, trials within each with replacement, and
-    each trial's value from its own interval (draw > subject, already measured).
+    each trial's value from its own interval (draw > subject, already measured). The ends are
+    moved outwards for few seeds as those of one trial are for few draws.
 
     Args:
         rows: metrics of several trials: value, n, low, high, what `by` names, and where there
@@ -103,7 +104,7 @@ def pool(
         *columns, "_model", nulls_last=True
     )
     pooled = [
-        {**dict(zip(by, name, strict=True)), **_pooled(group, seed)}
+        {**dict(zip(by, name, strict=True)), **_pooled(group, seed, _bounds(by, name))}
         for name, group in tidy.group_by(*by, maintain_order=True)
     ]
     schema = {name: rows.schema[name] for name in by} | POOLED
@@ -121,10 +122,21 @@ POOLED = {
 }
 
 
-def _pooled(group: pl.DataFrame, seed: int) -> dict[str, float | int | bool | None]:
+def _bounds(by: Sequence[str], name: Sequence[object]) -> tuple[float, float]:
+    """Return between which numbers a value lies, as far as the name of its measure says."""
+    measure = MEASURES.get(str(dict(zip(by, name, strict=True)).get("measure")))
+    low, high = (measure.low, measure.high) if measure else (None, None)
+    return (-np.inf if low is None else low, np.inf if high is None else high)
+
+
+def _pooled(
+    group: pl.DataFrame, seed: int, bounds: tuple[float, float]
+) -> dict[str, float | int | bool | None]:
     models = group.partition_by("_model", maintain_order=True)
     value = float(np.mean([model["value"].to_numpy().mean() for model in models]))
     low, high = _interval(models, value, seed)
+    if low is not None and high is not None:
+        low, high = max(low, bounds[0]), min(high, bounds[1])
     return {
         "value": value,
         "n": max(int(model["n"].sum()) for model in models),
@@ -148,7 +160,28 @@ def _interval(
     picked = generator.integers(len(models), size=within.shape)
     means = np.take_along_axis(within, picked, axis=1).mean(axis=1, keepdims=True)
     low, high = percentiles(means)
-    return min(float(low[0]), value), max(float(high[0]), value)
+    factor = _stretch(trials, float(means.var()))
+    return (
+        value - factor * max(value - float(low[0]), 0.0),
+        value + factor * max(float(high[0]) - value, 0.0),
+    )
+
+
+def _stretch(trials: Sequence[Floats], had: float) -> float:
+    """Return by how much the ends move outwards: for few models, or few trials of one model.
+
+    Args:
+        trials: (trials of the model, 3) value, low, high, for each model.
+        had: the variance of the replicates; what does not come from between the groups has the
+            trials' own intervals in it, which were widened when they were measured.
+    """
+    groups = [trial[:, 0].mean() for trial in trials] if len(trials) > 1 else trials[0][:, 0]
+    m = len(groups)
+    between = np.var(groups, ddof=1) / m
+    within = max(had - between * (m - 1) / m, 0.0)
+    parts = (np.array([between]), np.array([within]))
+    found = widening(parts, np.array([had]), (np.array([float(m - 1)]), np.array([np.inf])))
+    return float(found[0])
 
 
 def _replicates(trials: Floats, generator: np.random.Generator) -> Floats:

@@ -4,12 +4,15 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ksmith.measures import MEASURES, SLICES, metrics, reliable
+from ksmith.measures.bootstrap import unseen_share
+from ksmith.measures.metrics import means
 from ksmith.records import Metric
 from tests.measures.rows import Trial, rate
 
@@ -338,6 +341,42 @@ def test_one_answer_for_all_is_not_certain() -> None:
     found = rate({f"{d}.0": [1] for d in range(20)}).metrics(1)[1, "efficacy.success"]
     assert found.low == pytest.approx(0.025 ** (1 / 20))  # exact binomial limit
     assert found.high == 1
+
+
+def test_one_answer_for_all_is_counted_in_draws() -> None:
+    values = {f"{d}.{n}": [1.0] for d in range(4) for n in range(10)}
+    found = rate(values).metrics(1)[1, "efficacy.success"]
+    assert found.n == 40
+    assert found.low == pytest.approx(0.025 ** (1 / 4))
+    assert found.high == 1
+
+
+def test_one_draw_is_counted_in_subjects() -> None:
+    found = rate({f"0.{n}": [1] for n in range(10)}).metrics(1)[1, "efficacy.success"]
+    assert found.low == pytest.approx(0.025 ** (1 / 10))
+
+
+@pytest.mark.parametrize("spread", [0.05, 0.3, 1.0])
+def test_intervals_of_rates_cover_where_draws_differ(spread: float) -> None:
+    """4 draws of 10 facts, whose own rates are beta-distributed around .8; 500 such trials."""
+    generator = np.random.default_rng(0)
+    draws, facts, trials, mean = 4, 10, 500, 0.8
+    weight = 1 / spread - 1 + 1e-9  # spread: the correlation of facts in one draw
+    rates = generator.beta(mean * weight, (1 - mean) * weight, size=(trials, draws, 1))
+    values = (generator.random((trials, draws, facts)) < rates).astype(np.float64)
+    trial, draw, fact = (axis.ravel() for axis in np.indices(values.shape))
+    table = pl.DataFrame({"hop": trial, "draw": draw, "unit": fact, "value": values.ravel()})
+    table = table.with_columns(
+        step=pl.lit(1), probe=pl.lit(""), measure=pl.lit(""), slice=pl.lit(""), cluster="unit"
+    )
+    _, found = means(table, 0)
+    low, high = (np.array(end) for end in found.interval(np.zeros(trials), np.ones(trials)))
+    assert ((low <= mean) & (mean <= high)).mean() >= 0.9
+    if spread == 1.0:
+        # Taken for 40 independent facts, a trial without a failure would leave .8 out.
+        facts_alone = 1 - unseen_share(np.array([float(draws * facts)]))
+        missed = found.constant & (found.value == 1) & (facts_alone > mean)
+        assert missed.mean() > 0.3
 
 
 def test_rows_survive_parquet(tmp_path: Path) -> None:
