@@ -1,6 +1,6 @@
 """From rows of answers to metrics: a mean within each fact, a mean over facts, an interval."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,27 +40,6 @@ def metrics(rows: pl.DataFrame, seed: int) -> list[Metric]:
         for metric in _summary(part, seed)
     ]
     return sorted([*found, *_skipped(rows)], key=_place)
-
-
-def reliable(found: Iterable[Metric], metric: Metric) -> bool:
-    """Return whether a number is about knowledge that was there before the update.
-
-    Facts that were only derivable count where the model, before the update, picked their old
-    answers out of the objects of the type more often than chance, by the whole interval.
-    """
-    parts = metric.slice.split(".")
-    if "derived" not in parts:
-        return True
-    before = {
-        other.measure: other
-        for other in found
-        if (other.step, other.probe, other.hop) == (0, metric.probe, metric.hop)
-        and other.slice == "derived"  # not the known ones: those were chosen for it
-    }
-    chance, recalled = before.get("chance"), before.get("residual")
-    if chance is None or recalled is None or recalled.low is None:
-        return False
-    return recalled.low > chance.value
 
 
 def facts(rows: pl.DataFrame) -> pl.DataFrame:

@@ -7,7 +7,7 @@ import polars as pl
 
 from ksmith.measures.compare import ENOUGH_MODELS
 from ksmith.report import figures, tables
-from ksmith.report.cells import hidden, name_series, pooled, seconds
+from ksmith.report.cells import hidden, name_series, pooled, seconds, spoken_for
 from ksmith.report.content import Content
 from ksmith.report.figures import Look, Panel
 from ksmith.report.html import Child, Html, join, tag
@@ -139,12 +139,28 @@ def _curves(task: Task, measure: str) -> Html:
 
 
 def _missing(task: Task) -> str | None:
-    if not task.missing:
-        return None
-    return (
-        f" Derived facts are left out for {', '.join(task.missing)}: before the update the "
-        "model knew them no better than by chance, so nothing could be lost or gained."
-    )
+    """Return what is said of derived facts: which are left out, and who speaks for the rest."""
+    said: list[str] = []
+    if task.missing:
+        said.append(
+            f" Derived facts are left out for {', '.join(task.missing)}: before the update the "
+            "model knew them no better than by chance, so nothing could be lost or gained."
+        )
+    shares = [
+        f"{_percent(*share)} % ({probe.replace('_', ' ')})"
+        for probe, share in spoken_for(task.cells).items()
+    ]
+    if shares:
+        said.append(
+            " Whether it knew them is judged by the derived facts scored that had an answer "
+            f"before the update, too: {' and '.join(shares)} of them."
+        )
+    return "".join(said) or None
+
+
+def _percent(low: float, high: float) -> str:
+    ends = dict.fromkeys(f"{100 * end:.0f}" for end in (low, high))
+    return " to ".join(ends)
 
 
 def _tradeoff(task: Task) -> Html | None:

@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ksmith.measures import MEASURES, SLICES, metrics, reliable
+from ksmith.measures import MEASURES, SLICES, metrics
 from ksmith.measures.bootstrap import unseen_share
 from ksmith.measures.metrics import means
-from ksmith.records import Metric
 from tests.measures.rows import Trial, rate
 
 
@@ -391,18 +390,28 @@ def test_metrics_come_in_the_order_of_the_tables() -> None:
     assert len({(m.step, m.name) for m in found}) == len(found)
 
 
-def test_derived_numbers_need_knowledge_before() -> None:
-    def metric(measure: str, value: float, low: float | None, step: int = 0) -> Metric:
-        return Metric(
-            step=step, probe="multi_hop", measure=measure, slice="derived", hop=2,
-            value=value, n=20, low=low, high=1.0,
-        )  # fmt: skip
+def test_recalled_is_over_chance_of_the_facts_scored() -> None:
+    said = {"new": (-2, 1), "old": (-1, 1), "a": (-3, 1), "b": (-4, 1)}
+    more: dict[str, Any] = {"of_type": (0, 1, 2, 3), "stored": False, "hop": 1, "step": 0}
+    trial = Trial()
+    trial.add("reverse", said, fact="changed", **more)  # held before, scored after
+    trial.add("reverse", said, fact="new", before=None, **more)  # nothing to hold
+    lost = {"old": (-9, 1), "a": (-1, 1), "b": (-2, 1), "c": (-3, 1)}
+    trial.add("reverse", lost, fact="gone", right=None, rival=None, **more)  # not scored
+    found = trial.metrics(0)
+    assert found[0, "reverse.recalled_scored.derived"].value == 0.75
+    assert found[0, "reverse.recalled.derived"].value == (0.75 - 0.25) / 2
+    assert found[0, "reverse.scored_before.derived"].value == 0.5
 
-    after = metric("accuracy", 0.4, 0.2, step=1)
-    chance = metric("chance", 0.1, 0.1)
-    assert reliable([chance, metric("residual", 0.3, 0.15)], after)
-    assert not reliable([chance, metric("residual", 0.3, 0.05)], after)
-    assert not reliable([chance], after)
+
+def test_recalled_is_of_the_model_before() -> None:
+    trial = Trial()
+    question = trial.ask("reverse", ["new", "old"], of_type=(0, 1), stored=False)
+    for step in (0, 1):
+        trial.answer(step, question, {"new": (-1, 1), "old": (-2, 1)})
+    names = {m.name for m in trial.metrics().values() if m.step == 1}
+    assert "reverse.residual.derived" in names
+    assert not [name for name in names if "recalled" in name or "scored_before" in name]
 
 
 def test_no_rows_give_no_metrics() -> None:

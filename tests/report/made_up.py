@@ -91,9 +91,10 @@ def _measured(level: str) -> list[dict[str, Any]]:
         for part in ("stored", "derived")
     ]
     # Before the update, only leaves' derived facts are recalled better than by chance.
-    recalled: dict[str, Any] = {"probe": "multi_hop", "slice": "derived", "step": 0}
-    rows.append(recalled | {"measure": "residual", "value": 0.8 if level == "leaf" else 0.15})
-    rows.append(recalled | {"measure": "chance", "value": 0.1})
+    before: dict[str, Any] = {"probe": "multi_hop", "slice": "derived", "step": 0}
+    over = 0.8 if level == "leaf" else 0.05  # its interval is .1 to each side
+    rows.append(before | {"measure": "recalled_scored", "value": over})
+    rows.append(before | {"measure": "scored_before", "value": 0.6})
     rows += [
         {"step": step, "probe": "utility", "measure": "loss", "slice": "", "value": 0.4}
         for step in (0, 1)

@@ -72,6 +72,8 @@ def test_page_is_well_formed_and_complete(whole: str) -> None:
         assert name in text, name
     assert "1 model seed: training variance is not covered" in text
     assert "oom" in text
+    assert "left out for root, intermediate" in text
+    assert "60 % (multi hop) of them" in text
     assert reader.tags.count("svg") == 4  # three measures over scale, one trade-off
 
 
@@ -168,9 +170,10 @@ def test_training_note_goes_at_five_model_seeds(seeds: tuple[int, ...], told: bo
 def test_derived_numbers_show_only_what_was_known_before() -> None:
     table = trials()
     pooled = cells.pooled(metrics(table), cells.name_series(table))
-    shown = pooled.filter(pl.col("slice") == "derived")
+    shown = pooled.filter(pl.col("slice") == "derived", ~pl.col("measure").is_in(measures.GATES))
     assert set(shown["level"]) == {"leaf"}
     assert cells.hidden(metrics(table), pooled) == ["root", "intermediate"]
+    assert cells.spoken_for(pooled) == {"multi_hop": (0.6, 0.6)}
 
 
 def test_series_are_named_by_what_varies_within_a_method() -> None:
