@@ -1,6 +1,6 @@
 """From rows of answers to metrics: a mean within each fact, a mean over facts, an interval."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +42,11 @@ def metrics(rows: pl.DataFrame, seed: int) -> list[Metric]:
     return sorted([*found, *_skipped(rows)], key=_place)
 
 
-def facts(rows: pl.DataFrame) -> pl.DataFrame:
+def facts(
+    rows: pl.DataFrame,
+    slices: Iterable[str] = tuple(SLICES),
+    measures: Sequence[str] = tuple(MEASURES),
+) -> pl.DataFrame:
     """Return the mean of each measure within each fact, a row for each slice and hop it is in.
 
     Columns: step, probe, measure, slice, hop (-1: all), family, draw, cluster, unit, value.
@@ -51,10 +55,12 @@ def facts(rows: pl.DataFrame) -> pl.DataFrame:
     """
     prepared = _prepared(with_known(rows))
     means: list[pl.DataFrame] = []
-    for name, (inside, probes) in SLICES.items():
+    for name in slices:
+        inside, probes = SLICES[name]
         part = prepared.filter(pl.col("probe").is_in(probes) & inside)
-        means.append(_means(part.with_columns(hop=pl.lit(-1)), name))
-        means.append(_means(part.filter(pl.col("probe").is_in(BY_HOP)), name))
+        means.append(_means(part.with_columns(hop=pl.lit(-1)), name, measures))
+        hops = part.filter(pl.col("probe").is_in(BY_HOP))
+        means.append(_means(hops, name, measures))
     return pl.concat(means)
 
 
@@ -86,12 +92,12 @@ def _prepared(rows: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _means(part: pl.DataFrame, name: str) -> pl.DataFrame:
+def _means(part: pl.DataFrame, name: str, measures: Sequence[str]) -> pl.DataFrame:
     keys = ["step", "probe", "hop", *UNIT]
     return (
         part.group_by(keys, maintain_order=True)
-        .agg(pl.col(list(MEASURES)).mean())
-        .unpivot(list(MEASURES), index=keys, variable_name="measure", value_name="value")
+        .agg(pl.col(measures).mean())
+        .unpivot(measures, index=keys, variable_name="measure", value_name="value")
         .filter(pl.col("value").is_not_null())
         .select(
             *("step", "probe", "measure", *UNIT, "value"),

@@ -75,6 +75,20 @@ def pooled(metrics: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
     return measures.reliable(table, CELL)
 
 
+def by_hop(metrics: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
+    """Return the same of multi_hop at each hop: `distance` has the hop, and `hop` is null."""
+    shown = pl.col("measure").is_in(WANTED) & pl.col("slice").is_in(("stored", "derived"))
+    rows = (
+        metrics.filter(shown & pl.col("hop").is_not_null() & pl.col("value").is_finite())
+        .filter(probe="multi_hop")
+        .join(series, on="trial")
+        .with_columns(pl.col("level").fill_null("any"))
+    )
+    table = measures.pool(rows, [*CELL, *MEASURE], model_seed="model_seed")
+    table = measures.reliable(table, CELL)
+    return table.with_columns(distance="hop", hop=pl.lit(None, pl.Int64))
+
+
 def hidden(metrics: pl.DataFrame, table: pl.DataFrame) -> list[str]:
     """Return the levels for which a derived number was measured but is left out of `table`."""
     place = ["level", "scale"]
