@@ -50,11 +50,12 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """What runs along x: a column, its name, and whether by powers of ten."""
+    """What runs along x: a column, its name, whether by powers of ten, inches of a panel."""
 
     column: str
     title: str
     log: bool = True
+    width: float = 1.3
 
     def at(self, value: int) -> float:
         """Return where a value stands."""
@@ -63,7 +64,7 @@ class Axis:
 
 
 SCALE = Axis("scale", "facts at once")
-HOP = Axis("distance", "hops from the request", log=False)
+HOP = Axis("distance", "hops from the request", log=False, width=1.8)
 
 
 def looks(series: Sequence[str], known: Sequence[str]) -> dict[str, Look]:
@@ -103,7 +104,9 @@ def curves(
     from matplotlib.figure import Figure
 
     levels = order(cells["level"])
-    figure = Figure(figsize=(0.5 + 1.3 * len(panels), 0.95 + 1.35 * len(levels)))
+    # Wide enough for the legend, which stands above all panels in one line.
+    width = max(0.5 + along.width * len(panels), 1.9 + 0.9 * len(styles))
+    figure = Figure(figsize=(width, 0.95 + 1.35 * len(levels)))
     grid: Any = figure.subplots(len(levels), len(panels), squeeze=False, sharex=True)
     for column, panel in enumerate(panels):
         rows = select(cells, panel)
@@ -180,7 +183,7 @@ def _curve(axes: Any, rows: pl.DataFrame, styles: dict[str, Look], along: Axis) 
         if not points.height:
             continue
         # Side by side where intervals would overlap.
-        shift = 0.3 * (place / max(len(styles) - 1, 1) - 0.5)
+        shift = min(0.06 * len(styles), 0.3) * (place / max(len(styles) - 1, 1) - 0.5)
         x = [along.at(value) + shift for value in points[along.column]]
         axes.errorbar(
             x,

@@ -161,16 +161,17 @@ def _missing(task: Task) -> str | None:
     if task.missing:
         said.append(
             f" Derived facts are left out for {', '.join(task.missing)}: before the update the "
-            "model knew them no better than by chance, so nothing could be lost or gained."
+            "model knew them no better than by chance, or they had no answer to be known, so "
+            "nothing could be lost or gained."
         )
     shares = [
-        f"{_percent(*share)} % ({probe.replace('_', ' ')})"
+        f"{_percent(*share)} % ({probe.replace('_', '-')})"
         for probe, share in spoken_for(task.cells).items()
     ]
     if shares:
         said.append(
-            " Whether it knew them is judged by the derived facts scored that had an answer "
-            f"before the update, too: {' and '.join(shares)} of them."
+            " Whether it knew them is judged by those of the derived facts scored that had an "
+            f"answer before the update, too: {' and '.join(shares)} of them."
         )
     return "".join(said) or None
 
@@ -230,7 +231,8 @@ def _hops(task: Task) -> Iterable[Child]:
             f"{name}. Facts that follow from the request, by their distance from it along "
             "entailment: the share where the answer is the new, right one, and where it is "
             "still the old one. Stored facts were verbalised in training, derived ones were "
-            "not. Dashes: before the update."
+            "not. Some only lose their old answer and get no other: they have no right one to "
+            "show. Dashes: before the update."
         )
         figure = tag("figure", drawing, tag("figcaption", caption))
         yield figure if scale == scales[0] else tag("details", tag("summary", name), figure)
@@ -246,8 +248,9 @@ def _paired(task: Task, content: Content) -> Iterable[Child]:
     note = (
         f"By {measure}: the method less "
         f"{reference}, the first of the study, fact by fact on the same requests, with the "
-        "95 % interval of the mean difference and n facts. Bold: the interval leaves out 0. "
-        "One in twenty does by chance where nothing differs."
+        "95 % interval of the mean difference and n facts. Bold: the interval leaves out 0; "
+        "one in twenty does by chance where nothing differs. More is better, but for loss and "
+        "what is left of old answers."
     )
     table = tables.differences(found, task.cells, panels, task.styles)
     yield tag("h3", f"Each method against {reference}")

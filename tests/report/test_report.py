@@ -74,7 +74,7 @@ def test_page_is_well_formed_and_complete(whole: str) -> None:
     assert "1 model seed: training variance is not covered" in text
     assert "oom" in text
     assert "left out for root, intermediate" in text
-    assert "60 % (multi hop) of them" in text
+    assert "60 % (multi-hop) of them" in text
     assert reader.tags.count("svg") == 4  # three measures over scale, one trade-off
 
 
