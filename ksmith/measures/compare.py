@@ -7,12 +7,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ksmith.measures.bootstrap import REPLICATES, percentiles
+from ksmith.measures.bootstrap import REPLICATES, percentiles, widening
 from ksmith.measures.metrics import KEYS, UNIT, facts, means
 from ksmith.measures.table import MEASURES
 from ksmith.records import UserError, derived_seed
 
 Floats = NDArray[np.float64]
+Wanted = tuple[str, str, str, int | None]
 
 ENOUGH_MODELS = 5  # model seeds without which training variance is not covered
 
@@ -46,44 +47,92 @@ def paired(
     """
     if measure not in MEASURES:
         raise UserError(f"no measure {measure!r}; there are {', '.join(MEASURES)}")
-    # Slices are taken before pairing: "known" is decided before the update, so it is the same.
-    both = _last(a, probe, measure, part).join(
-        _last(b, probe, measure, part), on=list(UNIT), suffix="_b"
-    )
-    if both.is_empty():
-        return None
-    table = both.with_columns(pl.col("value") - pl.col("value_b"))
-    _, found = means(table, seed)
-    bounds = MEASURES[measure]
-    width = np.inf if bounds.high is None or bounds.low is None else bounds.high - bounds.low
-    low, high = found.interval(np.array([-width]), np.array([width]))
-    return Difference(value=float(found.value[0]), n=int(found.n[0]), low=low[0], high=high[0])
-
-
-def _last(rows: pl.DataFrame, probe: str, measure: str, part: str) -> pl.DataFrame:
-    """Return one row a fact: KEYS (the same for all), UNIT and the value, at the last step."""
     names = part.split(".") if part else []
     hops = [int(name[3:]) for name in names if name.startswith("hop")]
     name = ".".join(name for name in names if not name.startswith("hop"))
+    wanted = [(probe, measure, name, hops[0] if hops else None)]
+    found = differences(last(a, wanted), last(b, wanted), seed)
+    if found.is_empty():
+        return None
+    return Difference(**found.select("value", "n", "low", "high").row(0, named=True))
+
+
+def last(rows: pl.DataFrame, wanted: Sequence[Wanted]) -> pl.DataFrame:
+    """Return one row a fact and wanted measure, at the last step: KEYS, UNIT and the value.
+
+    The step is written 0, so that tables of one trial and of another go together.
+
+    Args:
+        rows: answers of one trial.
+        wanted: (probe, measure, slice, hop or None) of each measure.
+    """
+    keys = pl.DataFrame(
+        wanted, {"probe": pl.String, "measure": pl.String, "slice": pl.String, "hop": pl.Int32},
+        orient="row",
+    ).with_columns(pl.col("hop").fill_null(-1))  # fmt: skip
     # The requests' own questions say which facts and subjects belong together.
-    asked = rows.filter(pl.col("probe").is_in([probe, "known"]) | (pl.col("set") == "target"))
-    table = facts(asked).filter(
-        (pl.col("probe") == probe)
-        & (pl.col("measure") == measure)
-        & (pl.col("slice") == name)
-        & (pl.col("hop") == (hops[0] if hops else -1))
-        & (pl.col("step") == rows["step"].max())
+    asked = pl.col("probe").is_in([*keys["probe"].unique(), "known"])
+    rows = rows.filter(asked | (pl.col("set") == "target"))
+    names = keys["slice"].unique().sort(), keys["measure"].unique().sort().to_list()
+    # Slices are taken before pairing: "known" is decided before the update, so it is the same.
+    table = facts(rows, *names).filter(pl.col("step") == rows["step"].max())
+    found = table.join(keys, on=keys.columns, how="semi")
+    return found.select(*KEYS, *UNIT, "value").with_columns(step=pl.lit(0))
+
+
+def differences(a: pl.DataFrame, b: pl.DataFrame, seed: int = 0) -> pl.DataFrame:
+    """Return the mean of a - b over the facts that both have, a row for each measure.
+
+    Args:
+        a: from `last`, of one trial.
+        b: from `last`, of another with the same requests.
+        seed: of the bootstrap; intervals are hierarchical, draw > subject.
+
+    Returns:
+        probe, measure, slice, hop (null: over all), value, n, low, high; sorted.
+    """
+    both = a.join(b, on=[*KEYS, *UNIT], suffix="_b").with_columns(
+        pl.col("value") - pl.col("value_b")
     )
-    return table.select(*KEYS, *UNIT, "value").with_columns(step=pl.lit(0))
+    families = both.partition_by("family", maintain_order=False)  # resampled by themselves
+    found = [_differences(part, seed) for part in families]
+    schema = {name: both.schema[name] for name in KEYS[1:]} | INTERVAL
+    return pl.concat([pl.DataFrame(schema=schema), *found]).sort(KEYS[1:], nulls_last=False)
+
+
+INTERVAL = {"value": pl.Float64, "n": pl.Int64, "low": pl.Float64, "high": pl.Float64}
+
+
+def _differences(part: pl.DataFrame, seed: int) -> pl.DataFrame:
+    keys, found = means(part, seed)
+    width = np.array([_width(name) for name in keys["measure"]])
+    low, high = found.interval(-width, width)
+    columns = {"value": found.value, "n": found.n.astype(np.int64), "low": low, "high": high}
+    hop = pl.when(pl.col("hop") >= 0).then("hop")
+    return keys.select(KEYS[1:]).with_columns(
+        hop, *(pl.Series(name, columns[name], dtype) for name, dtype in INTERVAL.items())
+    )
+
+
+def _width(measure: str) -> float:
+    """Return how far apart two values can be."""
+    low, high = MEASURES[measure].low, MEASURES[measure].high
+    return np.inf if low is None or high is None else high - low
 
 
 def pool(
-    rows: pl.DataFrame, by: Sequence[str], model_seed: str = "model.seed", seed: int = 0
+    rows: pl.DataFrame,
+    by: Sequence[str],
+    model_seed: str = "model.seed",
+    seed: int = 0,
+    *,
+    paired: bool = False,
 ) -> pl.DataFrame:
     """Return the mean over seeds of each metric, with the interval of model seed > trial.
 
     A replicate draws model seeds with replacement, trials within each with replacement, and
-    each trial's value from its own interval (draw > subject, already measured).
+    each trial's value from its own interval (draw > subject, already measured). The ends are
+    moved outwards for few seeds as those of one trial are for few draws.
 
     Args:
         rows: metrics of several trials: value, n, low, high, what `by` names, and where there
@@ -92,6 +141,7 @@ def pool(
         model_seed: the column of the seed that the model was trained with; without it, all
             trials are taken to share one model.
         seed: of the bootstrap.
+        paired: the values are differences of the measure, from `differences`.
 
     Returns:
         `by`, value, n (facts; the same requests asked of several models count once), low, high,
@@ -103,7 +153,7 @@ def pool(
         *columns, "_model", nulls_last=True
     )
     pooled = [
-        {**dict(zip(by, name, strict=True)), **_pooled(group, seed)}
+        {**dict(zip(by, name, strict=True)), **_pooled(group, seed, _bounds(by, name, paired))}
         for name, group in tidy.group_by(*by, maintain_order=True)
     ]
     schema = {name: rows.schema[name] for name in by} | POOLED
@@ -121,10 +171,25 @@ POOLED = {
 }
 
 
-def _pooled(group: pl.DataFrame, seed: int) -> dict[str, float | int | bool | None]:
+def _bounds(by: Sequence[str], name: Sequence[object], paired: bool) -> tuple[float, float]:
+    """Return between which numbers a value lies, as far as the name of its measure says."""
+    measure = str(dict(zip(by, name, strict=True)).get("measure"))
+    if measure not in MEASURES:
+        return (-np.inf, np.inf)
+    if paired:
+        return (-_width(measure), _width(measure))
+    low, high = MEASURES[measure].low, MEASURES[measure].high
+    return (-np.inf if low is None else low, np.inf if high is None else high)
+
+
+def _pooled(
+    group: pl.DataFrame, seed: int, bounds: tuple[float, float]
+) -> dict[str, float | int | bool | None]:
     models = group.partition_by("_model", maintain_order=True)
     value = float(np.mean([model["value"].to_numpy().mean() for model in models]))
     low, high = _interval(models, value, seed)
+    if low is not None and high is not None:
+        low, high = max(low, bounds[0]), min(high, bounds[1])
     return {
         "value": value,
         "n": max(int(model["n"].sum()) for model in models),
@@ -148,7 +213,28 @@ def _interval(
     picked = generator.integers(len(models), size=within.shape)
     means = np.take_along_axis(within, picked, axis=1).mean(axis=1, keepdims=True)
     low, high = percentiles(means)
-    return min(float(low[0]), value), max(float(high[0]), value)
+    factor = _stretch(trials, float(means.var()))
+    return (
+        value - factor * max(value - float(low[0]), 0.0),
+        value + factor * max(float(high[0]) - value, 0.0),
+    )
+
+
+def _stretch(trials: Sequence[Floats], had: float) -> float:
+    """Return by how much the ends move outwards: for few models, or few trials of one model.
+
+    Args:
+        trials: (trials of the model, 3) value, low, high, for each model.
+        had: the variance of the replicates; what does not come from between the groups has the
+            trials' own intervals in it, which were widened when they were measured.
+    """
+    groups = [trial[:, 0].mean() for trial in trials] if len(trials) > 1 else trials[0][:, 0]
+    m = len(groups)
+    between = float(np.var(groups, ddof=1)) / m
+    within = max(had - between * (m - 1) / m, 0.0)
+    parts = (np.array([between]), np.array([within]))
+    found = widening(parts, np.array([had]), (np.array([float(m - 1)]), np.array([np.inf])))
+    return float(found[0])
 
 
 def _replicates(trials: Floats, generator: np.random.Generator) -> Floats:

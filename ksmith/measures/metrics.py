@@ -8,7 +8,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ksmith.measures.answers import targets, with_known
-from ksmith.measures.bootstrap import percentiles, replicates, resampled, unseen_share
+from ksmith.measures.bootstrap import (
+    percentiles,
+    replicates,
+    resampled,
+    stretch,
+    unseen_share,
+)
 from ksmith.measures.table import BY_HOP, MEASURES, PREPARED, SLICES
 from ksmith.records import Metric
 
@@ -36,28 +42,11 @@ def metrics(rows: pl.DataFrame, seed: int) -> list[Metric]:
     return sorted([*found, *_skipped(rows)], key=_place)
 
 
-def reliable(found: Iterable[Metric], metric: Metric) -> bool:
-    """Return whether a number is about knowledge that was there before the update.
-
-    Facts that were only derivable count where the model, before the update, picked their old
-    answers out of the objects of the type more often than chance, by the whole interval.
-    """
-    parts = metric.slice.split(".")
-    if "derived" not in parts:
-        return True
-    before = {
-        other.measure: other
-        for other in found
-        if (other.step, other.probe, other.hop) == (0, metric.probe, metric.hop)
-        and other.slice == "derived"  # not the known ones: those were chosen for it
-    }
-    chance, recalled = before.get("chance"), before.get("residual")
-    if chance is None or recalled is None or recalled.low is None:
-        return False
-    return recalled.low > chance.value
-
-
-def facts(rows: pl.DataFrame) -> pl.DataFrame:
+def facts(
+    rows: pl.DataFrame,
+    slices: Iterable[str] = tuple(SLICES),
+    measures: Sequence[str] = tuple(MEASURES),
+) -> pl.DataFrame:
     """Return the mean of each measure within each fact, a row for each slice and hop it is in.
 
     Columns: step, probe, measure, slice, hop (-1: all), family, draw, cluster, unit, value.
@@ -66,10 +55,12 @@ def facts(rows: pl.DataFrame) -> pl.DataFrame:
     """
     prepared = _prepared(with_known(rows))
     means: list[pl.DataFrame] = []
-    for name, (inside, probes) in SLICES.items():
+    for name in slices:
+        inside, probes = SLICES[name]
         part = prepared.filter(pl.col("probe").is_in(probes) & inside)
-        means.append(_means(part.with_columns(hop=pl.lit(-1)), name))
-        means.append(_means(part.filter(pl.col("probe").is_in(BY_HOP)), name))
+        means.append(_means(part.with_columns(hop=pl.lit(-1)), name, measures))
+        hops = part.filter(pl.col("probe").is_in(BY_HOP))
+        means.append(_means(hops, name, measures))
     return pl.concat(means)
 
 
@@ -101,12 +92,12 @@ def _prepared(rows: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _means(part: pl.DataFrame, name: str) -> pl.DataFrame:
+def _means(part: pl.DataFrame, name: str, measures: Sequence[str]) -> pl.DataFrame:
     keys = ["step", "probe", "hop", *UNIT]
     return (
         part.group_by(keys, maintain_order=True)
-        .agg(pl.col(list(MEASURES)).mean())
-        .unpivot(list(MEASURES), index=keys, variable_name="measure", value_name="value")
+        .agg(pl.col(measures).mean())
+        .unpivot(measures, index=keys, variable_name="measure", value_name="value")
         .filter(pl.col("value").is_not_null())
         .select(
             *("step", "probe", "measure", *UNIT, "value"),
@@ -126,21 +117,32 @@ class Means:
     value: Floats
     n: Floats  # facts
     clusters: Floats  # subjects
+    draws: Floats
     constant: NDArray[np.bool_]  # all facts have the same value
     sampled: Floats
+    stretch: Floats  # what few draws or subjects add to the width of a bootstrap's interval
 
     def interval(
         self, low: Floats, high: Floats
     ) -> tuple[list[float | None], list[float | None]]:
         """Return the ends of the 95 % intervals of values that lie in `low` to `high`.
 
+        They are percentiles of the hierarchical bootstrap, moved outwards by `stretch`.
+
         Departs: resampling a constant gives an interval without width, however few facts there
-        are. There, the ends are what they would be if the facts that `n` may well have missed
-        (an exact binomial limit) all lay at the bound.
+        are. There, the ends are what they would be if what may well have been missed (an exact
+        binomial limit) all lay at the bound. It is counted in draws, not in facts: facts of one
+        update stand or fall together by an unknown degree, which is just what a constant can't
+        show. If draws have rates X of mean p, all k facts of m draws succeed with probability
+        E[X^k]^m, at most p^m whatever the distribution of X, so the limit of m covers always;
+        that of n = m k facts only where draws do not differ. One draw says nothing about
+        others: its interval is about other subjects of the same update.
         """
         lower, upper = percentiles(self.sampled)
-        lower, upper = np.minimum(lower, self.value), np.maximum(upper, self.value)
-        slack = unseen_share(np.maximum(self.n, 1))
+        lower = self.value - self.stretch * np.maximum(self.value - lower, 0)
+        upper = self.value + self.stretch * np.maximum(upper - self.value, 0)
+        lower, upper = np.maximum(lower, low), np.minimum(upper, high)
+        slack = unseen_share(np.where(self.draws > 1, self.draws, np.maximum(self.clusters, 1)))
         bounded = self.constant & np.isfinite(low) & np.isfinite(high)
         with np.errstate(invalid="ignore"):
             lower = np.where(bounded, self.value - slack * (self.value - low), lower)
@@ -159,6 +161,7 @@ def means(table: pl.DataFrame, seed: int) -> tuple[pl.DataFrame, Means]:
     keys = table.group_by(KEYS).agg(
         constant=pl.col("value").min() == pl.col("value").max(),
         clusters=pl.struct("draw", "cluster").n_unique(),
+        draws=pl.col("draw").n_unique(),
     )
     keys = keys.sort(KEYS)
     placed = (
@@ -169,15 +172,19 @@ def means(table: pl.DataFrame, seed: int) -> tuple[pl.DataFrame, Means]:
     shape = (len(clusters), len(keys))
     flat = placed["row"].to_numpy().astype(np.int64) * shape[1] + placed["column"].to_numpy()
     size = shape[0] * shape[1]
-    total = np.bincount(flat, placed["value"].to_numpy(), size).reshape(shape)
+    total = (
+        np.bincount(flat, placed["value"].to_numpy(), size).reshape(shape).astype(np.float64)
+    )
     n = np.bincount(flat, minlength=size).reshape(shape).astype(np.float64)
     draws = clusters["draw"].rank("dense").to_numpy().astype(np.int64) - 1
     return keys, Means(
         value=total.sum(0) / n.sum(0),
         n=n.sum(0),
         clusters=keys["clusters"].to_numpy().astype(np.float64),
+        draws=keys["draws"].to_numpy().astype(np.float64),
         constant=keys["constant"].to_numpy(),
-        sampled=replicates(resampled(draws, seed), total.astype(np.float64), n),
+        sampled=replicates(resampled(draws, seed), total, n),
+        stretch=stretch(draws, total, n),
     )
 
 
@@ -232,8 +239,10 @@ def _with_score(
         value=np.append(found.value, harmonic(found.value[parts])),
         n=np.append(found.n, found.n[parts].min(0)),
         clusters=np.append(found.clusters, found.clusters[parts].min(0)),
+        draws=np.append(found.draws, found.draws[parts].min(0)),
         constant=np.append(found.constant, found.constant[parts].all(0)),
         sampled=np.hstack([found.sampled, harmonic(found.sampled.T[parts]).T]),
+        stretch=np.append(found.stretch, found.stretch[parts].max(0)),
     )
 
 

@@ -18,6 +18,7 @@ import polars as pl
 CHANGED = ("efficacy", "paraphrase", "reverse", "multi_hop")  # the answer should be another
 FLOOR = -1e9  # nats
 NEAR = ("neighborhood", "same_subject")  # the answer should stay
+FOLLOWING = ("reverse", "multi_hop")  # facts that follow from a request, stored or derived
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,7 @@ class Measure:
     low: float | None = 0.0
     high: float | None = 1.0
     later: bool = False  # compares with step 0, so it has no row there
+    first: bool = False  # about what was held before the update: it has rows at step 0 only
 
     @property
     def column(self) -> pl.Expr:
@@ -41,6 +43,8 @@ class Measure:
         asked = pl.col("probe").is_in(self.probes) & self.applies
         if self.later:
             asked &= pl.col("step") > 0
+        if self.first:
+            asked &= pl.col("step") == 0
         return pl.when(asked).then(
             value.fill_null(self.failed) if self.failed is not None else value
         )
@@ -192,6 +196,33 @@ MEASURES: dict[str, Measure] = {
         failed=None,
         high=None,
     ),
+    "recalled": Measure(
+        doc="1 if no object of the type is more probable than the old answer, else 0, less "
+        "chance: over 0 by its whole interval where the facts were held before the update.",
+        probes=FOLLOWING,
+        applies=pl.col("old_typed"),
+        value=(pl.col("above_old") == 0).cast(pl.Float64) - 1 / pl.col("kinds"),
+        low=-1.0,
+        first=True,
+    ),
+    "recalled_scored": Measure(
+        doc="The same, of the questions that also have a right answer after the update.",
+        probes=FOLLOWING,
+        applies=pl.col("old_typed") & pl.col("right").is_not_null(),
+        value=(pl.col("above_old") == 0).cast(pl.Float64) - 1 / pl.col("kinds"),
+        low=-1.0,
+        first=True,
+    ),
+    "scored_before": Measure(
+        doc="Of the questions that have a right answer after the update, those that had an old "
+        "one, too: the share that `recalled_scored` speaks for.",
+        probes=FOLLOWING,
+        applies=pl.col("right").is_not_null(),
+        value=pl.col("old_typed").fill_null(False),
+        better="-",
+        failed=None,
+        first=True,
+    ),
     "kept": Measure(
         doc="The most probable candidate is the one of before the update.",
         probes=NEAR,
@@ -246,9 +277,9 @@ SLICES: dict[str, tuple[pl.Expr, tuple[str, ...]]] = {
     "known.seen": (KNOWN & SEEN, ("paraphrase",)),
     "known.unseen": (KNOWN & UNSEEN, ("paraphrase",)),
     "known.novel": (KNOWN & NOVEL, ("paraphrase",)),
-    "stored": (STORED, ("reverse", "multi_hop")),
-    "derived": (DERIVABLE, ("reverse", "multi_hop")),
-    "known.stored": (KNOWN & STORED, ("reverse", "multi_hop")),
-    "known.derived": (KNOWN & DERIVABLE, ("reverse", "multi_hop")),
+    "stored": (STORED, FOLLOWING),
+    "derived": (DERIVABLE, FOLLOWING),
+    "known.stored": (KNOWN & STORED, FOLLOWING),
+    "known.derived": (KNOWN & DERIVABLE, FOLLOWING),
 }
 BY_HOP = ("multi_hop",)  # probes whose every slice is also given hop by hop

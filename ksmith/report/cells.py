@@ -23,7 +23,7 @@ PLACE = {
 # What the page shows, and what tells whether a derived number means anything.
 WANTED = (
     *("generated", "accuracy", "success", "loss"),
-    *("residual", "residual_generated", "chance"),
+    *("residual", "residual_generated", *measures.GATES),
 )
 SLICES = ("", "known", "stored", "derived", "known.stored", "known.derived")
 
@@ -72,39 +72,44 @@ def pooled(metrics: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
         .with_columns(pl.col("level").fill_null("any"))
     )
     table = measures.pool(rows, [*CELL, *MEASURE], model_seed="model_seed")
-    return _reliable(table)
+    return measures.reliable(table, CELL)
 
 
-def _reliable(table: pl.DataFrame) -> pl.DataFrame:
-    """Return `table` without derived numbers that were not above chance before the update."""
-    place = [*CELL, "probe", "hop"]
-    before = table.filter((pl.col("step") == 0) & (pl.col("slice") == "derived"))
-    recalled = before.filter(pl.col("measure") == "residual").select(
-        *place, recalled="low", asked="n"
+def by_hop(metrics: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
+    """Return the same of multi_hop at each hop: `distance` has the hop, and `hop` is null."""
+    shown = pl.col("measure").is_in(WANTED) & pl.col("slice").is_in(("stored", "derived"))
+    rows = (
+        metrics.filter(shown & pl.col("hop").is_not_null() & pl.col("value").is_finite())
+        .filter(probe="multi_hop")
+        .join(series, on="trial")
+        .with_columns(pl.col("level").fill_null("any"))
     )
-    chance = before.filter(pl.col("measure") == "chance").select(*place, chance="value")
-    return (
-        table.join(recalled, on=place, how="left", nulls_equal=True)
-        .join(chance, on=place, how="left", nulls_equal=True)
-        .filter(
-            ~pl.col("slice").str.contains("derived")
-            # Facts that are new have no old answer: as many that have one must speak for them.
-            | (
-                (pl.col("recalled") > pl.col("chance")) & (2 * pl.col("asked") >= pl.col("n"))
-            ).fill_null(False)
-        )
-        .drop("recalled", "asked", "chance")
-    )
+    table = measures.pool(rows, [*CELL, *MEASURE], model_seed="model_seed")
+    table = measures.reliable(table, CELL)
+    return table.with_columns(distance="hop", hop=pl.lit(None, pl.Int64))
 
 
 def hidden(metrics: pl.DataFrame, table: pl.DataFrame) -> list[str]:
     """Return the levels for which a derived number was measured but is left out of `table`."""
     place = ["level", "scale"]
     derived = (pl.col("slice") == "derived") & (pl.col("step") > 0)
+    metrics = metrics.filter(pl.col("measure").is_in(WANTED))
     there = metrics.with_columns(pl.col("level").fill_null("any")).filter(derived)
     shown = table.filter(derived)
     left = there.select(place).unique().join(shown.select(place).unique(), on=place, how="anti")
     return order(left["level"])
+
+
+def spoken_for(table: pl.DataFrame) -> dict[str, tuple[float, float]]:
+    """Return probe -> the least and the most of its derived facts that had an old answer.
+
+    The shares are of the facts scored, over levels and scales; see `measures.reliable`.
+    """
+    rows = table.filter(measure="scored_before", slice="derived", step=0)
+    found = rows.group_by("probe", maintain_order=True).agg(
+        low=pl.col("value").min(), high=pl.col("value").max()
+    )
+    return {probe: (low, high) for probe, low, high in found.iter_rows()}
 
 
 def known(panel: Panel) -> Panel | None:

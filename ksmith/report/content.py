@@ -1,6 +1,7 @@
 """What a report shows, gathered from a lab or made up by a test; no HTML here."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -33,6 +34,7 @@ class Failure:
     key: str
     state: str
     reason: str
+    attempts: int = 0
     error: str = ""
     log: str = ""
 
@@ -49,6 +51,7 @@ class Content:
     home: str = ""
     methods: tuple[str, ...] = ()  # all that ksmith has, in order: they give the colours
     seconds: dict[str, float] = field(default_factory=dict)  # trial -> seconds of its update
+    answers: dict[str, Path] = field(default_factory=dict)  # trial -> its answers.parquet
     assets: tuple[Asset, ...] = ()
     failures: tuple[Failure, ...] = ()
     runs: dict[str, str] = field(default_factory=dict)  # trial -> address of its MLflow run

@@ -48,6 +48,25 @@ class Panel:
     unit: bool = True  # a rate between 0 and 1
 
 
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """What runs along x: a column, its name, whether by powers of ten, inches of a panel."""
+
+    column: str
+    title: str
+    log: bool = True
+    width: float = 1.3
+
+    def at(self, value: int) -> float:
+        """Return where a value stands."""
+        # Logarithms by hand: matplotlib's own log axis costs ten times as much a panel.
+        return log10(value) if self.log else float(value)
+
+
+SCALE = Axis("scale", "facts at once")
+HOP = Axis("distance", "hops from the request", log=False, width=1.8)
+
+
 def looks(series: Sequence[str], known: Sequence[str]) -> dict[str, Look]:
     """Return a look for each series; a method of `known` has the same in every report."""
     places: dict[str, int] = {}
@@ -75,20 +94,28 @@ def select(cells: pl.DataFrame, panel: Panel) -> pl.DataFrame:
 
 
 def curves(
-    cells: pl.DataFrame, panels: Sequence[Panel], styles: dict[str, Look], title: str
+    cells: pl.DataFrame,
+    panels: Sequence[Panel],
+    styles: dict[str, Look],
+    title: str,
+    along: Axis = SCALE,
 ) -> Html:
-    """Return small multiples: a column a panel, a row a level, the scale along x."""
+    """Return small multiples: a column a panel, a row a level, `along` x the scale or the hop."""
     from matplotlib.figure import Figure
 
     levels = order(cells["level"])
-    figure = Figure(figsize=(0.5 + 1.3 * len(panels), 0.95 + 1.35 * len(levels)))
+    # Wide enough for the legend, which stands above all panels in one line.
+    width = max(0.5 + along.width * len(panels), 1.9 + 0.9 * len(styles))
+    figure = Figure(figsize=(width, 0.95 + 1.35 * len(levels)))
     grid: Any = figure.subplots(len(levels), len(panels), squeeze=False, sharex=True)
     for column, panel in enumerate(panels):
         rows = select(cells, panel)
         for row, level in enumerate(levels):
             axes = grid[row][column]
-            _curve(axes, rows.filter(pl.col("level") == level), styles)
-            _frame(axes, cells["scale"].unique().sort().to_list(), panel, column == 0)
+            _curve(axes, rows.filter(pl.col("level") == level), styles, along)
+            _frame(axes, [*cells[along.column].unique().sort()], panel, along)
+            if panel.unit and column:
+                axes.set_yticklabels([])
             if row == 0:
                 axes.set_title(panel.title, fontsize=9, color=INK, loc="left")
         if not panel.unit:
@@ -96,7 +123,7 @@ def curves(
     for row, level in enumerate(levels):
         grid[row][0].set_ylabel(level, fontsize=9, color=INK)
     for axes in grid[-1]:
-        axes.set_xlabel("facts at once", fontsize=8, color=FAINT)
+        axes.set_xlabel(along.title, fontsize=8, color=FAINT)
     _legend(figure, styles, before=True)
     _place(figure, left=0.5, bottom=0.42, gap=(0.22, 0.16))
     return svg(figure, title)
@@ -144,20 +171,20 @@ def order(levels: pl.Series) -> list[str]:
     return [name for name in known if name in present] + sorted(present - set(known))
 
 
-def _curve(axes: Any, rows: pl.DataFrame, styles: dict[str, Look]) -> None:
+def _curve(axes: Any, rows: pl.DataFrame, styles: dict[str, Look], along: Axis) -> None:
     """Draw one panel: a line a series with its intervals, and the level before the update."""
     after = rows.filter(pl.col("step") > 0)
-    before = rows.filter(pl.col("step") == 0).group_by("scale").agg(pl.col("value").mean())
-    for scale, value in before.sort("scale").iter_rows():
-        edge = (log10(scale) - 0.2, log10(scale) + 0.2)
+    before = rows.filter(pl.col("step") == 0).group_by(along.column).agg(pl.col("value").mean())
+    for place, value in before.sort(along.column).iter_rows():
+        edge = (along.at(place) - 0.2, along.at(place) + 0.2)
         axes.plot(edge, (value, value), color=FAINT, linestyle=DASHES, linewidth=1.1, zorder=1)
     for place, (name, look) in enumerate(styles.items()):
-        points = after.filter(pl.col("series") == name).sort("scale")
+        points = after.filter(pl.col("series") == name).sort(along.column)
         if not points.height:
             continue
         # Side by side where intervals would overlap.
-        shift = 0.3 * (place / max(len(styles) - 1, 1) - 0.5)
-        x = [log10(scale) + shift for scale in points["scale"]]
+        shift = min(0.06 * len(styles), 0.3) * (place / max(len(styles) - 1, 1) - 0.5)
+        x = [along.at(value) + shift for value in points[along.column]]
         axes.errorbar(
             x,
             points["value"].to_list(),
@@ -228,13 +255,11 @@ def _half_widths(points: pl.DataFrame, suffix: str = "") -> list[list[float]]:
     ]
 
 
-def _frame(axes: Any, scales: Sequence[int], panel: Panel, first: bool) -> None:
-    # Logarithms by hand: matplotlib's own log axis costs ten times as much a panel.
-    axes.set_xlim(log10(min(scales)) - 0.28, log10(max(scales)) + 0.28)
-    axes.set_xticks([log10(scale) for scale in scales], [str(scale) for scale in scales])
+def _frame(axes: Any, values: Sequence[int], panel: Panel, along: Axis) -> None:
+    axes.set_xlim(along.at(min(values)) - 0.28, along.at(max(values)) + 0.28)
+    axes.set_xticks([along.at(value) for value in values], [str(value) for value in values])
     if panel.unit:
         _bounds(axes, x=False)
-        axes.set_yticklabels(["0", ".5", "1"] if first else [])
     _quiet(axes)
 
 

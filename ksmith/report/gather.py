@@ -44,6 +44,7 @@ def gather(study: str, home: Path, url: str | None = None) -> Content:
         home=str(home.absolute()),
         methods=tuple(settings.METHODS),
         seconds=_update_seconds(dag, home),
+        answers=dict(_answers(dag, home)),
         assets=tuple(_assets(dag, home)),
         failures=failures,
         runs=_addresses(trials, home),
@@ -65,7 +66,8 @@ def _failures(store: Store, rows: Iterable[TrialRow], dag: Dag) -> Iterator[Fail
         yield Failure(
             key=key,
             state=state,
-            reason=f"{last.state}, attempt {last.no}" if last else "",
+            reason=last.state if last else "",
+            attempts=len(tried),
             error=(last.error or "") if last else "",
             log=last.log if last else "",
         )
@@ -90,6 +92,14 @@ def _update_seconds(dag: Dag, home: Path) -> dict[str, float]:
         for node, need in dag.needs
         if need in spent and dag.nodes[node].kind == "trial"
     }
+
+
+def _answers(dag: Dag, home: Path) -> Iterator[tuple[str, Path]]:
+    for node in dag.nodes.values():
+        if node.kind == "trial" and node.state == "done" and node.folder:
+            file = inside(home, node.folder) / "answers.parquet"
+            if file.is_file():
+                yield node.key, file
 
 
 def _assets(dag: Dag, home: Path) -> Iterator[Asset]:

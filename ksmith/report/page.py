@@ -1,5 +1,6 @@
 """The report of one study as one HTML file: no network, no script, every text escaped."""
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,10 @@ from ksmith.report.content import Content, Failure
 from ksmith.report.findings import findings
 from ksmith.report.html import Child, Html, join, tag
 from ksmith.report.results import results
+
+NAMED = 3  # of the trials that one cause hit, by their keys
+NODE = re.compile(r"\b[a-z]+-\d+-[0-9a-f]{4,}\b")
+NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
 def render(content: Content) -> Html:
@@ -81,16 +86,15 @@ def _grid(trials: pl.DataFrame) -> Html:
 def _failed(failures: Sequence[Failure]) -> Html | None:
     if not failures:
         return None
-    rows = [
-        [tag("code", item.key), item.state, item.reason, item.error, tag("code", item.log)]
-        for item in failures
-    ]
     return tag(
         "section",
         tag("h2", "What failed, and why"),
         tag(
             "div",
-            tables.plain(["what", "state", "reason", "error", "log"], rows),
+            tables.plain(
+                ["what", "state", "reason", "error", "log of the first"],
+                [_cause(group) for group in causes(failures)],
+            ),
             class_="wide",
         ),
         tag(
@@ -102,6 +106,35 @@ def _failed(failures: Sequence[Failure]) -> Html | None:
         ),
         id="failed",
     )
+
+
+def causes(failures: Sequence[Failure]) -> list[list[Failure]]:
+    """Return the failures by cause, each in the order given, the most frequent cause first.
+
+    Messages that differ only in numbers and in names of trials or assets are one cause.
+    """
+    groups: dict[tuple[str, ...], list[Failure]] = {}
+    for item in failures:
+        error = NUMBER.sub("#", NODE.sub("#", item.error))
+        kind = item.key.partition("-")[0]
+        groups.setdefault((kind, item.state, item.reason, error), []).append(item)
+    return sorted(groups.values(), key=len, reverse=True)
+
+
+def _cause(group: Sequence[Failure]) -> list[Child]:
+    first, kind = group[0], group[0].key.partition("-")[0]
+    keys = [[tag("code", item.key), tag("br")] for item in group[:NAMED]]
+    more = f"and {len(group) - NAMED} more" if len(group) > NAMED else None
+    counted = tag("b", f"{len(group)} {kind}s") if len(group) > 1 else None
+    tries = sorted({item.attempts for item in group})
+    times = f" in {'-'.join(map(str, dict.fromkeys((tries[0], tries[-1]))))} attempts"
+    return [
+        [counted, tag("br") if counted else None, keys, more],
+        first.state,
+        first.reason + (times if tries[-1] > 1 else ""),
+        first.error,
+        tag("code", first.log) if first.log else None,
+    ]
 
 
 # --- what stands below ------------------------------------------------------------------------

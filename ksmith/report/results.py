@@ -7,10 +7,11 @@ import polars as pl
 
 from ksmith.measures.compare import ENOUGH_MODELS
 from ksmith.report import figures, tables
-from ksmith.report.cells import hidden, name_series, pooled, seconds
+from ksmith.report.cells import by_hop, hidden, name_series, pooled, seconds, spoken_for
 from ksmith.report.content import Content
-from ksmith.report.figures import Look, Panel
+from ksmith.report.figures import HOP, Look, Panel
 from ksmith.report.html import Child, Html, join, tag
+from ksmith.report.paired import differences
 
 # The first of these that a study has is its headline; the others stand folded below.
 MEASURES = {
@@ -48,6 +49,8 @@ class Task:
     styles: dict[str, Look]
     costs: pl.DataFrame
     missing: list[str]  # levels whose derived numbers are not shown
+    hops: pl.DataFrame  # multi_hop at each hop
+    trials: pl.DataFrame  # with their series
 
     @property
     def measures(self) -> list[str]:
@@ -79,15 +82,17 @@ def results(content: Content) -> Iterable[Child]:
             yield tag("h2", TASKS.get(task.name, task.name).capitalize())
         yield from _folded(task, _curves)
         yield _tradeoff(task)
+        yield from _hops(task)
     for task in tasks:
         title = "Methods" if len(tasks) == 1 else f"Methods, {TASKS.get(task.name, task.name)}"
         yield tag("h2", title, id="methods" if task is tasks[0] else None)
         yield from _folded(task, _table)
+        yield from _paired(task, content)
 
 
 def _tasks(content: Content) -> list[Task]:
     series = name_series(content.trials)
-    cells = pooled(content.metrics, series)
+    cells, hops = pooled(content.metrics, series), by_hop(content.metrics, series)
     costs = seconds(content.trials, series, content.seconds)
     styles = figures.looks(
         series["series"].unique(maintain_order=True).to_list(), content.methods
@@ -98,7 +103,19 @@ def _tasks(content: Content) -> list[Task]:
         present = set(mine["series"])
         looks = {name: look for name, look in styles.items() if name in present}
         measured = content.metrics.filter(pl.col("task") == name)
-        tasks.append(Task(name, mine, looks, costs, hidden(measured, mine)))
+        tasks.append(
+            Task(
+                name=name,
+                cells=mine,
+                styles=looks,
+                costs=costs,
+                missing=hidden(measured, mine),
+                hops=hops.filter(pl.col("task") == name),
+                trials=content.trials.filter(pl.col("task.kind") == name).join(
+                    series, on="trial", maintain_order="left"
+                ),
+            )
+        )
     return tasks
 
 
@@ -139,12 +156,29 @@ def _curves(task: Task, measure: str) -> Html:
 
 
 def _missing(task: Task) -> str | None:
-    if not task.missing:
-        return None
-    return (
-        f" Derived facts are left out for {', '.join(task.missing)}: before the update the "
-        "model knew them no better than by chance, so nothing could be lost or gained."
-    )
+    """Return what is said of derived facts: which are left out, and who speaks for the rest."""
+    said: list[str] = []
+    if task.missing:
+        said.append(
+            f" Derived facts are left out for {', '.join(task.missing)}: before the update the "
+            "model knew them no better than by chance, or they had no answer to be known, so "
+            "nothing could be lost or gained."
+        )
+    shares = [
+        f"{_percent(*share)} % ({probe.replace('_', '-')})"
+        for probe, share in spoken_for(task.cells).items()
+    ]
+    if shares:
+        said.append(
+            " Whether it knew them is judged by those of the derived facts scored that had an "
+            f"answer before the update, too: {' and '.join(shares)} of them."
+        )
+    return "".join(said) or None
+
+
+def _percent(low: float, high: float) -> str:
+    ends = dict.fromkeys(f"{100 * end:.0f}" for end in (low, high))
+    return " to ".join(ends)
 
 
 def _tradeoff(task: Task) -> Html | None:
@@ -169,6 +203,59 @@ def _tradeoff(task: Task) -> Html | None:
         ),
         tag("figcaption", caption),
     )
+
+
+def _hops(task: Task) -> Iterable[Child]:
+    """Yield a figure a scale, the first one open, where facts lie at more than one hop."""
+    measure = task.measures[0]
+    old = "residual_generated" if measure == "generated" else "residual"
+    wanted = [
+        Panel(f"{title}, {part}", "multi_hop", name, part)
+        for name, title in ((measure, "Right answer"), (old, "Old answer"))
+        for part in ("stored", "derived")
+    ]
+    panels = [panel for panel in wanted if figures.select(task.hops, panel).height]
+    shown = task.hops.filter(pl.col("measure").is_in([measure, old]), pl.col("step") > 0)
+    if shown["distance"].n_unique() < 2:
+        return
+    yield tag("h3", "What follows, by hop")
+    scales = shown["scale"].unique().sort().to_list()
+    for scale in scales:
+        title = f"multi-hop by hop at scale {scale}, {TASKS[task.name]}"
+        here = task.hops.filter(pl.col("scale") == scale)
+        drawing = tag(
+            "div", figures.curves(here, panels, task.styles, title, HOP), class_="wide"
+        )
+        name = f"{scale} fact{'s' if scale > 1 else ''} at once"
+        caption = (
+            f"{name}. Facts that follow from the request, by their distance from it along "
+            "entailment: the share where the answer is the new, right one, and where it is "
+            "still the old one. Stored facts were verbalised in training, derived ones were "
+            "not. Some only lose their old answer and get no other: they have no right one to "
+            "show. Dashes: before the update."
+        )
+        figure = tag("figure", drawing, tag("figcaption", caption))
+        yield figure if scale == scales[0] else tag("details", tag("summary", name), figure)
+
+
+def _paired(task: Task, content: Content) -> Iterable[Child]:
+    """Yield the table of paired differences, where there are answers to pair."""
+    reference, measure = next(iter(task.styles)), task.measures[0]
+    panels = task.panels(measure)
+    found = differences(task.trials, content.answers, reference, panels)
+    if found.is_empty():
+        return
+    note = (
+        f"By {measure}: the method less "
+        f"{reference}, the first of the study, fact by fact on the same requests, with the "
+        "95 % interval of the mean difference and n facts. Bold: the interval leaves out 0; "
+        "one in twenty does by chance where nothing differs. More is better, but for loss and "
+        "what is left of old answers."
+    )
+    table = tables.differences(found, task.cells, panels, task.styles)
+    yield tag("h3", f"Each method against {reference}")
+    yield tag("p", note, class_="note")
+    yield tag("div", table, class_="wide")
 
 
 def _table(task: Task, measure: str) -> Html:

@@ -81,6 +81,60 @@ def methods(
     return tag("table", tag("thead", head), groups)
 
 
+def differences(
+    found: pl.DataFrame,
+    cells: pl.DataFrame,
+    panels: Sequence[Panel],
+    styles: dict[str, Look],
+) -> Html:
+    """Return paired differences: a group of rows a level and scale, a row a method.
+
+    What `cells` does not show of a method is not shown here.
+    """
+    shown = [panel for panel in panels if figures.select(found, panel).height]
+    head = tag(
+        "tr",
+        tag("th", "method", scope="col"),
+        [tag("th", panel.title, class_="n", scope="col") for panel in shown],
+    )
+    groups: list[Html] = []
+    for level in figures.order(found["level"]):
+        for scale in found.filter(level=level)["scale"].unique().sort():
+            here = {"level": level, "scale": scale}
+            rows = [
+                tag(
+                    "tr",
+                    tag("th", _key(look), name, scope="row"),
+                    [
+                        _difference(mine, cells.filter(series=name, **here), panel)
+                        for panel in shown
+                    ],
+                )
+                for name, look in styles.items()
+                if (mine := found.filter(series=name, **here)).height
+            ]
+            title = tag("th", _title(level, scale), colspan=len(shown) + 1, scope="colgroup")
+            groups.append(tag("tbody", tag("tr", title), rows, class_="group"))
+    return tag("table", tag("thead", head), groups)
+
+
+def _difference(found: pl.DataFrame, cells: pl.DataFrame, panel: Panel) -> Html:
+    rows = figures.select(found, panel)
+    if rows.is_empty() or figures.select(cells, panel).filter(pl.col("step") > 0).is_empty():
+        return tag("td", NONE, class_="n")
+    row = rows.row(0, named=True)
+    differs = row["low"] is not None and not row["low"] <= 0 <= row["high"]
+    return tag("td", *estimate(row, signed=True), class_="n differs" if differs else "n")
+
+
+def _title(level: str, scale: int) -> str:
+    return f"{level}, {scale} fact{'s' if scale > 1 else ''} at once"
+
+
+def _key(look: Look) -> Html:
+    return tag("span", class_="key", style=f"background: var({figures.VARIABLES[look.colour]})")
+
+
 def _group(
     cells: pl.DataFrame,
     panels: Sequence[Panel],
@@ -91,8 +145,9 @@ def _group(
     level, scale = place
     where = (pl.col("level") == level) & (pl.col("scale") == scale)
     here, cost = cells.filter(where), costs.filter(where)
-    title = f"{level}, {scale} fact{'s' if scale > 1 else ''} at once"
-    rows: list[Html] = [tag("tr", tag("th", title, colspan=len(panels) + 3, scope="colgroup"))]
+    rows: list[Html] = [
+        tag("tr", tag("th", _title(level, scale), colspan=len(panels) + 3, scope="colgroup"))
+    ]
     for name, look in styles.items():
         mine = here.filter(pl.col("series") == name)
         if mine.height:
@@ -104,10 +159,9 @@ def _group(
 def _method(
     name: str, look: Look, cells: pl.DataFrame, panels: Sequence[Panel], spent: float | None
 ) -> list[Html]:
-    key = tag("span", class_="key", style=f"background: var({figures.VARIABLES[look.colour]})")
     all_facts = tag(
         "tr",
-        tag("th", key, name, scope="row", rowspan=2),
+        tag("th", _key(look), name, scope="row", rowspan=2),
         tag("td", "all"),
         [_cell(cells, panel) for panel in panels],
         tag("td", number(spent, 1), class_="n", rowspan=2),
@@ -134,12 +188,14 @@ def _cell(cells: pl.DataFrame, panel: Panel | None) -> Html:
     return tag("td", *estimate(rows.row(0, named=True)), class_="n")
 
 
-def estimate(row: dict[str, Any]) -> list[Child]:
+def estimate(row: dict[str, Any], *, signed: bool = False) -> list[Child]:
     """Return value, interval and n of one row, as the inside of a cell."""
+    value = number(row["value"])
+    plus = "+" if signed and row["value"] > 0 and value.strip(".0") else ""
     interval = (
         f"[{number(row['low'])}, {number(row['high'])}]" if row.get("low") is not None else None
     )
-    return [number(row["value"]), tag("small", interval, f" n {row['n']}")]
+    return [f"{plus}{value}", tag("small", interval, f" n {row['n']}")]
 
 
 def trials(frame: pl.DataFrame, runs: dict[str, str]) -> Html:

@@ -42,7 +42,7 @@ SETTINGS: dict[str, tuple[Kind, ...]] = {
 class Probe:
     """The questions of a trial. `known` ones, which condition the rest, are always asked."""
 
-    version: ClassVar[int] = 1  # raise it when questions, scoring or metrics change
+    version: ClassVar[int] = 2  # raise it when questions, scoring or metrics change
 
     kinds: tuple[Kind, ...] = setting(KINDS, "the probes to ask")
     neighbors: Count = setting(10, "neighbourhood questions a request, at most")

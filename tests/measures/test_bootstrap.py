@@ -8,6 +8,7 @@ from ksmith.measures.bootstrap import (
     percentiles,
     replicates,
     resampled,
+    stretch,
     unseen_share,
 )
 
@@ -58,10 +59,15 @@ def test_a_mean_is_of_those_that_came_up() -> None:
     np.testing.assert_array_equal(found, [[1.0], [1.0], [np.nan]])
 
 
-def covered(values: np.ndarray, draws: np.ndarray, truth: float) -> float:
+def covered(
+    values: np.ndarray, draws: np.ndarray, truth: float, *, stretched: bool = True
+) -> float:
     """Return the share of columns of (clusters, simulations) whose interval holds `truth`."""
-    counts = resampled(draws, 1)
-    low, high = percentiles(replicates(counts, values, np.ones_like(values)))
+    n = np.ones_like(values)
+    low, high = percentiles(replicates(resampled(draws, 1), values, n))
+    middle = values.mean(0)
+    factor = stretch(draws, values, n) if stretched else np.ones_like(middle)
+    low, high = middle - factor * (middle - low), middle + factor * (high - middle)
     return float(((low <= truth) & (truth <= high)).mean())
 
 
@@ -78,6 +84,43 @@ def test_coverage_where_draws_differ() -> None:
     assert 0.90 <= covered(values, draws, 0.0) <= 0.99
     # The draws are what was sampled: taking facts for independent would not cover.
     assert covered(values, np.arange(60), 0.0) < 0.90
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9])
+def test_coverage_with_four_draws(share: float) -> None:
+    """`share` of the variance lies between draws of ten facts."""
+    generator = np.random.default_rng(0)
+    draws = np.repeat(np.arange(4), 10)
+    effects = generator.normal(size=(4, 1_000)) * share**0.5
+    values = effects[draws] + generator.normal(size=(40, 1_000)) * (1 - share) ** 0.5
+    assert covered(values, draws, 0.0) >= 0.925
+    if share >= 0.5:
+        assert covered(values, draws, 0.0, stretched=False) < 0.85
+
+
+def test_stretch_of_single_updates_is_students() -> None:
+    # t(19) / z, and the root of 20 / 19 that a bootstrap's variance lacks.
+    values = np.random.default_rng(0).normal(size=(20, 3))
+    found = stretch(np.arange(20), values, np.ones_like(values))
+    assert found == pytest.approx(np.full(3, 2.0930 / 1.95996 * (20 / 19) ** 0.5), rel=1e-4)
+
+
+def test_stretch_of_one_draw_is_over_its_subjects() -> None:
+    values = np.random.default_rng(0).normal(size=(20, 3))
+    one = stretch(np.zeros(20, dtype=np.int64), values, np.ones_like(values))
+    assert one == pytest.approx(stretch(np.arange(20), values, np.ones_like(values)))
+
+
+def test_stretch_leaves_out_draws_without_a_value() -> None:
+    values, n = np.random.default_rng(0).normal(size=(20, 1)), np.ones((20, 1))
+    n[12:] = values[12:] = 0
+    assert stretch(np.arange(20), values, n) == pytest.approx(
+        stretch(np.arange(12), values[:12], n[:12])
+    )
+
+
+def test_nothing_stretches_a_constant() -> None:
+    assert stretch(DRAWS, np.ones((6, 1)), np.ones((6, 1))) == [1.0]
 
 
 def test_more_facts_narrow_the_interval() -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -126,6 +127,30 @@ def test_models_that_differ_widen_the_interval() -> None:
     assert same["low"] <= 0.5 <= same["high"]
     assert apart["low"] < same["low"]
     assert apart["high"] > same["high"]
+
+
+def test_five_models_cover_what_training_does() -> None:
+    """Models that differ as a normal does: percentiles of five alone hold it .8 of the time."""
+    generator = np.random.default_rng(0)
+    values = generator.normal(size=(200, 5))
+    table = pl.DataFrame(
+        {"value": values.ravel(), "of": np.repeat(np.arange(200), 5)}
+    ).with_columns(
+        pl.lit(20).alias("n"),
+        low="value",
+        high="value",
+        **{"model.seed": pl.int_range(1_000) % 5},
+    )
+    found = pool(table, ["of"])
+    inside = found.select(((pl.col("low") <= 0) & (pl.col("high") >= 0)).mean()).item()
+    assert inside >= 0.92
+
+
+def test_pooled_ends_stay_within_the_measure() -> None:
+    trials = [trial(v, v, 1.0, **{"model.seed": s}) for s, v in enumerate((0.2, 0.9, 1.0))]
+    table = pl.DataFrame(trials).with_columns(measure=pl.lit("success"))
+    row = pool(table, ["measure"]).row(0, named=True)
+    assert (row["low"], row["high"]) == (0.0, 1.0)
 
 
 def test_a_rate_stays_a_rate() -> None:

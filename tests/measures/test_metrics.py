@@ -4,13 +4,15 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ksmith.measures import MEASURES, SLICES, metrics, reliable
-from ksmith.records import Metric
+from ksmith.measures import MEASURES, SLICES, metrics
+from ksmith.measures.bootstrap import unseen_share
+from ksmith.measures.metrics import means
 from tests.measures.rows import Trial, rate
 
 
@@ -340,6 +342,42 @@ def test_one_answer_for_all_is_not_certain() -> None:
     assert found.high == 1
 
 
+def test_one_answer_for_all_is_counted_in_draws() -> None:
+    values = {f"{d}.{n}": [1.0] for d in range(4) for n in range(10)}
+    found = rate(values).metrics(1)[1, "efficacy.success"]
+    assert found.n == 40
+    assert found.low == pytest.approx(0.025 ** (1 / 4))
+    assert found.high == 1
+
+
+def test_one_draw_is_counted_in_subjects() -> None:
+    found = rate({f"0.{n}": [1] for n in range(10)}).metrics(1)[1, "efficacy.success"]
+    assert found.low == pytest.approx(0.025 ** (1 / 10))
+
+
+@pytest.mark.parametrize("spread", [0.05, 0.3, 1.0])
+def test_intervals_of_rates_cover_where_draws_differ(spread: float) -> None:
+    """4 draws of 10 facts, whose own rates are beta-distributed around .8; 500 such trials."""
+    generator = np.random.default_rng(0)
+    draws, facts, trials, mean = 4, 10, 500, 0.8
+    weight = 1 / spread - 1 + 1e-9  # spread: the correlation of facts in one draw
+    rates = generator.beta(mean * weight, (1 - mean) * weight, size=(trials, draws, 1))
+    values = (generator.random((trials, draws, facts)) < rates).astype(np.float64)
+    trial, draw, fact = (axis.ravel() for axis in np.indices(values.shape))
+    table = pl.DataFrame({"hop": trial, "draw": draw, "unit": fact, "value": values.ravel()})
+    table = table.with_columns(
+        step=pl.lit(1), probe=pl.lit(""), measure=pl.lit(""), slice=pl.lit(""), cluster="unit"
+    )
+    _, found = means(table, 0)
+    low, high = (np.array(end) for end in found.interval(np.zeros(trials), np.ones(trials)))
+    assert ((low <= mean) & (mean <= high)).mean() >= 0.9
+    if spread == 1.0:
+        # Taken for 40 independent facts, a trial without a failure would leave .8 out.
+        facts_alone = 1 - unseen_share(np.array([float(draws * facts)]))
+        missed = found.constant & (found.value == 1) & (facts_alone > mean)
+        assert missed.mean() > 0.3
+
+
 def test_rows_survive_parquet(tmp_path: Path) -> None:
     rows = counterfact().rows(1)
     rows.write_parquet(tmp_path / "answers.parquet")
@@ -352,18 +390,28 @@ def test_metrics_come_in_the_order_of_the_tables() -> None:
     assert len({(m.step, m.name) for m in found}) == len(found)
 
 
-def test_derived_numbers_need_knowledge_before() -> None:
-    def metric(measure: str, value: float, low: float | None, step: int = 0) -> Metric:
-        return Metric(
-            step=step, probe="multi_hop", measure=measure, slice="derived", hop=2,
-            value=value, n=20, low=low, high=1.0,
-        )  # fmt: skip
+def test_recalled_is_over_chance_of_the_facts_scored() -> None:
+    said = {"new": (-2, 1), "old": (-1, 1), "a": (-3, 1), "b": (-4, 1)}
+    more: dict[str, Any] = {"of_type": (0, 1, 2, 3), "stored": False, "hop": 1, "step": 0}
+    trial = Trial()
+    trial.add("reverse", said, fact="changed", **more)  # held before, scored after
+    trial.add("reverse", said, fact="new", before=None, **more)  # nothing to hold
+    lost = {"old": (-9, 1), "a": (-1, 1), "b": (-2, 1), "c": (-3, 1)}
+    trial.add("reverse", lost, fact="gone", right=None, rival=None, **more)  # not scored
+    found = trial.metrics(0)
+    assert found[0, "reverse.recalled_scored.derived"].value == 0.75
+    assert found[0, "reverse.recalled.derived"].value == (0.75 - 0.25) / 2
+    assert found[0, "reverse.scored_before.derived"].value == 0.5
 
-    after = metric("accuracy", 0.4, 0.2, step=1)
-    chance = metric("chance", 0.1, 0.1)
-    assert reliable([chance, metric("residual", 0.3, 0.15)], after)
-    assert not reliable([chance, metric("residual", 0.3, 0.05)], after)
-    assert not reliable([chance], after)
+
+def test_recalled_is_of_the_model_before() -> None:
+    trial = Trial()
+    question = trial.ask("reverse", ["new", "old"], of_type=(0, 1), stored=False)
+    for step in (0, 1):
+        trial.answer(step, question, {"new": (-1, 1), "old": (-2, 1)})
+    names = {m.name for m in trial.metrics().values() if m.step == 1}
+    assert "reverse.residual.derived" in names
+    assert not [name for name in names if "recalled" in name or "scored_before" in name]
 
 
 def test_no_rows_give_no_metrics() -> None:

@@ -52,7 +52,7 @@ def metrics(of: pl.DataFrame) -> pl.DataFrame:
     for trial in of.filter(state="done").iter_rows(named=True):
         for row in _measured(trial["task.level"]):
             value = row.pop("value") or generator.uniform(0.3, 0.9)
-            rows.append(_head(trial) | row | {"value": value, "n": 20, "hop": None})
+            rows.append(_head(trial) | {"hop": None} | row | {"value": value, "n": 20})
             rows[-1] |= {"low": value - 0.1, "high": min(value + 0.1, 1.0)}
     return pl.DataFrame(rows, schema_overrides={"hop": pl.Int64}, infer_schema_length=None)
 
@@ -91,14 +91,30 @@ def _measured(level: str) -> list[dict[str, Any]]:
         for part in ("stored", "derived")
     ]
     # Before the update, only leaves' derived facts are recalled better than by chance.
-    recalled: dict[str, Any] = {"probe": "multi_hop", "slice": "derived", "step": 0}
-    rows.append(recalled | {"measure": "residual", "value": 0.8 if level == "leaf" else 0.15})
-    rows.append(recalled | {"measure": "chance", "value": 0.1})
+    before: dict[str, Any] = {"probe": "multi_hop", "slice": "derived", "step": 0}
+    over = 0.8 if level == "leaf" else 0.05  # its interval is .1 to each side
+    rows.append(before | {"measure": "recalled_scored", "value": over})
+    rows.append(before | {"measure": "scored_before", "value": 0.6})
     rows += [
         {"step": step, "probe": "utility", "measure": "loss", "slice": "", "value": 0.4}
         for step in (0, 1)
     ]
     return rows
+
+
+def by_hop(of: pl.DataFrame, hops: tuple[int, ...] = (1, 2, 3)) -> pl.DataFrame:
+    """Return `metrics(of)` with multi_hop at each hop, which only the first 2 were held at."""
+    table = metrics(of)
+    multi = table.filter(probe="multi_hop")
+    parts = [table]
+    for hop in hops:
+        gate = pl.when(measure="recalled_scored").then(0.5 if hop < 3 else -0.5)
+        parts.append(
+            multi.with_columns(
+                hop=pl.lit(hop, pl.Int64), low=gate.otherwise("low"), value=1 / hop
+            )
+        )
+    return pl.concat(parts)
 
 
 def picture() -> bytes:

@@ -10,8 +10,9 @@ import pytest
 
 from ksmith import measures
 from ksmith.report import cells, figures, page, results, tables
+from ksmith.report.content import Failure
 from ksmith.report.html import Html, join, tag
-from tests.report.made_up import METHODS, content, metrics, trials
+from tests.report.made_up import METHODS, by_hop, content, metrics, trials
 
 ATTACK = '<script>alert("&1")</script>'
 
@@ -72,6 +73,8 @@ def test_page_is_well_formed_and_complete(whole: str) -> None:
         assert name in text, name
     assert "1 model seed: training variance is not covered" in text
     assert "oom" in text
+    assert "left out for root, intermediate" in text
+    assert "60 % (multi-hop) of them" in text
     assert reader.tags.count("svg") == 4  # three measures over scale, one trade-off
 
 
@@ -168,9 +171,12 @@ def test_training_note_goes_at_five_model_seeds(seeds: tuple[int, ...], told: bo
 def test_derived_numbers_show_only_what_was_known_before() -> None:
     table = trials()
     pooled = cells.pooled(metrics(table), cells.name_series(table))
-    shown = pooled.filter(pl.col("slice") == "derived")
+    shown = pooled.filter(
+        pl.col("slice") == "derived", ~pl.col("measure").is_in(measures.GATES)
+    )
     assert set(shown["level"]) == {"leaf"}
     assert cells.hidden(metrics(table), pooled) == ["root", "intermediate"]
+    assert cells.spoken_for(pooled) == {"multi_hop": (0.6, 0.6)}
 
 
 def test_series_are_named_by_what_varies_within_a_method() -> None:
@@ -193,6 +199,65 @@ def test_seconds_are_of_update_and_measurement() -> None:
     table = trials()
     costs = cells.seconds(table, cells.name_series(table), dict.fromkeys(table["trial"], 8.0))
     assert set(costs["seconds"]) == {12.5}
+
+
+def test_hops_are_pooled_and_gated_each_by_itself() -> None:
+    table = trials()
+    found = cells.by_hop(by_hop(table), cells.name_series(table))
+    after = found.filter(pl.col("step") == 1, series="rome", level="leaf", scale=1)
+    stored, derived = (after.filter(slice=part) for part in ("stored", "derived"))
+    assert stored.select("distance", "value").rows() == [(1, 1), (2, 1 / 2), (3, 1 / 3)]
+    assert derived["distance"].to_list() == [1, 2]
+    assert found["hop"].null_count() == found.height
+
+
+@pytest.mark.parametrize(("hops", "drawn"), [((1, 2, 3), True), ((1,), False)])
+def test_hops_are_drawn_where_there_is_more_than_one(
+    hops: tuple[int, ...], drawn: bool
+) -> None:
+    table = trials()
+    shown = page.render(content(metrics=by_hop(table, hops)))
+    text = " ".join(read(shown).texts)
+    assert ("What follows, by hop" in text) is drawn
+    assert ("hops from the request" in text) is drawn
+    assert ("Right answer, derived" in text) is drawn
+
+
+# --- what failed ------------------------------------------------------------------------------
+
+
+def failed(number: int, error: str, **more: Any) -> Failure:
+    key = f"trial-1-{number:020x}"
+    return Failure(key=key, state="failed", reason="error", error=error, **more)
+
+
+def test_one_cause_is_listed_once_with_the_trials_it_hit() -> None:
+    waits = [
+        Failure(
+            key=f"trial-1-{n:020x}", state="blocked", reason="waits", error=f"model-1-{n}ab"
+        )
+        for n in range(100, 130)
+    ]
+    memory = [
+        failed(n, f"out of memory: {n} MiB of {n + 0.5} GiB", attempts=2) for n in range(8)
+    ]
+    other = failed(50, "no such file")
+    groups = page.causes([other, *memory, *waits])
+    assert [len(group) for group in groups] == [30, 8, 1]
+    reader = read(page.render(content(failures=(other, *memory, *waits))))
+    text = " ".join(reader.texts)
+    assert "8 trials" in text
+    assert "30 trials" in text
+    assert "error in 2 attempts" in text
+    assert "and 5 more" in text
+    assert sum(item.key in text for item in memory) == 3  # by name: the first ones
+    assert text.count("no such file") == 1
+
+
+def test_causes_that_differ_in_words_stay_apart() -> None:
+    assert len(page.causes([failed(0, "layer is missing"), failed(1, "lr is missing")])) == 2
+    asset = Failure(key="model-1-00ab00ab", state="failed", reason="error", error="x")
+    assert len(page.causes([asset, failed(2, "x")])) == 2
 
 
 # --- pieces -----------------------------------------------------------------------------------
