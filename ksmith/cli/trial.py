@@ -126,12 +126,18 @@ def _print(lab: Lab, found: dict[str, Any]) -> None:
 @home_option
 @with_lab
 def retry(lab: Lab, trial: str) -> None:
-    """Try a failed or cancelled TRIAL, and what it waits for, again."""
+    """Try a failed or cancelled TRIAL, and what it waits for, again.
+
+    So is a trial or an asset that is done, but whose files are no longer what was written.
+    """
     with lab.visit() as store:
         node = store.find(trial)
-        again = store.retry([node.id])
+        again = [node.key] if store.redo(node) else store.retry([node.id])
     if not again:
-        raise UserError(f"{node.key} is {node.state}, and nothing that it needs has failed")
+        why = "and its files are what was written" if node.state == "done" else ""
+        raise UserError(
+            f"{node.key} is {node.state}, {why or 'and nothing that it needs has failed'}"
+        )
     click.echo("\n".join(f"{key} will be tried again" for key in again))
 
 

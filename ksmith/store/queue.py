@@ -444,19 +444,19 @@ def retry(database: Database, ids: Collection[int]) -> list[str]:
         return [row.key for row in found]
 
 
-def undo(database: Database, key: str, folder: str) -> bool:
-    """Return whether a done asset, whose `folder` is gone from disk, is to be built again."""
+def undo(database: Database, key: str, folder: str, reason: str = "its folder is gone") -> bool:
+    """Return whether a done node, whose `folder` is no longer a result, is to be done again."""
     with database.write() as connection:
         node_id = connection.execute(
             text(
                 "UPDATE node SET state = 'blocked', folder = NULL, charged = 0, lost = 0, "
-                "reason = 'its folder is gone' "
-                "WHERE key = :key AND state = 'done' AND folder = :folder AND kind <> 'trial' "
+                "reason = :reason WHERE key = :key AND state = 'done' AND folder = :folder "
                 "RETURNING id"
             ),
-            {"key": key, "folder": folder},
+            {"key": key, "folder": folder, "reason": reason},
         ).scalar_one_or_none()
         if node_id is not None:
+            replace_metrics(connection, node_id, 0, ())
             connection.execute(
                 text(
                     "UPDATE node SET state = 'blocked' WHERE state = 'ready' "
