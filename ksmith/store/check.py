@@ -120,9 +120,12 @@ def _gone(lab: _Lab) -> Iterator[Problem]:
 def _strangers(lab: _Lab) -> Iterator[Problem]:
     for folder in lab.folders:
         if folder not in lab.tried:
+            whole = Outcome.read(lab.home / folder) is not None
             yield Problem(
                 what=f"{folder} belongs to no attempt",
-                todo="`ksmith db reindex` takes it in if a study names it",
+                todo="`ksmith db reindex` takes it in if a study names it"
+                if whole
+                else "delete it: it has no complete outcome.json",
                 folder=folder,
             )
     for folder in lab.unfinished:
@@ -153,7 +156,7 @@ def _contents(lab: _Lab, progress: Progress) -> Iterator[Problem]:
     for folder in lab.folders:
         outcome = Outcome.read(lab.home / folder)
         if outcome is None:
-            if not lab.counts(folder):
+            if folder in lab.tried and not lab.counts(folder):
                 yield _problem(lab, folder, Fault("has no complete outcome.json"))
             continue
         attempt, _, fence = folder.rpartition("/")[2].partition("-")

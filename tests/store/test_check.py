@@ -16,11 +16,13 @@ from ksmith.records import Outcome
 from ksmith.store import Store
 from tests.scheduler.small import ROOT, study, trials
 from tests.store.folders import leave, run_all
+from tests.store.servers import url_of
 
 
 @pytest.fixture
-def done(store: Store) -> Store:
-    """Return a store in which two trials are done."""
+def done(store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Return a store in which two trials are done; verbs open it, too."""
+    monkeypatch.setenv("KSMITH_DATABASE", url_of(store))
     store.add(study("s", trials(2)))
     run_all(store)
     return store

@@ -1,4 +1,5 @@
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,13 +40,14 @@ def test_reindex_brings_emptied_tables_back(store: Store) -> None:
     assert table(store, "attempt", ATTEMPT) == attempts
 
 
-def test_reindex_makes_a_lost_database_anew(store: Store, empty: Path, tmp_path: Path) -> None:
+def test_reindex_makes_a_lost_database_anew(
+    store: Store, make: Callable[[Path], Store], tmp_path: Path
+) -> None:
     store.add(study("s", trials(2)))
     run_all(store)
     for room in ("assets", "outcomes"):
         shutil.copytree(store.home / room, tmp_path / "copy" / room)
-    shutil.copy(empty, tmp_path / "copy" / "ksmith.db")
-    with Store.open(tmp_path / "copy") as anew:
+    with make(tmp_path / "copy") as anew:
         assert anew.reindex().unknown == 8  # a study says what a key means
         anew.add(study("s", trials(2)))
         assert anew.reindex().attempts == 8
@@ -120,6 +122,10 @@ def test_metrics_that_are_none(store: Store) -> None:
 
 def test_backup_is_a_whole_database_and_overwrites_nothing(store: Store) -> None:
     store.add(study("s", trials(2)))
+    if store.database.path is None:
+        with pytest.raises(UserError, match="by its own tools"):
+            store.backup(store.home / "one.db")
+        return
     target = store.backup(store.home / "copies" / "one.db")
     with pytest.raises(UserError, match="overwrites nothing"):
         store.backup(target)
