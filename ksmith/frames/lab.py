@@ -197,7 +197,8 @@ def _read_server(url: str, query: str) -> pl.DataFrame:
 
 def _read_postgres(url: str, query: str) -> pl.DataFrame:
     try:
-        from adbc_driver_postgresql import dbapi
+        # An extra: not there where nobody asked for PostgreSQL.
+        from adbc_driver_postgresql import dbapi  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise UserError(
             "a PostgreSQL database needs adbc-driver-postgresql: pip install 'ksmith[postgres]'"

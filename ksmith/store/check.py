@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from ksmith.records import Outcome, files_in
+from ksmith.records import Outcome, file_digest, files_in
 from ksmith.store.database import Database
 from ksmith.store.health import ROOMS, attempt_folders
 from ksmith.store.measured import Damaged, Fault, faults, metrics_of
@@ -165,7 +165,20 @@ def _contents(lab: _Lab, progress: Progress) -> Iterator[Problem]:
         yield from (_problem(lab, folder, fault) for fault in found)
         if not found and lab.counts(folder):
             yield from _rows(lab, folder)
+    yield from _provenance(lab.home)
     progress(total, total, "")
+
+
+def _provenance(home: Path) -> Iterator[Problem]:
+    """Yield the kept locks and diffs that are not what their names say."""
+    for path in sorted((home / "provenance").glob("*-*.*")):
+        digest = path.name.split("-", 1)[1].split(".")[0]
+        if path.suffix != ".tmp" and not file_digest(path).startswith(digest):
+            yield Problem(
+                what=f"provenance/{path.name} is not what was written: its digest differs",
+                todo="delete it: the next worker with the same packages and code writes it anew",
+                folder="provenance",
+            )
 
 
 def _rows(lab: _Lab, folder: str) -> Iterator[Problem]:

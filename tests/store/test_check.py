@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,18 @@ def test_a_damaged_asset_is_built_again_when_it_is_needed(done: Store) -> None:
     assert verb(done, "trial", "retry", model.key)[0] == 0
     held = done.claim("me")
     assert held and (held.key, held.attempt) == (model.key, 2)
+
+
+def test_kept_diff_that_was_changed(done: Store) -> None:
+    room = done.home / "provenance"
+    room.mkdir()
+    content = b"changes"
+    file = room / f"diff-{sha256(content).hexdigest()[:20]}.patch"
+    file.write_bytes(content)
+    assert done.check() == []
+    flip(file)
+    (problem,) = done.check()
+    assert problem.what.startswith(f"provenance/{file.name} is not what was written")
 
 
 def test_progress_counts_all_bytes(done: Store) -> None:
