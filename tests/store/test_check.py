@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from ksmith.cli import ksmith
 from ksmith.records import Outcome
 from ksmith.store import Store
-from tests.scheduler.small import ROOT, study, trials
+from tests.scheduler.small import study, trials
 from tests.store.folders import leave, run_all
 from tests.store.servers import url_of
 
@@ -206,7 +206,7 @@ def test_interrupt_ends_it_with_what_was_found(done: Store) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": "1"},
     )
     assert process.stdout
     assert "digest differs" in process.stdout.readline()
