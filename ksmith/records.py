@@ -173,7 +173,7 @@ class Outcome:
         """Return the outcome in `folder`, or None where there is no complete one."""
         try:
             return cls(**json.loads((folder / "outcome.json").read_text(encoding="utf-8")))
-        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, TypeError):
+        except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):  # or damaged
             return None
 
 
@@ -302,7 +302,7 @@ def publish(folder: Path) -> None:
     temporary = folder.with_name(folder.name + ".tmp")
     if folder.exists():
         raise FileExistsError(f"outcome folder exists: {folder}")
-    for path in _files(temporary):
+    for path in files_in(temporary):
         with path.open("rb") as file:
             os.fsync(file.fileno())
     temporary.rename(folder)
@@ -317,12 +317,13 @@ def digests(folder: Path) -> dict[str, str]:
     """Return relative name -> sha256 for every file under `folder` except outcome.json."""
     return {
         path.relative_to(folder).as_posix(): file_digest(path)
-        for path in _files(folder)
+        for path in files_in(folder)
         if path != folder / "outcome.json"
     }
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def files_in(folder: Path) -> Iterator[Path]:
+    """Return every file under `folder`, by name."""
     return (path for path in sorted(folder.rglob("*")) if path.is_file())
 
 

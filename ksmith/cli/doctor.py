@@ -112,7 +112,7 @@ def _database(lab: Lab) -> str:
     if not lab.there:
         return "not made yet"
     with lab.open() as store:
-        wrong = store.check()
+        wrong = store.check(quick=True)
         number = len(store.studies())
     if wrong:
         raise UserError(f"{wrong[0]} ({len(wrong)} in all: `ksmith db check`)")

@@ -55,6 +55,7 @@ def show(lab: Lab, trial: str, *, as_json: bool) -> None:
         "settings": _settings(node, needs),
         "needs": {role: {"key": need.key, "state": need.state} for role, need in needs.items()},
         "attempts": attempts,
+        "provenance": _provenance(lab, node, needs),
         "metrics": _metrics(lab, node),
     }
     if as_json:
@@ -71,6 +72,29 @@ def _settings(node: "NodeRow", needs: "dict[str, NodeRow]") -> dict[str, Any]:
     for row in (*needs.values(), node):
         found |= flat(row.recipe)
     return dict(sorted(found.items()))
+
+
+def _provenance(lab: Lab, node: "NodeRow", needs: "dict[str, NodeRow]") -> dict[str, Any]:
+    """Return what the result was made from and by; empty where there is none."""
+    from ksmith.records import Outcome
+
+    outcome = Outcome.read(lab.home / node.folder) if node.folder else None
+    if outcome is None:
+        return {}
+    digests: dict[str, str] = {}
+    for row in (*needs.values(), node):
+        made = Outcome.read(lab.home / row.folder) if row.folder else None
+        digests |= made.info.get("digests", {}) if made else {}
+    own = outcome.info.get("provenance", {})
+    return {
+        "host": outcome.host,
+        "device": outcome.device,
+        "dtype": outcome.info.get("dtype"),
+        **{name: value for name, value in own.items() if name != "flags"},
+        **own.get("flags", {}),
+        **{f"version of {name}": version for name, version in outcome.versions.items()},
+        **{f"digest of {name}": digest for name, digest in sorted(digests.items())},
+    }
 
 
 def _metrics(lab: Lab, node: "NodeRow") -> list[dict[str, Any]]:
@@ -115,6 +139,14 @@ def _print(lab: Lab, found: dict[str, Any]) -> None:
         )
     if not found["attempts"]:
         click.echo("  none yet")
+    _print_result(found)
+
+
+def _print_result(found: dict[str, Any]) -> None:
+    if found["provenance"]:
+        click.echo("\nprovenance")
+    for name, value in found["provenance"].items():
+        click.echo(f"  {name}: {value}")
     if found["metrics"]:
         click.echo("\nmetrics                                 before   after  95 % interval")
         for line in _table(found["metrics"]):
@@ -126,12 +158,18 @@ def _print(lab: Lab, found: dict[str, Any]) -> None:
 @home_option
 @with_lab
 def retry(lab: Lab, trial: str) -> None:
-    """Try a failed or cancelled TRIAL, and what it waits for, again."""
+    """Try a failed or cancelled TRIAL, and what it waits for, again.
+
+    So is a trial or an asset that is done, but whose files are no longer what was written.
+    """
     with lab.visit() as store:
         node = store.find(trial)
-        again = store.retry([node.id])
+        again = [node.key] if store.redo(node) else store.retry([node.id])
     if not again:
-        raise UserError(f"{node.key} is {node.state}, and nothing that it needs has failed")
+        why = "and its files are what was written" if node.state == "done" else ""
+        raise UserError(
+            f"{node.key} is {node.state}, {why or 'and nothing that it needs has failed'}"
+        )
     click.echo("\n".join(f"{key} will be tried again" for key in again))
 
 

@@ -1,5 +1,6 @@
 """The lab's database: studies, the queue of nodes, attempts, metrics, the outbox."""
 
+from ksmith.store.check import Problem
 from ksmith.store.health import Reindexed
 from ksmith.store.measured import Damaged, Measured
 from ksmith.store.queries import AttemptRow, Dag, Lease, NodeRow, StudyRow, TrialRow
@@ -19,6 +20,7 @@ __all__ = [
     "Measured",
     "NodeRow",
     "Policy",
+    "Problem",
     "Reindexed",
     "Renewal",
     "Store",

@@ -5,8 +5,13 @@ old mode without an error where it cannot change it. A writer begins IMMEDIATE: 
 transaction that turns from reading to writing fails at once with "database is locked", whatever
 the timeout. The clock is the database's own, in whole seconds, so two hosts cannot disagree
 about a lease.
+
+PostgreSQL lets writers work side by side, each blind to what another has not committed: two
+needs that end at once would each leave their trial to the other. So writers take turns there,
+too, under an advisory lock; what changes one row and looks at no other does not wait for it.
 """
 
+import importlib.util
 import re
 import sqlite3
 from collections.abc import Generator, Iterable
@@ -22,6 +27,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from ksmith.records import UserError
 
 FILE = "ksmith.db"
+DRIVER = "psycopg"
 BUSY_MS = 30_000
 OLDEST_SQLITE = (3, 38, 0)  # unixepoch()
 
@@ -40,6 +46,7 @@ class Dialect:
 
     now: str  # whole seconds since the epoch
     skip: str  # ends the SELECT that picks a row nobody else is claiming
+    turn: str  # the statement that waits until no other writer is at work
     among: str  # the numbers in a JSON list, a parameter called {}
     named: str  # the texts in a JSON list, a parameter called {}
 
@@ -48,12 +55,14 @@ DIALECTS = {
     "sqlite": Dialect(
         now="unixepoch()",
         skip="",  # there is one writer at a time
+        turn="",
         among="(SELECT value FROM json_each(:{}))",
         named="(SELECT value FROM json_each(:{}))",
     ),
     "postgresql": Dialect(
-        now="CAST(extract(epoch FROM clock_timestamp()) AS BIGINT)",
-        skip="FOR UPDATE SKIP LOCKED",
+        now="CAST(floor(extract(epoch FROM clock_timestamp())) AS BIGINT)",
+        skip="FOR NO KEY UPDATE SKIP LOCKED",
+        turn="SELECT pg_advisory_xact_lock(7374121500)",  # any number, always the same
         among="(SELECT CAST(value AS BIGINT) FROM json_array_elements_text(CAST(:{} AS json)))",
         named="(SELECT value FROM json_array_elements_text(CAST(:{} AS json)))",
     ),
@@ -75,9 +84,15 @@ class Database:
         return DIALECTS[self.url.get_backend_name()]
 
     @contextmanager
-    def write(self) -> Generator[Connection]:
-        """Yield a connection in a transaction that may write; committed at the end."""
+    def write(self, *, one_row: bool = False) -> Generator[Connection]:
+        """Yield a connection in a transaction that may write; committed at the end.
+
+        It is the only one that writes, but for those that change `one_row` of the queue by what
+        stands in that row alone.
+        """
         with self.writer.begin() as connection:
+            if self.dialect.turn and not one_row:
+                connection.exec_driver_sql(self.dialect.turn)
             yield connection
 
     @contextmanager
@@ -110,12 +125,28 @@ def locate(home: Path, url: str | None) -> tuple[URL, Path | None]:
             f"no support for {backend!r} databases; there are {', '.join(DIALECTS)}"
         )
     if backend != "sqlite":
-        return found, None
+        return server_url(found), None
     if not found.database or found.database == ":memory:":
         raise UserError("the database must be a file: processes share it")
     path = Path(found.database).absolute()
     refuse_network(path)
     return found.set(database=str(path)), path
+
+
+def server_url(url: URL) -> URL:
+    """Return the URL of a PostgreSQL database, with the one driver that ksmith is tested on.
+
+    Raises:
+        UserError: another driver is asked for, or ksmith was installed without this one.
+    """
+    _, _, driver = url.drivername.partition("+")
+    if driver not in {"", DRIVER}:
+        raise UserError(
+            f"no support for the driver {driver!r}; postgresql://user@host/name uses {DRIVER}"
+        )
+    if importlib.util.find_spec(DRIVER) is None:
+        raise UserError(f"a PostgreSQL database needs {DRIVER}: pip install 'ksmith[postgres]'")
+    return url.set(drivername=f"postgresql+{DRIVER}")
 
 
 def refuse_network(path: Path, mounts: Iterable[tuple[str, str]] | None = None) -> None:
@@ -146,8 +177,11 @@ def connect(url: URL, path: Path | None) -> Database:
         UserError: the SQLite library is too old.
     """
     if path is None:
-        writer = create_engine(url)
-        return Database(url, None, writer, writer.execution_options(postgresql_readonly=True))
+        writer = create_engine(url, pool_pre_ping=True)  # a server may have been restarted
+        reader = writer.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+        return Database(url, None, writer, reader)
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise UserError(
             f"SQLite {sqlite3.sqlite_version} is too old: ksmith needs 3.38 or later"

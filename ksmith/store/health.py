@@ -1,4 +1,4 @@
-"""Is the lab whole, and how to make its database anew from the outcome folders."""
+"""How to make a lab's database anew from its outcome folders."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,6 @@ from sqlalchemy import Connection, text
 from ksmith.records import Outcome
 from ksmith.store.database import Database
 from ksmith.store.measured import Damaged, Measured, read
-from ksmith.store.migrate import config, current, revisions
 from ksmith.store.queue import COMPLETE, replace_metrics
 
 ROOMS = ("assets", "outcomes")
@@ -25,48 +24,6 @@ class Reindexed:
     attempts: int  # attempts that the database did not know
     unknown: int  # folders of nodes that no study has ever named
     damaged: tuple[str, ...]
-
-
-def check(database: Database, home: Path) -> list[str]:
-    """Return what is wrong with the database and the folders, one line each; [] if nothing."""
-    return [*_database(database), *_folders(database, home)]
-
-
-def _database(database: Database) -> Iterator[str]:
-    found, known = current(database.url, database.path), revisions(config())
-    if found != known[0]:
-        yield f"the database is at revision {found}, this ksmith at {known[0]}"
-    if database.path is None:
-        return
-    with database.read() as connection:
-        for (line,) in connection.exec_driver_sql("PRAGMA integrity_check"):
-            if line != "ok":
-                yield f"integrity: {line}"
-        for row in connection.exec_driver_sql("PRAGMA foreign_key_check"):
-            yield f"a row of {row[0]} points at a row of {row[2]} that is not there"
-
-
-def _folders(database: Database, home: Path) -> Iterator[str]:
-    with database.read() as connection:
-        tried = {
-            row.folder: row.state
-            for row in connection.execute(text("SELECT folder, state FROM attempt"))
-        }
-        counted = connection.execute(
-            text("SELECT key, folder FROM node WHERE state = 'done' ORDER BY id")
-        ).all()
-    for row in counted:
-        if row.folder is None or Outcome.read(home / row.folder) is None:
-            yield f"{row.key} is done, but its folder {row.folder} is gone or incomplete"
-    for folder in attempt_folders(home):
-        name = folder.relative_to(home).as_posix()
-        if name not in tried:
-            yield f"{name} belongs to no attempt"
-    for room in ROOMS:
-        for left in sorted((home / room).glob("*/*.tmp")):
-            name = left.relative_to(home).as_posix()
-            if tried.get(name.removesuffix(".tmp")) != "started":
-                yield f"{name} is what a stopped attempt left behind"
 
 
 def attempt_folders(home: Path) -> Iterator[Path]:

@@ -17,7 +17,7 @@ from filelock import FileLock
 from sqlalchemy import URL, Engine, create_engine, inspect, text
 
 from ksmith.records import UserError
-from ksmith.store.database import sqlite_engine
+from ksmith.store.database import DIALECTS, sqlite_engine
 
 ROOM = Path(__file__).parent
 # In a wheel the migrations lie in the package; in a checkout beside it.
@@ -65,6 +65,10 @@ def current(url: URL, path: Path | None) -> str | None:
         engine.dispose()
     if path is not None and names:
         raise UserError(f"{path} is not a ksmith database: it holds {', '.join(names[:5])}")
+    if "alembic_version" in names:  # MLflow's, for one: both would write their revision there
+        raise UserError(
+            "the database holds another program's tables; give ksmith one of its own"
+        )
     return None
 
 
@@ -134,6 +138,8 @@ def _upgrade(url: URL, path: Path | None, settings: Config) -> None:
     engine = create_engine(url) if path is None else sqlite_engine(url, foreign_keys=False)
     try:
         with engine.begin() as connection:
+            if path is None:  # other hosts do not see the file lock
+                connection.exec_driver_sql(DIALECTS[url.get_backend_name()].turn)
             settings.attributes["connection"] = connection
             command.upgrade(settings, "head")
             if (

@@ -123,7 +123,7 @@ def claim(
     given = {"owner": owner, "ttl": ttl, "gate": GATE, "warm": warm}
     if wanted is not None:
         given["wanted"] = json.dumps(list(wanted))
-    with database.write() as connection:
+    with database.write(one_row=True) as connection:
         row = connection.execute(text(take), given).one_or_none()
         return None if row is None else _begin(connection, dialect.now, row, owner)
 
@@ -169,7 +169,7 @@ def _needs(connection: Connection, node_id: int) -> dict[str, tuple[str, str]]:
 
 def start(database: Database, held: Claim, worker: Worker) -> bool:
     """Return whether the claim is now running on `worker`; False where it was fenced."""
-    with database.write() as connection:
+    with database.write(one_row=True) as connection:
         changed = connection.execute(
             text(f"UPDATE node SET state = 'running' WHERE {HELD}"), _who(held)
         ).rowcount
@@ -188,7 +188,7 @@ def start(database: Database, held: Claim, worker: Worker) -> bool:
 
 def renew(database: Database, held: Claim, ttl: int = 60) -> Renewal:
     """Return what became of the claim: held for `ttl` more seconds, to stop, or fenced."""
-    with database.write() as connection:
+    with database.write(one_row=True) as connection:
         row = connection.execute(
             text(
                 f"UPDATE node SET lease_until = {database.dialect.now} + :ttl WHERE {HELD} "
@@ -444,19 +444,19 @@ def retry(database: Database, ids: Collection[int]) -> list[str]:
         return [row.key for row in found]
 
 
-def undo(database: Database, key: str, folder: str) -> bool:
-    """Return whether a done asset, whose `folder` is gone from disk, is to be built again."""
+def undo(database: Database, key: str, folder: str, reason: str = "its folder is gone") -> bool:
+    """Return whether a done node, whose `folder` is no longer a result, is to be done again."""
     with database.write() as connection:
         node_id = connection.execute(
             text(
                 "UPDATE node SET state = 'blocked', folder = NULL, charged = 0, lost = 0, "
-                "reason = 'its folder is gone' "
-                "WHERE key = :key AND state = 'done' AND folder = :folder AND kind <> 'trial' "
+                "reason = :reason WHERE key = :key AND state = 'done' AND folder = :folder "
                 "RETURNING id"
             ),
-            {"key": key, "folder": folder},
+            {"key": key, "folder": folder, "reason": reason},
         ).scalar_one_or_none()
         if node_id is not None:
+            replace_metrics(connection, node_id, 0, ())
             connection.execute(
                 text(
                     "UPDATE node SET state = 'blocked' WHERE state = 'ready' "

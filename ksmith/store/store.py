@@ -1,14 +1,15 @@
 """The store: one object for everything that is asked of a lab's database."""
 
-from collections.abc import Collection, Generator, Iterable
+from collections.abc import Collection, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self, final
 
 from sqlalchemy import Connection
 
-from ksmith.records import Kind, Node, UserError
-from ksmith.store import health, migrate, queries, queue, studies
+from ksmith.records import Kind, Node, Outcome, UserError
+from ksmith.store import health, measured, migrate, queries, queue, studies
+from ksmith.store.check import Problem, Progress, problems, silent
 from ksmith.store.database import Database, clear_errors, connect, locate
 from ksmith.study import Study
 
@@ -143,6 +144,16 @@ class Store:
         """Return whether an asset whose folder is gone is to be built again."""
         return queue.undo(self.database, key, folder)
 
+    def redo(self, node: queries.NodeRow) -> bool:
+        """Return whether a done node, whose folder is gone or damaged, is to be done again."""
+        if node.state != "done" or node.folder is None:
+            return False
+        folder = self.home / node.folder
+        outcome = Outcome.read(folder)
+        if outcome and all(fault.extra for fault in measured.faults(folder, outcome)):
+            return False
+        return queue.undo(self.database, node.key, node.folder, "its folder was damaged")
+
     # --- questions ------------------------------------------------------------------------
 
     def trials(self, study: str) -> list[queries.TrialRow]:
@@ -183,9 +194,15 @@ class Store:
 
     # --- health ---------------------------------------------------------------------------
 
-    def check(self) -> list[str]:
-        """Return what is wrong, one line each."""
-        return health.check(self.database, self.home)
+    def check(self, *, quick: bool = False) -> list[Problem]:
+        """Return what is wrong; `quick` reads no file's bytes."""
+        return list(self.problems(quick=quick))
+
+    def problems(
+        self, *, quick: bool = False, progress: Progress = silent
+    ) -> Iterator[Problem]:
+        """Yield what is wrong, as it is found; see `check.py`."""
+        return problems(self.database, self.home, quick=quick, progress=progress)
 
     def backup(self, target: Path) -> Path:
         """Return `target`, now a copy of the database.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ksmith.records import Metric, Outcome
+from ksmith.records import Metric, Outcome, inside
 from ksmith.tracking.client import redact
 from ksmith.tracking.rows import Tried
 from ksmith.tracking.run import Artifact, Checkpoint, Graph, Point, Run, status
@@ -83,6 +83,7 @@ def trial_run(
         "ksmith.study": study["name"],
         "ksmith.kind": "trial",
         **{f"ksmith.{role}": needs[role].key for role in sorted(needs)},
+        **digest_tags([*needs.values(), here]),
     }
     return Run(
         study=study["name"],
@@ -186,9 +187,43 @@ def attempt_tags(tried: Tried, outcome: Outcome | None) -> dict[str, str]:
         "ksmith.dirty": dirty,
         "mlflow.source.git.commit": commit,
         **source_tags(),
+        **provenance_tags(outcome),
         **{f"ksmith.version.{name}": text for name, text in sorted(versions.items())},
     }
     return {name: text for name, text in tags.items() if text}
+
+
+def provenance(outcome: Outcome | None) -> dict[str, Any]:
+    """Return what an outcome says of the process that made it; older ones say nothing."""
+    return dict(outcome.info.get("provenance", {})) if outcome else {}
+
+
+def provenance_tags(outcome: Outcome | None) -> dict[str, str]:
+    """Return the names of the kept lock and diff, the GPU, and what decides about bits."""
+    found = provenance(outcome)
+    flags = found.pop("flags", {})
+    if outcome and "dtype" in outcome.info:
+        found["dtype"] = outcome.info["dtype"]
+    return {
+        **{f"ksmith.{name}": shown(value) for name, value in found.items()},
+        **{f"ksmith.flag.{name}": shown(value) for name, value in flags.items()},
+    }
+
+
+def digest_tags(places: Iterable[Place]) -> dict[str, str]:
+    """Return the digests of all that a trial's numbers were made from; the last place's win."""
+    found: dict[str, str] = {}
+    for one in places:
+        found |= one.outcome.info.get("digests", {}) if one.outcome else {}
+    return {f"ksmith.digest.{name}": text for name, text in sorted(found.items())}
+
+
+def provenance_files(home: Path, outcome: Outcome | None) -> Iterator[Artifact]:
+    """Yield the list of packages and the changes of the working copy, as the lab keeps them."""
+    found = provenance(outcome)
+    for name in ("lock", "diff"):
+        if name in found and (path := inside(home, found[name])).is_file():
+            yield Artifact(file=path, folder="provenance")
 
 
 def times(tried: Tried, outcome: Outcome | None) -> tuple[int, int]:
@@ -341,6 +376,7 @@ def artifacts(
     log = home / tried.attempt["log"]
     if log.is_file() and log.stat().st_size:
         yield Artifact(file=log, name="log.txt")
+    yield from provenance_files(home, here.outcome)
     if tried.attempt["state"] != "ok":
         return
     for role, own, name in PICTURES:

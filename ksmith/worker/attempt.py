@@ -20,6 +20,7 @@ from typing import Any, TextIO, final
 from ksmith.records import Json, Kind, Outcome, Reason, Spec, UserError, digests, publish
 from ksmith.worker.commit import working_copy
 from ksmith.worker.job import Job
+from ksmith.worker.provenance import difference, provenance
 
 Handler = Callable[[Job], dict[str, Json]]  # returns Outcome.info
 Handlers = Mapping[Kind, Handler]
@@ -190,6 +191,7 @@ class _Clocks:
 
 def _work(job: Job, load: Load, stop: Stop) -> Performed:
     spec, clocks = job.spec, _Clocks.now()
+    _ = versions(), difference()  # of now: somebody may edit the code while this runs
     info: dict[str, Json] = {}
     failure: BaseException | None = None
     try:
@@ -215,7 +217,7 @@ def _work(job: Job, load: Load, stop: Stop) -> Performed:
         files={},
         error=one_line(failure) if failure else None,
         traceback=text,
-        info=info,
+        info={**info, "provenance": provenance(job.folder.parents[2], spec.device)},
     )
     return Performed(outcome, failure)
 

@@ -16,6 +16,28 @@ def working_copy(folder: Path) -> dict[str, str]:
     return {"commit": commit, "dirty": "true" if changed else "false"}
 
 
+def changes(folder: Path, limit: int) -> bytes:
+    """Return the diff of the tracked files around `folder` against their commit.
+
+    No more than `limit` bytes and one, which says that there are more, are read of it; nothing
+    where there is no checkout.
+    """
+    words = ["diff", "--no-color", "--no-ext-diff", "--binary", "HEAD"]
+    try:
+        with subprocess.Popen(
+            ["git", "-C", str(folder), *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            assert process.stdout
+            found = process.stdout.read(limit + 1)
+            process.kill()  # it may have more to say, to nobody
+    except OSError:
+        return b""
+    return found
+
+
 def _git(folder: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(

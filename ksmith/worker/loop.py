@@ -17,6 +17,7 @@ import select
 import signal
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, final
 
@@ -54,8 +55,10 @@ class _Loop:
             reason, text = outcome.reason, outcome.error or ""
         except OSError as error:
             reason, text = "error", f"the outcome could not be kept: {one_line(error)}"
-            sys.stderr.write(f"{text}\n")
-        _flush()
+            with suppress(OSError):  # the log's disk may be as full: the scheduler is told
+                sys.stderr.write(f"{text}\n")
+        with suppress(OSError):
+            _flush()
         self.emit({**who, "event": "finished", "reason": reason, "text": text})
         return reason
 

@@ -17,6 +17,7 @@ from ksmith.lm.moments import load_moments, save_moments, second_moments
 from ksmith.lm.score import score
 from ksmith.records import Kind, Question, Request, derived_seed
 from ksmith.worker import figures, opening
+from ksmith.worker.inputs import inputs
 from ksmith.worker.job import Job
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def make_before(job: Job) -> dict[str, Any]:
     questions = _questions(job, base.graph)
     answers = score(base.model, base.tokenizer, questions)
     measures.frame(questions, answers, step=0).write_parquet(job.folder / "answers.parquet")
-    return {"questions": len(questions)}
+    return {"questions": len(questions), **inputs(job, base, questions=questions)}
 
 
 def make_update(job: Job) -> dict[str, Any]:
@@ -100,7 +101,11 @@ def make_update(job: Job) -> dict[str, Any]:
     requests = [[asdict(request) for request in draw] for draw in draws]
     _write_json(job, "update.json", {"method": name, "draws": logs, "requests": requests})
     figures.losses(logs, job.folder / "loss.png")
-    return {"draws": len(draws), "requests": sum(len(draw) for draw in draws)}
+    return {
+        "draws": len(draws),
+        "requests": sum(len(draw) for draw in draws),
+        **inputs(job, base, requests=requests),
+    }
 
 
 def make_trial(job: Job) -> dict[str, Any]:
@@ -129,7 +134,11 @@ def make_trial(job: Job) -> dict[str, Any]:
     draws = _draws([Request(**row) for draw in made["requests"] for row in draw])
     page = figures.change(base.graph, draws, rows, made["method"])
     (job.folder / "change.html").write_text(page, encoding="utf-8")
-    return {"questions": len(questions), "metrics": len(metrics)}
+    return {
+        "questions": len(questions),
+        "metrics": len(metrics),
+        **inputs(job, base, questions=questions),
+    }
 
 
 HANDLERS: dict[Kind, Callable[[Job], dict[str, Any]]] = {

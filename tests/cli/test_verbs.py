@@ -162,7 +162,9 @@ def test_check_finds_what_is_wrong(lab: Lab) -> None:
     assert done.exit_code == 1
     found = json.loads(done.stdout)
     assert not found["ok"]
-    assert "graph-1-00000000000000000000/1-1" in found["problems"][0]
+    (problem,) = found["problems"]
+    assert problem["folder"] == "assets/graph-1-00000000000000000000/1-1"
+    assert "delete it" in problem["todo"]
 
 
 def test_home_stands_before_or_after_the_verb_or_in_the_environment(

@@ -41,6 +41,18 @@ def test_everything_runs_once_and_a_second_run_does_nothing(store: Store) -> Non
     assert {"events.jsonl", "made.txt", "metrics.json"} == set(outcome.files)
 
 
+def test_full_disk_fails_the_attempt_and_publishes_nothing(store: Store) -> None:
+    store.add(study("s", trials(1, probe={"trial": {"act": "full"}})))
+    summary = go(store)
+    (trial,) = store.trials("s")
+    assert (summary.failed, trial.state) == (1, "failed")
+    assert trial.reason == ("the outcome could not be kept: OSError: [Errno 27] File too large")
+    left = {path.name for path in (store.home / "outcomes" / trial.key).iterdir()}
+    assert left == {"1-1.log"}
+    assert [row.state for row in store.attempts(trial.id)] == ["error"]
+    assert store.check() == []
+
+
 def test_second_study_runs_only_what_is_new(store: Store) -> None:
     store.add(study("one", trials(3)))
     store.add(study("two", trials(5)))

@@ -1,50 +1,15 @@
-import json
 import shutil
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ksmith.records import Metric, Outcome, Reason, UserError, digests
-from ksmith.store import Claim, Damaged, End, Store
+from ksmith.records import Outcome, UserError, digests
+from ksmith.store import Damaged, End, Store
 from ksmith.store.measured import read
 from tests.scheduler.small import study, trials
-
-METRIC = Metric(step=1, probe="efficacy", measure="success", value=0.5, n=4)
-
-
-def leave(store: Store, held: Claim, reason: Reason = "ok") -> Path:
-    """Return the folder of an attempt, as a worker publishes it."""
-    folder = store.home / held.folder
-    folder.mkdir(parents=True)
-    (folder / "metrics.json").write_text(json.dumps([asdict(METRIC)]), encoding="utf-8")
-    outcome = Outcome(
-        key=held.key,
-        kind=held.kind,
-        attempt=held.attempt,
-        fence=held.fence,
-        reason=reason,
-        started=1000.0,
-        seconds=2.5,
-        cpu_seconds=1.0,
-        peak_memory=1,
-        device="cpu",
-        host="there",
-        versions={},
-        files=digests(folder),
-    )
-    outcome.write(folder)
-    return folder
-
-
-def run_all(store: Store) -> None:
-    """Finish all that is ready, each with its folder; the first attempt at a trial is lost."""
-    while held := store.claim("me"):
-        if held.kind == "trial" and held.attempt == 1:
-            store.finish(held, End(reason="lost"))
-            continue
-        leave(store, held)
-        store.finish(held, End(reason="ok", seconds=2.5, metrics=[METRIC]))
+from tests.store.folders import leave, run_all
 
 
 def table(store: Store, name: str, columns: str) -> list[tuple[object, ...]]:
@@ -56,29 +21,6 @@ def table(store: Store, name: str, columns: str) -> list[tuple[object, ...]]:
 NODE = "key, state, folder, attempt_no, fence"
 ATTEMPT = "node_id, no, fence, state, folder, seconds"
 ROW = "node_id, attempt_id, probe, measure, value, n"
-
-
-def test_whole_lab_has_nothing_wrong(store: Store) -> None:
-    store.add(study("s", trials(2)))
-    run_all(store)
-    assert store.check() == []
-
-
-def test_check_names_what_is_wrong(store: Store) -> None:
-    store.add(study("s", trials(2)))
-    run_all(store)
-    first, second = store.trials("s")
-    shutil.rmtree(store.home / str(first.folder))
-    (store.home / str(second.folder)).with_name("9-9").mkdir()
-    (store.home / str(second.folder)).with_name("1-1.tmp").mkdir()
-    with store.write() as connection:
-        connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
-    lines = store.check()
-    assert lines == [
-        f"{first.key} is done, but its folder {first.folder} is gone or incomplete",
-        f"outcomes/{second.key}/9-9 belongs to no attempt",
-        f"outcomes/{second.key}/1-1.tmp is what a stopped attempt left behind",
-    ]
 
 
 def test_reindex_brings_emptied_tables_back(store: Store) -> None:
@@ -98,13 +40,14 @@ def test_reindex_brings_emptied_tables_back(store: Store) -> None:
     assert table(store, "attempt", ATTEMPT) == attempts
 
 
-def test_reindex_makes_a_lost_database_anew(store: Store, empty: Path, tmp_path: Path) -> None:
+def test_reindex_makes_a_lost_database_anew(
+    store: Store, make: Callable[[Path], Store], tmp_path: Path
+) -> None:
     store.add(study("s", trials(2)))
     run_all(store)
     for room in ("assets", "outcomes"):
         shutil.copytree(store.home / room, tmp_path / "copy" / room)
-    shutil.copy(empty, tmp_path / "copy" / "ksmith.db")
-    with Store.open(tmp_path / "copy") as anew:
+    with make(tmp_path / "copy") as anew:
         assert anew.reindex().unknown == 8  # a study says what a key means
         anew.add(study("s", trials(2)))
         assert anew.reindex().attempts == 8
@@ -179,6 +122,10 @@ def test_metrics_that_are_none(store: Store) -> None:
 
 def test_backup_is_a_whole_database_and_overwrites_nothing(store: Store) -> None:
     store.add(study("s", trials(2)))
+    if store.database.path is None:
+        with pytest.raises(UserError, match="by its own tools"):
+            store.backup(store.home / "one.db")
+        return
     target = store.backup(store.home / "copies" / "one.db")
     with pytest.raises(UserError, match="overwrites nothing"):
         store.backup(target)

@@ -9,6 +9,7 @@ from ksmith.records import Metric, Reason
 from ksmith.store import Claim, End, Policy, Store, Worker
 from ksmith.store.queue import number
 from tests.scheduler.small import point, study, trials
+from tests.store.servers import url_of
 
 OK = End(reason="ok", seconds=1.0)
 WORKER = Worker(host="here", boot="b", pid=1, pid_started=2, device="cpu")
@@ -240,8 +241,8 @@ def test_undone_asset_is_built_again_and_blocks_until_then(store: Store) -> None
     assert finish_all(store) == ["trial"]
 
 
-def _claimer(home: Path, name: str, seen: "multiprocessing.Queue[str]") -> None:
-    with Store.open(home) as store:
+def _claimer(home: Path, url: str, name: str, seen: "multiprocessing.Queue[str]") -> None:
+    with Store.open(home, url) as store:
         while True:
             held = store.claim(name)
             if held is None:
@@ -258,11 +259,12 @@ def _claimer(home: Path, name: str, seen: "multiprocessing.Queue[str]") -> None:
 def test_sixteen_claimers_take_each_of_500_nodes_once(store: Store) -> None:
     points = [point(1, graph={"graph": {"n": n}}) for n in range(100)]
     store.add(study("s", points))  # 100 graphs, models, befores, updates, trials
-    store.close()  # SQLite's connections must not be taken across a fork
+    store.close()  # connections must not be taken across a fork
     fork = multiprocessing.get_context("fork")
     seen: multiprocessing.Queue[str] = fork.Queue()
     workers = [
-        fork.Process(target=_claimer, args=(store.home, f"w{n}", seen)) for n in range(16)
+        fork.Process(target=_claimer, args=(store.home, url_of(store), f"w{n}", seen))
+        for n in range(16)
     ]
     for worker in workers:
         worker.start()

@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -34,13 +35,13 @@ SETTINGS = settings(
 
 class Queue(RuleBasedStateMachine):
     claims: Bundle[Claim] = Bundle("claims")
-    empty: ClassVar[Path]  # a database without rows, to copy
+    make: ClassVar[Callable[[Path], Store]]  # folder -> a store without rows
+    room: ClassVar[Path]
 
     def __init__(self) -> None:
         super().__init__()
-        self.home = Path(tempfile.mkdtemp(dir=self.empty.parent))
-        shutil.copy(self.empty, self.home / "ksmith.db")
-        self.store = Store.open(self.home)
+        self.home = Path(tempfile.mkdtemp(dir=self.room))
+        self.store = type(self).make(self.home)
         self.store.add(study("s", trials(2)))
         for _ in range(4):  # graph, model and the answers before: near to the trials
             held = self.store.claim("one")
@@ -147,13 +148,15 @@ class ForgetfulQueue(Queue):
             connection.exec_driver_sql("UPDATE node SET state = 'ready' WHERE state = 'leased'")
 
 
-def test_queue_keeps_its_promises(empty: Path) -> None:
-    Queue.empty = empty
+def test_queue_keeps_its_promises(make: Callable[[Path], Store], tmp_path: Path) -> None:
+    Queue.make, Queue.room = staticmethod(make), tmp_path
     assert run_state_machine_as_test(Queue, settings=SETTINGS) is None
 
 
-def test_a_queue_that_breaks_them_is_found_out(empty: Path) -> None:
-    Queue.empty = empty
+def test_a_queue_that_breaks_them_is_found_out(
+    make: Callable[[Path], Store], tmp_path: Path
+) -> None:
+    Queue.make, Queue.room = staticmethod(make), tmp_path
     with pytest.raises(AssertionError):
         run_state_machine_as_test(
             ForgetfulQueue, settings=settings(SETTINGS, phases=[Phase.generate])

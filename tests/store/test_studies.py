@@ -1,6 +1,5 @@
 import dataclasses
 import multiprocessing
-import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from ksmith.records import UserError
 from ksmith.store import End, Store
 from tests.scheduler.small import point, study, trials
+from tests.store.servers import url_of
 
 OK = End(reason="ok", seconds=2.0)
 
@@ -136,22 +136,23 @@ def test_misspelt_study_gets_the_nearest_name(store: Store) -> None:
         store.study("plastcity")
 
 
-def _add(home: Path, results: "multiprocessing.Queue[tuple[int, bool]]") -> None:
-    with Store.open(home) as store:
+def _add(home: Path, url: str, results: "multiprocessing.Queue[tuple[int, bool]]") -> None:
+    with Store.open(home, url) as store:
         added = store.add(study("s", trials(200)))
         results.put((added.new, added.unchanged))
 
 
-def test_two_adds_of_one_grid_at_once(tmp_path: Path, empty: Path) -> None:
-    shutil.copy(empty, tmp_path / "ksmith.db")
+def test_two_adds_of_one_grid_at_once(store: Store) -> None:
+    store.close()  # connections must not be taken across a fork
     fork = multiprocessing.get_context("fork")
     results: multiprocessing.Queue[tuple[int, bool]] = fork.Queue()
-    both = [fork.Process(target=_add, args=(tmp_path, results)) for _ in range(2)]
+    both = [
+        fork.Process(target=_add, args=(store.home, url_of(store), results)) for _ in range(2)
+    ]
     for process in both:
         process.start()
     assert sorted(results.get(timeout=60) for _ in both) == [(0, True), (200, False)]
     for process in both:
         process.join()
-    with Store.open(tmp_path) as store:
-        assert store.study("s").trials == 200
-        assert len(store.dag([1]).nodes) == 2 + 3 * 200
+    assert store.study("s").trials == 200
+    assert len(store.dag([1]).nodes) == 2 + 3 * 200

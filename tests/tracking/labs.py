@@ -113,12 +113,19 @@ class MadeLab:
             versions=VERSIONS,
             files=digests(temporary),
             error=error,
-            info={"facts": 360} if held.kind == "graph" else {},
+            info={"facts": 360} if held.kind == "graph" else self._info(),
         )
         outcome.write(temporary)
         publish(folder)
         (self.home / held.log).write_text("a line of the worker's log\n")
         return metrics
+
+    def _info(self) -> dict[str, Any]:
+        room = self.home / "provenance"
+        room.mkdir(exist_ok=True)
+        (room / "lock-0.txt").write_text("torch==2.13.0\n")
+        about = {"lock": "provenance/lock-0.txt", "flags": {"deterministic": False}}
+        return {"provenance": about, "dtype": "float32", "digests": {"questions": "5" * 64}}
 
 
 def metrics_of(method: str, scale: int) -> list[Metric]:

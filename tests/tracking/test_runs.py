@@ -39,6 +39,10 @@ def test_a_finished_trial_is_one_whole_run(
     assert tags["ksmith.dirty"] == "false"
     assert tags["ksmith.version.torch"] == "2.13.0"
     assert tags["ksmith.device"] == "cpu"
+    assert tags["ksmith.dtype"] == "float32"
+    assert tags["ksmith.flag.deterministic"] == "false"
+    assert tags["ksmith.digest.questions"] == "5" * 64
+    assert tags["ksmith.lock"] == "provenance/lock-0.txt"
     assert "| efficacy.success | 0." in tags["mlflow.note.content"]
     experiment = client.get_experiment(run.info.experiment_id)
     assert experiment.tags["mlflow.note.content"].startswith("How many?")
@@ -101,6 +105,7 @@ def test_files_are_linked_not_copied(made: MadeLab, runs: Runs) -> None:
         "tensors.parquet",
         "outcome.json",
         "log.txt",
+        "provenance/lock-0.txt",
         "figures/loss.png",
         "figures/trace.png",
         "figures/training.png",

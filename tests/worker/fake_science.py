@@ -5,6 +5,7 @@ Run as `python fake_science.py`, it is a process like `python -m ksmith.worker`.
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -86,6 +87,11 @@ def _close_stdout(job: Job) -> None:
         time.sleep(60)
 
 
+def _full(job: Job) -> None:
+    """As a full disk, for this process: no file grows any more, its log included."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
+
+
 def _term(job: Job) -> None:
     if _first(job):
         os.kill(os.getpid(), signal.SIGTERM)
@@ -101,6 +107,7 @@ ACTS = {
     "garbage": _garbage,
     "close_stdout": _close_stdout,
     "term": _term,
+    "full": _full,
     "wait": _wait,
 }
 

@@ -1,0 +1,38 @@
+"""The digests of what a measurement was made from, so that two can be told to be of the same."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ksmith.lm.text import encodings
+from ksmith.records import Json, Outcome, Question, digest
+from ksmith.worker.job import Job
+from ksmith.worker.opening import Base
+
+FILES = {"graph": "graph.json", "update": "delta.safetensors"}  # role -> what stands for it
+
+
+def inputs(
+    job: Job,
+    base: Base,
+    *,
+    requests: Json = None,
+    questions: Sequence[Question] = (),
+) -> dict[str, Any]:
+    """Return `dtype` of the weights, and `digests`: the sha256 of each input that there is.
+
+    Those of weights, graph and delta are their files'; `prompts` is that of the token ids which
+    the questions become, with the tokenizer's start token and all.
+    """
+    found = {"weights": base.weights}
+    for role, name in FILES.items():
+        outcome = Outcome.read(job.need(role)) if role in job.spec.needs else None
+        if outcome and name in outcome.files:
+            found["delta" if role == "update" else role] = outcome.files[name]
+    if requests is not None:
+        found["requests"] = digest(requests)
+    if questions:
+        found["questions"] = digest([asdict(question) for question in questions])
+        prompts = [question.prompt for question in questions]
+        found["prompts"] = digest([one.ids for one in encodings(base.tokenizer, prompts)])
+    return {"dtype": str(base.model.dtype).removeprefix("torch."), "digests": found}
