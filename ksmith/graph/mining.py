@@ -65,7 +65,8 @@ class Mined:
 class Index:
     """Facts as sorted integers."""
 
-    def __init__(self, triples: Iterable[Triple]) -> None:
+    def __init__(self, triples: Iterable[Triple], at_once: int = SLICE) -> None:
+        self.at_once = at_once  # predictions of a slice, about
         entities: dict[str, int] = {}
         relations: dict[str, int] = {}
         columns: list[tuple[int, int, int]] = [
@@ -124,14 +125,19 @@ def _ranges(first: Ints, counts: Ints) -> Ints:
 
 
 def mine(
-    triples: Iterable[Triple], min_support: int = 1, min_confidence: float = 0.0
+    triples: Iterable[Triple],
+    min_support: int = 1,
+    min_confidence: float = 0.0,
+    *,
+    at_once: int = SLICE,
+    most: int = MOST,
 ) -> tuple[list[Mined], list[tuple[str, ...]]]:
     """Return the rules, most confident first, and the bodies that have too many predictions."""
-    index = Index(triples)
+    index = Index(triples, at_once)
     found: list[Mined] = []
     skipped: list[tuple[str, ...]] = []
     for body, size in _bodies(index):
-        if size > MOST:
+        if size > most:
             skipped.append(tuple(index.relations[r] for r in body))
             continue
         found += _heads(index, body, min_support)
@@ -142,6 +148,8 @@ def mine(
 
 def _bodies(index: Index) -> Iterator[tuple[tuple[int, ...], int]]:
     """Yield each body and how many pairs of facts it joins."""
+    if not index.relations:
+        return
     for relation in index:
         yield (relation,), len(index.forward[relation][0])
     size = len(index.relations)
@@ -211,7 +219,7 @@ def _predicted(index: Index, body: tuple[int, ...]) -> Iterator[Ints]:
     keys, ends = index.forward[body[1]]
     first = np.searchsorted(keys, middles, "left")
     counts = np.searchsorted(keys, middles, "right") - first
-    for low, high in _slices(starts, counts):
+    for low, high in _slices(starts, counts, index.at_once):
         many = counts[low:high]
         subject = np.repeat(starts[low:high], many)
         yield _different(index, subject, ends[_ranges(first[low:high], many)])
@@ -222,13 +230,13 @@ def _different(index: Index, subject: Ints, object_: Ints) -> Ints:
     return np.unique(subject[apart] * index.width + object_[apart])
 
 
-def _slices(starts: Ints, counts: Ints) -> Iterator[tuple[int, int]]:
-    """Yield slices of about SLICE predictions; all those of one start are in one slice."""
+def _slices(starts: Ints, counts: Ints, at_once: int) -> Iterator[tuple[int, int]]:
+    """Yield slices of about `at_once` predictions; all those of one start are in one slice."""
     if not len(starts):
         return
     edges = np.flatnonzero(np.diff(starts, prepend=-1))  # where a start has its first fact
     before = np.concatenate([[0], np.cumsum(counts)])[edges]
-    part = before // SLICE
+    part = before // at_once
     cuts = edges[np.flatnonzero(np.diff(part, prepend=-1))].tolist()
     yield from zip(cuts, [*cuts[1:], len(starts)], strict=True)
 

@@ -313,7 +313,7 @@ def _json_lines(file: BinaryIO, path: Path, asked: Columns) -> Iterator[Row]:
 
 def _object(text: str, path: Path, number: int) -> dict[str, Json]:
     try:
-        record = json.loads(text)
+        record = json.loads(text.rstrip())
     except json.JSONDecodeError as error:
         at = f"line {number}, column {error.colno}"
         raise UserError(f"{path}: {at}: not JSON: {error.msg}") from None
