@@ -86,6 +86,8 @@ class Triples:
                 raise ValueError(f'rules is a list of rules, or "{word}" alone')
         if self.hierarchy is not None and self.levels != "depth":
             raise ValueError(f'hierarchy means nothing where levels is "{self.levels}"')
+        if self.centrality != "degree" and self.levels != "centrality":
+            raise ValueError(f'centrality means nothing where levels is "{self.levels}"')
 
 
 GRAPHS: dict[str, type[Synthetic] | type[CounterFact] | type[Triples]] = {

@@ -206,7 +206,7 @@ def test_duplicates_and_contradictions_are_counted(make: Make) -> None:
     assert not strict.relation["colour"].functional
     assert len(strict.world.objects("colour", "Place 7")) == 2
     assert said(make, facts, functional=["colour"]).endswith(
-        "line 1601: 'colour' of 'Place 7' is 'red', and 'white' in line 53; graph.functional "
+        "line 1402: 'colour' of 'Place 7' is 'red', and 'white' in line 53; graph.functional "
         "says that it has one object"
     )
     assert "did you mean 'colour'" in said(make, facts, functional=["color"])
