@@ -85,7 +85,10 @@ class Index:
         order = np.lexsort((table[:, 1], pair))
         subject, relation, object_ = table[order].T
         # All facts by (subject, object), to look predictions up in.
-        self.pair, self.relation = pair[order], relation
+        self.relation = relation
+        self.pair, self._first, self._count = np.unique(
+            pair[order], return_index=True, return_counts=True
+        )
         self.forward = [_sorted(subject[relation == r], object_[relation == r]) for r in self]
         self.backward = [_sorted(object_[relation == r], subject[relation == r]) for r in self]
         self.one = [self._one(r) for r in self]
@@ -103,10 +106,11 @@ class Index:
 
     def told(self, pairs: Ints) -> tuple[Ints, Ints]:
         """Return, for each fact whose ends are one of `pairs`, which pair and which relation."""
-        first = np.searchsorted(self.pair, pairs, "left")
-        counts = np.searchsorted(self.pair, pairs, "right") - first
-        which = np.repeat(np.arange(len(pairs)), counts)
-        return which, self.relation[_ranges(first, counts)]
+        place = np.searchsorted(self.pair, pairs)
+        place[place == len(self.pair)] = 0
+        which = np.flatnonzero(self.pair[place] == pairs)
+        first, counts = self._first[place[which]], self._count[place[which]]
+        return np.repeat(which, counts), self.relation[_ranges(first, counts)]
 
 
 def _sorted(key: Ints, value: Ints) -> tuple[Ints, Ints]:
