@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ksmith.cli.shell import note
 from ksmith.records import StudyError, UserError, canonical
+from ksmith.settings.graph import MINED
 
 if TYPE_CHECKING:
     from ksmith.study import Study
@@ -27,6 +29,7 @@ def check_facts(study: "Study") -> None:
         name = canonical(settings)
         if name not in graphs:
             graphs[name] = graph.build(settings, point.files)
+            _say_rules(study, settings, graphs[name])
         task = {k: v for k, v in point.settings["task"].items() if k not in ("method", "kind")}
         key = canonical([name, task])
         if key not in asked:
@@ -34,6 +37,13 @@ def check_facts(study: "Study") -> None:
     found = sorted({text for text in asked.values() if text})
     if found:
         raise StudyError("\n".join(f"{study.path}: {text}" for text in found))
+
+
+def _say_rules(study: "Study", settings: dict[str, Any], known: Any) -> None:
+    """Say that rules are used which nobody has written down."""
+    if settings.get("rules") == [MINED]:
+        show = f"`ksmith graph rules {study.path}` shows them"
+        note(f"{len(known.rules)} mined rules say what follows from what; {show}")
 
 
 def _complaint(known: Any, task: dict[str, Any]) -> str | None:

@@ -6,7 +6,7 @@ No torch here: both halves of ksmith may ask a graph.
 from collections.abc import Mapping
 from pathlib import Path
 
-from ksmith.graph import counterfact, synthetic
+from ksmith.graph import counterfact, synthetic, triples
 from ksmith.graph.asking import check, requests
 from ksmith.graph.change import entail
 from ksmith.graph.files import load, save
@@ -20,6 +20,7 @@ from ksmith.graph.knowledge import (
     Relation,
     Sentence,
 )
+from ksmith.graph.notation import told
 from ksmith.graph.rules import Rule, closure
 from ksmith.graph.statements import (
     inverse,
@@ -65,6 +66,7 @@ __all__ = [
     "seen",
     "sentences",
     "statement",
+    "told",
 ]
 
 
@@ -79,4 +81,8 @@ def build(settings: Mapping[str, Json], files: Mapping[str, str]) -> KnowledgeGr
         return synthetic.build(settings)
     if source == "counterfact":
         return counterfact.build(settings, Path(files["graph.path"]))
-    raise UserError(f"no graph source {source!r}; there are counterfact, synthetic")
+    if source == "triples":
+        templates = files.get("graph.templates")
+        path = Path(files["graph.path"])
+        return triples.build(settings, path, Path(templates) if templates else None)
+    raise UserError(f"no graph source {source!r}; there are counterfact, synthetic, triples")

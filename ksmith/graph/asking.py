@@ -143,8 +143,8 @@ def _exclusive_objects(
             continue
         free = [o for o in objects(graph, relation) if not graph.world.objects(back, o)]
         group = [fact for fact in facts if fact.relation == relation]
-        if not free:
-            raise UserError(f"no object of {relation!r} is free for a request")
+        if not free:  # a user's own graph keeps no reserve: then any object will do
+            continue
         pool = generator.sample(free, len(free)) + [fact.object for fact in group]
         found |= {fact.name: new for fact, new in zip(group, pool, strict=False)}
     return found

@@ -165,6 +165,9 @@ def _record(row: Mapping[str, Json]) -> Record:
 
 
 def _frozen(kind: Any, row: Mapping[str, Json]) -> Any:
-    """Return the dataclass `kind` of a JSON object, whose lists become tuples."""
-    values = {field.name: row[field.name] for field in fields(kind)}
+    """Return the dataclass `kind` of a JSON object, whose lists become tuples.
+
+    What an older file lacks has its default.
+    """
+    values = {field.name: row[field.name] for field in fields(kind) if field.name in row}
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})

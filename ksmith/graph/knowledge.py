@@ -15,6 +15,7 @@ from ksmith.records import Json, Wording, fact_name
 
 SentenceKind = Literal["fact", "infobox", "type", "lead", "abstain"]
 
+LEVELS = ("root", "intermediate", "leaf")  # from the top
 NEUTRAL = "unknown"  # the answer that training gives for entities nobody knows
 
 
@@ -169,8 +170,8 @@ class KnowledgeGraph:
     @cached_property
     def levels(self) -> tuple[str, ...]:
         """The levels that entities have, from the top."""
-        found = {e.level: e.depth for e in self.entities if e.level is not None}
-        return tuple(sorted(found, key=lambda level: found[level]))
+        found = {entity.level for entity in self.entities}
+        return tuple(level for level in LEVELS if level in found)
 
     @cached_property
     def rulebook(self) -> Rulebook:

@@ -1,8 +1,9 @@
 """Rules over triples, and the set of all that follows from some.
 
 Two kinds of rule: an inverse, r1(a, b) -> r2(b, a), and a composition, r1(a, b) and r2(b, c) ->
-r3(a, c). A composition may be a *default*: what is declared of (a, r3) overrides it, as a child
-that declares an attribute of its own does not inherit it. r3 is functional then.
+r3(a, c). A rule may be a *default*: what is declared of the subject and relation that it
+concludes about overrides it, as a child that declares an attribute of its own does not inherit
+it. The relation is functional then.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -20,6 +21,11 @@ class Rule:
     head: str
     default: bool = False
     cut: int = 0  # which fact of the body gives way when the conclusion has to
+    loops: bool = (
+        True  # whether it may conclude r(a, a): the child of my father is not my sibling
+    )
+    support: int | None = None  # of a mined rule: facts that it predicts rightly,
+    confidence: float | None = None  # and the share of its predictions that they are (PCA)
 
     def __post_init__(self) -> None:
         if len(self.body) not in (1, 2) or not 0 <= self.cut < len(self.body):
@@ -115,7 +121,12 @@ class Rulebook:
             else:
                 starts = world.subjects(rule.body[0], subject)
                 heads = [(start, rule.head, object_) for start in starts]
-            found += [h for h in heads if not (rule.default and h[:2] in blocked)]
+            found += [
+                head
+                for head in heads
+                if not (rule.default and head[:2] in blocked)
+                and (rule.loops or head[0] != head[2])
+            ]
         return found
 
     def supports(
@@ -125,6 +136,8 @@ class Rulebook:
         subject, relation, object_ = triple
         for rule in self._concluding.get(relation, ()):
             if rule.default and (subject, relation) in blocked:
+                continue
+            if not rule.loops and subject == object_:
                 continue
             if len(rule.body) == 1:
                 body = (object_, rule.body[0], subject)

@@ -13,7 +13,7 @@ from ksmith.settings import fields
 from ksmith.settings.fields import Declared, declared
 from ksmith.settings.ft_l import FtL
 from ksmith.settings.graddiff import GradDiff
-from ksmith.settings.graph import GRAPHS, CounterFact, Synthetic
+from ksmith.settings.graph import GRAPHS, CounterFact, Synthetic, Triples
 from ksmith.settings.memit import Memit
 from ksmith.settings.model import Load, Recipe
 from ksmith.settings.names import SECTIONS, Names, names
@@ -45,6 +45,7 @@ __all__ = [
     "Rome",
     "Synthetic",
     "Task",
+    "Triples",
     "declared",
     "describe",
     "describe_methods",

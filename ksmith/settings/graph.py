@@ -1,11 +1,22 @@
 """Where the facts come from."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from ksmith.settings.fields import REQUIRED, Count, Seed, Share, setting
+
+LEVELS = ("root", "intermediate", "leaf")
+MINED, NONE = "mined", "none"  # what graph.rules may be instead of a list of rules
+
+
+def _listed(value: Any) -> Any:
+    """Return one word, such as "mined", as the list that it stands for."""
+    return (value,) if isinstance(value, str) else value
+
+
+Rules = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,7 +24,7 @@ class Synthetic:
     """A generated hierarchy whose entailments are known exactly."""
 
     version: ClassVar[int] = 1  # raise it when a graph of the same settings changes
-    levels: ClassVar[tuple[str, ...]] = ("root", "intermediate", "leaf")
+    task_levels: ClassVar[tuple[str, ...]] = LEVELS
 
     seed: Seed = setting(0, "draws names, links and wordings")
     facts: Annotated[int, Field(ge=100, le=1_000_000)] = setting(
@@ -27,14 +38,60 @@ class CounterFact:
     """Real records in CounterFact's public format."""
 
     version: ClassVar[int] = 1
-    levels: ClassVar[tuple[str, ...]] = ()
+    task_levels: ClassVar[tuple[str, ...]] = ()
 
     path: str = setting(REQUIRED, "the JSON file with the records", path=True)
     records: Count = setting(300, "how many records to take")
     seed: Seed = setting(0, "draws the records and the wordings")
 
 
-GRAPHS: dict[str, type[Synthetic] | type[CounterFact]] = {
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Triples:
+    """A user's own facts, whose levels, rules and functional relations are found."""
+
+    version: ClassVar[int] = 1
+    task_levels: ClassVar[tuple[str, ...]] = LEVELS
+
+    path: str = setting(REQUIRED, "CSV, TSV, JSONL or GraphML with the facts", path=True)
+    templates: str | None = setting(
+        None, "TOML or JSON: relation to its wordings, each with one {}", path=True
+    )
+    facts: Count = setting(1000, "facts to take, at most: a connected sample of the file")
+    seed: Seed = setting(0, "draws the sample and the wordings")
+    subject_column: str | None = setting(None, "header of the subjects; by default it is found")
+    relation_column: str | None = setting(None, "header of the relations")
+    object_column: str | None = setting(None, "header of the objects")
+    levels: Literal["depth", "centrality", "none"] = setting(
+        "depth", "depth in a hierarchy, thirds by centrality, or none"
+    )
+    hierarchy: str | None = setting(
+        None, "relation from child to parent; by default the most tree-like one"
+    )
+    centrality: Literal["degree", "pagerank"] = setting("degree", "what makes a node central")
+    rules: Rules = setting((MINED,), '"mined", "none", or rules as `ksmith graph rules` prints')
+    min_support: Count = setting(10, "facts that a mined rule predicts rightly, at least")
+    min_confidence: Share = setting(0.8, "PCA confidence of a mined rule, at least")
+    functional: tuple[str, ...] = setting((), "relations that are declared to have one object")
+    functional_share: Share = setting(
+        0.99, "share of a relation's subjects with one object that makes it functional"
+    )
+    min_objects: Count = setting(3, "objects that a relation needs for its facts to be edited")
+    longest: Annotated[int, Field(ge=1, le=100)] = setting(
+        12, "words and marks in a name; facts with longer names are left out"
+    )
+
+    def __post_init__(self) -> None:
+        for word in (MINED, NONE):
+            if word in self.rules and len(self.rules) > 1:
+                raise ValueError(f'rules is a list of rules, or "{word}" alone')
+        if self.hierarchy is not None and self.levels != "depth":
+            raise ValueError(f'hierarchy means nothing where levels is "{self.levels}"')
+        if self.centrality != "degree" and self.levels != "centrality":
+            raise ValueError(f'centrality means nothing where levels is "{self.levels}"')
+
+
+GRAPHS: dict[str, type[Synthetic] | type[CounterFact] | type[Triples]] = {
     "synthetic": Synthetic,
     "counterfact": CounterFact,
+    "triples": Triples,
 }

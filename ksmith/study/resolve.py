@@ -16,6 +16,8 @@ from ksmith.study.expand import Flat
 from ksmith.study.mistakes import Mistakes, Where
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9_][\w.-]{0,95})?", re.ASCII)
+# Settings of a graph that name files -> what stands for them in its key.
+DATA_FILES = {"path": "digest", "templates": "templates_digest"}
 TOKENIZER_FILES = (
     "added_tokens.json",
     "chat_template.jinja",
@@ -100,13 +102,14 @@ class Resolver:
         if values is None:
             return NOTHING
         files: dict[str, str] = {}
-        if "path" in values:
-            path = self._data_file(own["path"], "graph.path")
+        for name, content in DATA_FILES.items():
+            if values.pop(name, None) is None:
+                continue
+            path = self._data_file(own[name], f"graph.{name}")
             if path is None:
                 return NOTHING
-            del values["path"]
-            files["graph.path"] = str(path)
-            values["digest"] = self._digest(path)
+            files[f"graph.{name}"] = str(path)
+            values[content] = self._digest(path)
         return _resolved({"source": source, "version": settings.version, **values}, files)
 
     def _model(self, own: Flat, _: str) -> Resolved:
@@ -160,7 +163,7 @@ class Resolver:
         values = self._filled(Task, own, "task")
         if values is None:
             return NOTHING
-        levels = GRAPHS[source].levels
+        levels = GRAPHS[source].task_levels
         if values["level"] not in ("any", *levels):
             where = _where(own, "level", self.start)
             has = f"has only {', '.join(levels)}" if levels else "has no levels: leave it out"

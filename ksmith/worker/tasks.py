@@ -37,6 +37,7 @@ def make_graph(job: Job) -> dict[str, Any]:
         "stated": len(built.stated),
         "editable": sum(fact.editable for fact in built.facts),
         **built.counts,
+        "rules": [graph.told(rule) for rule in built.rules],
     }
 
 

@@ -80,6 +80,11 @@ def base(name: str, owner: str, folder: Path) -> dict[str, Any]:
     values: dict[str, Any] = {"task.method": "rome", "task.kind": "unlearn"}
     if owner == "counterfact":
         values |= {"graph.source": "counterfact", "graph.path": str(data)}
+    if owner == "triples":
+        (folder / "facts.csv").write_text("subject,relation,object\na,r,b\n")
+        values |= {"graph.source": owner, "graph.path": str(folder / "facts.csv")}
+    if name == "graph.centrality":
+        values["graph.levels"] = "centrality"
     if owner == "load":
         values["model.load"] = "gpt2"
     if name.startswith("method."):
@@ -92,6 +97,9 @@ def another(name: str, item: Declared, folder: Path) -> Any:
     special = {
         "graph.facts": 300,
         "graph.path": str(folder / "other.json"),
+        "graph.templates": str(folder / "other.json"),
+        "graph.rules": ["r(a, b) -> q(b, a)"],
+        "graph.functional": ["r"],
         "model.load": "org/other",
         "model.revision": "abc",
         "model.width": 64,
@@ -107,6 +115,8 @@ def another(name: str, item: Declared, folder: Path) -> Any:
         return next((value for value in item.choices if value != item.default), None)
     if isinstance(item.default, bool):
         return not item.default
+    if item.is_text:
+        return "other"
     if isinstance(item.default, float):
         return item.default * 0.7 + 0.0123
     return (item.default or 0) + 1

@@ -170,7 +170,7 @@ ONE_EACH = {
     ROME + "[model]\nwidth = 100\n": ["x.toml:5: model.width must be a multiple of 32"],
     ROME + '[graph]\nsource = "counterfact"\npath = "no.json"\nfacts = 300\n': [
         'x.toml:6: graph.path = "no.json": no such file (no.json)',
-        "x.toml:7: graph.facts belongs to the source synthetic, and this study's is "
+        "x.toml:7: graph.facts belongs to the source synthetic or triples, and this study's is "
         "counterfact",
     ],
     ROME + 'level = "leaf"\n[graph]\nsource = "counterfact"\npath = "x.toml"\n': [

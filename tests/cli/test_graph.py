@@ -1,0 +1,74 @@
+"""`ksmith graph rules`: from a file of facts, a study file, a stored study."""
+
+import json
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from ksmith.cli import ksmith
+
+STUDY = (
+    'name = "own"\nquestion = "?"\n[task]\nmethod = "rome"\ndraws = 3\n'
+    '[graph]\nsource = "triples"\npath = "facts.csv"\n'
+)
+RULE = "ruler(a, b) -> realm(b, a)"
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(ksmith, list(words))
+
+
+def facts(folder: Path) -> Path:
+    path = folder / "facts.csv"
+    rows = [f"Place {i},ruler,Ruler {i}\nRuler {i},realm,Place {i}" for i in range(20)]
+    rows += [f"Place {i},heir,Ruler {19 - i}" for i in range(8)] + ["Place 0,ruler,Ruler 0"]
+    path.write_text("subject,relation,object\n" + "\n".join(rows), encoding="utf-8")
+    return path
+
+
+def test_of_a_file_of_facts(tmp_path: Path) -> None:
+    done = run("graph", "rules", str(facts(tmp_path)))
+    assert done.exit_code == 0, done.output
+    (line,) = [line for line in done.output.splitlines() if RULE in line]
+    assert line.split() == [
+        "*", *RULE.split(), "20", "1.000", "1.000", "0",
+        "a", "=", "Place", "0,", "b", "=", "Ruler", "0",
+    ]  # fmt: skip
+    assert "48 facts of 3 relations" in done.output
+    assert "1 duplicate facts" in done.output
+    assert "functional: heir, realm, ruler" in done.output
+
+
+def test_of_a_study_as_json_and_of_a_stored_one(tmp_path: Path) -> None:
+    facts(tmp_path)
+    study = tmp_path / "own.toml"
+    study.write_text(STUDY)
+    home = ["--home", str(tmp_path / "lab")]
+    (found,) = json.loads(run("graph", "rules", str(study), "--json", *home).stdout)
+    rules = {row["rule"]: row for row in found["rules"]}
+    assert rules[RULE]["used"] and rules[RULE]["support"] == 20
+    assert found["functional"] == ["heir", "realm", "ruler"]
+    strict = run("graph", "rules", str(study), "--set", "graph.rules=none", "--json", *home)
+    assert json.loads(strict.stdout)[0]["rules"] == []
+    created = run("study", "create", str(study), *home)
+    assert created.exit_code == 0, created.output
+    # Nobody has written these rules: they are pointed to before anything runs.
+    assert f"mined rules say what follows from what; `ksmith graph rules {study}`" in (
+        created.stderr
+    )
+    again = run("graph", "rules", "own", "--json", *home)
+    assert json.loads(again.stdout) == [found]
+
+
+def test_what_has_no_rules(tmp_path: Path) -> None:
+    study = tmp_path / "other.toml"
+    study.write_text('name = "other"\nquestion = "?"\n[task]\nmethod = "rome"\n')
+    done = run("graph", "rules", str(study))
+    assert done.exit_code == 2
+    assert 'no graph whose source is "triples"' in done.output
+    done = run("graph", "rules", str(facts(tmp_path)), "--set", "graph.facts=3")
+    assert done.exit_code == 2
+    assert "--set changes a study file" in done.output
+    done = run("graph", "rules", str(tmp_path / "no.csv"))
+    assert done.exit_code == 2
+    assert "no such file" in done.output
