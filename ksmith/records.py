@@ -31,6 +31,7 @@ Wording = Literal[
     "seen", "unseen", "novel"
 ]  # of this fact in training; of others only; of none
 Set = Literal["target", "entailed", "open", "neighbour", "unrelated"]
+Context = Literal["", "old", "new"]  # the object that a sentence before the question asserts
 Reason = Literal["ok", "error", "oom", "timeout", "preempted", "lost", "cancelled"]
 
 KEY_VERSION = 1  # raise it when canonical() or the shape of a recipe changes
@@ -277,6 +278,12 @@ class Question:
     wording: Wording = "seen"
     generate: bool = True  # ask for greedy text, too
     of_type: tuple[int, ...] = ()  # candidates that are all the objects of one type, for ranks
+    options: tuple[int, ...] = ()  # candidates of a four-option choice, as displayed, A to D
+    # Steps, in the graph before or after, from the subject to an end of a requested fact; None:
+    # there is no way, or it is longer than what is measured.
+    distance: int | None = None
+    domain: str | None = None  # of the subject
+    context: Context = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
