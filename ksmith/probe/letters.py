@@ -5,10 +5,14 @@ it: they say one letter whatever it stands for. `turned` asks one question four 
 with the options moved on by one place; a model that means what it says picks the same option.
 """
 
+import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from ksmith.records import Question
+from ksmith.graph import Fact, KnowledgeGraph
+from ksmith.probe.draw import Draw
+from ksmith.probe.options import Layout, Pools, choice
+from ksmith.records import Question, Statement, derived_seed
 
 LETTERS = ("A", "B", "C", "D")
 STATEMENTS = "Which statement is true?"  # where options are whole statements
@@ -27,11 +31,8 @@ def lettered(questions: Iterable[Question]) -> Iterator[Question]:
 def turned(question: Question) -> list[Question]:
     """Return the letter form four times, with the options moved on by 0 to 3 places."""
     options = [question.candidates[i] for i in question.options]
-    return [
-        replace(made, id=f"{made.id}/{turn}")
-        for turn in range(len(options))
-        for made in (_asked(question, options[turn:] + options[:turn]),)
-    ]
+    forms = [_asked(question, options[turn:] + options[:turn]) for turn in range(len(options))]
+    return [replace(form, id=f"{form.id}/{turn}") for turn, form in enumerate(forms)]
 
 
 def _asked(question: Question, options: Sequence[str]) -> Question:
@@ -53,4 +54,42 @@ def _asked(question: Question, options: Sequence[str]) -> Question:
         generate=False,
         of_type=(),
         options=tuple(range(len(LETTERS))),
+    )
+
+
+def sampled(graph: KnowledgeGraph, n: int, seed: int) -> Iterator[Question]:
+    """Yield at most `n` multiple choices about stated facts of a graph that nothing changes."""
+    pools, draw = Pools(graph, seed), Draw(graph=graph, number=0, requests=())
+    layout = Layout(seed, 0)
+    generator = random.Random(derived_seed(seed, "letters"))
+    left = n
+    for fact in generator.sample(graph.stated, len(graph.stated)):
+        template = graph.relation[fact.relation].templates[generator.choice(fact.wordings)]
+        statement = Statement(
+            subject=fact.subject, relation=fact.relation, object=fact.object, template=template
+        )
+        one = graph.world.objects(fact.relation, fact.subject) == [fact.object]
+        four = choice(pools, draw, statement, [fact.object], seed) if one and left else []
+        if four:
+            left -= 1
+            yield _plain(fact, statement, [four[role] for role in layout.order("letters")])
+
+
+def _plain(fact: Fact, statement: Statement, options: Sequence[str]) -> Question:
+    right = options.index(fact.object)
+    return Question(
+        id=fact.name,
+        draw=0,
+        request="",
+        probe="letters",
+        set="unrelated",
+        prompt=statement.prompt,
+        candidates=tuple(options),
+        right=right,
+        right_before=right,
+        rival=None,
+        subject=fact.subject,
+        fact=fact.name,
+        stored=True,
+        options=tuple(range(len(options))),
     )
