@@ -7,7 +7,18 @@ loads none of torch, transformers, mlflow, polars, sqlmodel.
 import click
 
 from ksmith import __version__
-from ksmith.cli import completion, db, doctor, look, run, status, study, trial
+from ksmith.cli import (
+    completion,
+    db,
+    doctor,
+    graph,
+    look,
+    questions,
+    run,
+    status,
+    study,
+    trial,
+)
 from ksmith.cli.shell import Lab, Verbs, home_option
 
 EXAMPLE = """
@@ -50,11 +61,13 @@ for verb in (
     look.report,
     look.ui,
     look.sync,
+    graph.graph,
     db.db,
     doctor.doctor,
     completion.completion,
 ):
     ksmith.add_command(verb)
+graph.graph.add_command(questions.questions)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Contextual: facts that have nothing to do with the change, and must stay as they are."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from ksmith.graph import Fact
 from ksmith.probe.asking import Answers, Asking, Form
@@ -28,8 +29,10 @@ def _question(
     asking: Asking, part: Part, request: Request, number: int, statement: Statement
 ) -> Question:
     true = statement.object
-    rival = asking.rival(statement, statement.fact)
-    answers = Answers(after=true, before=true, rival=rival)
+    answers = Answers(after=true, before=true, rival=None)
+    options = asking.options(part, "contextual", statement, answers)
+    rival = next((name for name in options if name != true), None)
+    answers = replace(answers, rival=rival or asking.rival(statement, statement.fact))
     return asking.question(
         part,
         request,
@@ -38,7 +41,7 @@ def _question(
         statement=statement,
         of="unrelated",
         answers=answers,
-        form=Form(ranked=False, options=asking.options(part, "contextual", statement, answers)),
+        form=Form(ranked=False, options=options),
     )
 
 

@@ -37,6 +37,7 @@ class Marks:
     def __init__(self, asking: Asking) -> None:
         self._asking = asking
         self._marks: dict[str, Mark] = {}
+        self._alone: dict[str, frozenset[str]] = {}  # a template by itself, kept once
 
     def add(self, question: Question) -> None:
         """Remember a question; what belongs to a whole draw is no fact."""
@@ -73,6 +74,9 @@ class Marks:
         if question.wording == "novel":
             return frozenset()
         prompt = f" {question.prompt}"
+        pinned = self._asking.wording.get(question.fact, "")
+        if pinned and prompt.endswith(f" {pinned.replace('{}', question.subject, 1)}"):
+            return self._alone.setdefault(pinned, frozenset((pinned,)))
         return frozenset(
             template
             for template in _templates(self._asking, question.fact)[1]

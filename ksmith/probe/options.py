@@ -9,7 +9,7 @@ stands once at each of A to D, a Latin square whose first row is drawn anew ever
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import final
 
@@ -19,6 +19,7 @@ from ksmith.probe.draw import Draw
 from ksmith.records import Statement, derived_seed
 
 OPTIONS = 4
+TRIES = 12
 
 
 def permutation_seed(seed: int) -> int:
@@ -110,8 +111,21 @@ def choice(
         return []
     barred = {subject, *names, *before, *after}
     pool = pools.true(relation, level_of(graph, names[0]))
-    wanted = OPTIONS - len(names)
     generator = random.Random(derived_seed(seed, "probe", "distractors", statement.prompt))
-    tried = generator.sample(pool, min(len(pool), wanted + len(barred)))
-    found = [name for name in tried if name not in barred]
-    return [*names, *found[:wanted]] if len(found) >= wanted else []
+    found = others(pool, barred, OPTIONS - len(names), generator)
+    return [*names, *found] if len(names) + len(found) == OPTIONS else []
+
+
+def others(
+    pool: Sequence[str], barred: Collection[str], n: int, generator: random.Random
+) -> list[str]:
+    """Return at most `n` different ones of `pool` that are not barred, in a drawn order."""
+    found: dict[str, None] = {}
+    for _ in range(TRIES if pool else 0):  # mostly one try each, where `sample` looks at all
+        name = generator.choice(pool)
+        if name not in barred:
+            found[name] = None
+            if len(found) == n:
+                return list(found)
+    left = [name for name in pool if name not in barred and name not in found]
+    return [*found, *generator.sample(left, min(n - len(found), len(left)))]
