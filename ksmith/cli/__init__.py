@@ -7,7 +7,18 @@ loads none of torch, transformers, mlflow, polars, sqlmodel.
 import click
 
 from ksmith import __version__
-from ksmith.cli import completion, db, doctor, graph, look, run, status, study, trial
+from ksmith.cli import (
+    completion,
+    db,
+    doctor,
+    graph,
+    look,
+    questions,
+    run,
+    status,
+    study,
+    trial,
+)
 from ksmith.cli.shell import Lab, Verbs, home_option
 
 EXAMPLE = """
@@ -56,6 +67,7 @@ for verb in (
     completion.completion,
 ):
     ksmith.add_command(verb)
+graph.graph.add_command(questions.questions)
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ class Entity:
     type: str
     level: str | None = None  # root, intermediate, leaf; None outside the hierarchy
     depth: int = 0
+    domain: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +153,28 @@ class KnowledgeGraph:
         for fact in self.facts:
             by_name.setdefault(fact.name, fact)
         return by_name
+
+    @cached_property
+    def sharing(self) -> Mapping[tuple[str, str], tuple[Fact, ...]]:
+        """Verbalised facts by relation and object."""
+        groups: dict[tuple[str, str], list[Fact]] = {}
+        for fact in self.stated:
+            groups.setdefault((fact.relation, fact.object), []).append(fact)
+        return {key: tuple(group) for key, group in groups.items()}
+
+    @cached_property
+    def links(self) -> Mapping[str, tuple[str, ...]]:
+        """Entities by one that a fact joins them to, whichever is its subject.
+
+        What is the subject of no fact, such as a colour, joins nothing: all things blue are not
+        near each other.
+        """
+        found: dict[str, dict[str, None]] = {}
+        for fact in self.facts:
+            if fact.object in self.about:
+                found.setdefault(fact.subject, {})[fact.object] = None
+                found.setdefault(fact.object, {})[fact.subject] = None
+        return {name: tuple(ends) for name, ends in found.items()}
 
     @cached_property
     def mentions(self) -> Mapping[str, int]:

@@ -1,12 +1,15 @@
 """Facts in words, as probes and methods ask for them."""
 
 import random
-from collections.abc import Collection, Sequence
+import zlib
+from collections.abc import Callable, Collection, Sequence
 
 from ksmith.graph.change import entail
-from ksmith.graph.knowledge import NEUTRAL, Asked, Fact, KnowledgeGraph
+from ksmith.graph.knowledge import NEUTRAL, Asked, Change, Fact, KnowledgeGraph
 from ksmith.graph.text import lasting
 from ksmith.records import Request, Statement, Wording, derived_seed, fact_name
+
+ASIDE = 4  # one fact in so many is for probes of what is unrelated, never in a retain set
 
 
 def statement(
@@ -83,38 +86,85 @@ def paraphrases(graph: KnowledgeGraph, request: Request) -> list[Statement]:
 
 
 def neighbours(
-    graph: KnowledgeGraph, request: Request, n: int, seed: int, exclude: Collection[str] = ()
+    graph: KnowledgeGraph,
+    request: Request,
+    n: int,
+    seed: int,
+    exclude: Collection[str] = (),
+    change: Change | None = None,
 ) -> list[Statement]:
     """Return at most `n` facts of other subjects with the request's relation and old object.
 
     Those that training states and that the request leaves as they are. `exclude` names further
-    facts, such as what the other requests of the draw touch. A relation whose objects have one
-    subject each (leader) has none.
+    facts, such as what the other requests of the draw touch; `change` is what this request does
+    by itself, where that is known. A relation whose objects have one subject each (leader) has
+    none.
     """
-    barred = {*exclude, *entail(graph, [request]).touched}
+    touched = (change or entail(graph, [request])).touched
     generator = random.Random(derived_seed(seed, "neighbours", request.fact))
     record = graph.record.get(request.fact)
     if record:
         found = [_asked(asked, request.relation, asked.object) for asked in record.neighbours]
-        return [s for s in found if s.fact not in barred][:n]
-    facts = [
-        fact
-        for fact in graph.of[request.relation]
-        if fact.object == request.old and fact.stored and fact.name not in barred
+        return [s for s in found if s.fact not in exclude and s.fact not in touched][:n]
+    facts = graph.sharing.get((request.relation, request.old), ())
+    return [
+        _drawn(graph, fact, generator)
+        for fact in picked(
+            facts,
+            n,
+            generator,
+            lambda fact: fact.name not in touched and fact.name not in exclude,
+        )
     ]
-    return [_drawn(graph, f, generator) for f in generator.sample(facts, min(n, len(facts)))]
 
 
 def same_subject(
-    graph: KnowledgeGraph, request: Request, n: int, seed: int, exclude: Collection[str] = ()
+    graph: KnowledgeGraph,
+    request: Request,
+    n: int,
+    seed: int,
+    exclude: Collection[str] = (),
+    change: Change | None = None,
 ) -> list[Statement]:
-    """Return at most `n` other stated facts of the subject, which the request leaves alone."""
-    barred = {*exclude, *entail(graph, [request]).touched, request.fact}
+    """Return at most `n` other stated facts of the subject, which the request leaves alone.
+
+    `exclude` and `change` are as for `neighbours`.
+    """
+    touched = (change or entail(graph, [request])).touched
     generator = random.Random(derived_seed(seed, "same_subject", request.fact))
     facts = [
-        fact for fact in graph.about[request.subject] if fact.stored and fact.name not in barred
+        fact
+        for fact in graph.about[request.subject]
+        if fact.stored
+        and fact.name != request.fact
+        and fact.name not in touched
+        and fact.name not in exclude
     ]
     return [_drawn(graph, f, generator) for f in generator.sample(facts, min(n, len(facts)))]
+
+
+def picked(
+    facts: Sequence[Fact], n: int, generator: random.Random, allowed: Callable[[Fact], bool]
+) -> list[Fact]:
+    """Return at most `n` of the facts that are allowed, each with the same chance.
+
+    A few are tried before all are looked at: there may be thousands, for every request.
+    """
+    tried = generator.sample(facts, min(4 * n, len(facts)))
+    found = [fact for fact in tried if allowed(fact)]
+    if len(found) < n and len(tried) < len(facts):
+        found = [fact for fact in facts if allowed(fact)]
+        return generator.sample(found, min(n, len(found)))
+    return found[:n]
+
+
+def aside(fact: Fact) -> bool:
+    """Return whether a fact is never for a method to keep, and so may be asked about.
+
+    One in four, by its name alone: what an update trains on can't depend on what is asked of
+    it, and a method that was trained on the very facts would look as if it kept all others.
+    """
+    return zlib.crc32(fact.name.encode()) % ASIDE == 0
 
 
 def retain(
@@ -123,7 +173,7 @@ def retain(
     """Return at most `n` stated facts for a method to keep, none of which a probe asks about.
 
     None is touched by the change, about the subject of a request, of a request's relation with
-    its old or new object, or one that held-out sentences tell.
+    its old or new object, set aside, or one that held-out sentences tell.
     """
     barred = entail(graph, requests).touched | {fact.name for fact in lasting(graph)}
     subjects = {request.subject for request in requests}
@@ -134,6 +184,7 @@ def retain(
         if fact.name not in barred
         and fact.subject not in subjects
         and (fact.relation, fact.object) not in pairs
+        and not aside(fact)
     ]
     generator = random.Random(derived_seed(seed, "retain", *(r.fact for r in requests)))
     return [_drawn(graph, f, generator) for f in generator.sample(facts, min(n, len(facts)))]

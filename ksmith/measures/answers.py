@@ -26,13 +26,17 @@ SCHEMA: dict[str, Any] = {
     "level": pl.String,
     "hop": pl.Int32,
     "stored": pl.Boolean,
+    "distance": pl.Int32,  # steps from the nearest request; null: none, or too many
+    "domain": pl.String,
     "wording": pl.String,
+    "context": pl.String,  # what a sentence before the question asserts: "", old, new
     "prompt": pl.String,
     "candidates": pl.List(pl.String),
-    "right": pl.Int32,  # right, right_before, rival, of_type: indices into candidates
+    "right": pl.Int32,  # right, right_before, rival, of_type, options: indices into candidates
     "right_before": pl.Int32,
     "rival": pl.Int32,
     "of_type": pl.List(pl.Int32),
+    "options": pl.List(pl.Int32),  # of a multiple choice, as displayed, A to D
     "logp": pl.List(pl.Float32),  # sum over the tokens of each candidate; null: no answer
     "tokens": pl.List(pl.Int32),
     "argmax": pl.List(pl.Boolean),
@@ -41,7 +45,8 @@ SCHEMA: dict[str, Any] = {
 }
 
 QUESTION = ("draw", "request", "probe", "set", "fact", "subject", "level", "hop", "stored")
-WORDING = ("wording", "prompt", "candidates", "right", "right_before", "rival", "of_type")
+PLACE = ("distance", "domain", "wording", "context", "prompt")
+WORDING = ("candidates", "right", "right_before", "rival", "of_type", "options")
 ANSWER = ("logp", "tokens", "argmax", "generated")
 
 
@@ -63,7 +68,7 @@ def frame(questions: Sequence[Question], answers: Sequence[Answer], step: int) -
     said = [by_id.get(question.id) for question in questions]
     columns: dict[str, list[Any]] = {"step": [step] * len(questions)}
     columns["question"] = [question.id for question in questions]
-    for name in QUESTION + WORDING:
+    for name in QUESTION + PLACE + WORDING:
         columns[name] = [getattr(question, name) for question in questions]
     for name in ANSWER:
         columns[name] = [None if a is None else getattr(a, name) for a in said]

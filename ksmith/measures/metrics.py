@@ -87,7 +87,7 @@ def _prepared(rows: pl.DataFrame) -> pl.DataFrame:
     )
     rows = rows.join(before, on="question", how="left", maintain_order="left")
     return rows.select(
-        "step", "probe", "hop", "wording", "stored", "known", *UNIT,
+        "step", "probe", "question", "hop", "wording", "stored", "known", "context", *UNIT,
         **{name: measure.column for name, measure in MEASURES.items()},
     )  # fmt: skip
 

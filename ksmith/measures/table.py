@@ -15,10 +15,20 @@ from dataclasses import dataclass
 
 import polars as pl
 
-CHANGED = ("efficacy", "paraphrase", "reverse", "multi_hop")  # the answer should be another
+CHANGED = (  # the answer should be another
+    "efficacy",
+    "paraphrase",
+    "direct",
+    "reverse",
+    "multi_hop",
+    "comparison",
+    "conflict",
+)
 FLOOR = -1e9  # nats
-NEAR = ("neighborhood", "same_subject")  # the answer should stay
+NEAR = ("neighborhood", "same_subject", "contextual")  # the answer should stay
 FOLLOWING = ("reverse", "multi_hop")  # facts that follow from a request, stored or derived
+WORDED = (*(name for name in CHANGED if name != "efficacy"), "contextual")
+CHOICES = (*(name for name in WORDED if name != "paraphrase"), "letters")  # may have options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +113,9 @@ PREPARED: tuple[dict[str, pl.Expr], ...] = (
         "right_typed": pl.col("of_type").list.contains(pl.col("right")),
         "old_typed": pl.col("of_type").list.contains(pl.col("right_before")),
         "kinds": pl.col("of_type").list.len().cast(pl.Float64),
+        "option_logp": pl.col("mean_logp").list.gather(pl.col("options"), null_on_oob=True),
+        "right_offered": pl.col("options").list.contains(pl.col("right")).fill_null(False),
+        "offered": pl.col("options").list.len().cast(pl.Float64),
     },
     {
         # How many of the type are above, and how many level with, the right and the old answer.
@@ -115,8 +128,15 @@ PREPARED: tuple[dict[str, pl.Expr], ...] = (
         "level_old": (pl.col("of_type_logp") - pl.col("old_logp"))
         .list.eval(pl.element() == 0)
         .list.sum(),
+        "right_chosen": (pl.col("option_logp") - pl.col("right_logp"))
+        .list.eval(pl.element() >= 0)
+        .list.sum()
+        == 1,  # itself alone
     },
 )
+
+# A whole statement after an empty prompt is there to be compared, not to be written.
+WRITTEN = pl.col("prompt") != ""
 
 MEASURES: dict[str, Measure] = {
     "success": Measure(
@@ -135,14 +155,14 @@ MEASURES: dict[str, Measure] = {
     "accuracy": Measure(
         doc="Every token of the right answer is the most probable one.",
         probes=(*CHANGED, *NEAR, "known"),
-        applies=pl.col("right").is_not_null(),
+        applies=pl.col("right").is_not_null() & WRITTEN,
         value=pl.col("argmax").list.get(pl.col("right"), null_on_oob=True),
     ),
     "generated": Measure(
         doc="The text that the model writes is the right answer, but for case, spacing and "
         "closing punctuation.",
         probes=CHANGED + NEAR,
-        applies=pl.col("texts") & pl.col("right").is_not_null(),
+        applies=pl.col("texts") & pl.col("right").is_not_null() & WRITTEN,
         value=pl.col("said") == pl.col("right_text"),
     ),
     "choice": Measure(
@@ -150,6 +170,22 @@ MEASURES: dict[str, Measure] = {
         probes=CHANGED,
         applies=pl.col("right_typed"),
         value=pl.col("above_right") == 1,  # itself alone
+    ),
+    "multiple_choice": Measure(
+        doc="The right one of four options is the most probable, per token (for `letters`: its "
+        "letter).",
+        probes=CHOICES,
+        applies=pl.col("right_offered"),
+        value=pl.col("right_chosen"),
+    ),
+    "multiple_choice_corrected": Measure(
+        doc="The same with guessing taken out: (accuracy - 1/4) / (1 - 1/4); 0 is chance.",
+        probes=CHOICES,
+        applies=pl.col("right_offered"),
+        value=(pl.col("right_chosen").cast(pl.Float64) - 1 / pl.col("offered"))
+        / (1 - 1 / pl.col("offered")),
+        failed=-1 / 3,
+        low=-1 / 3,
     ),
     "magnitude": Measure(
         doc="p(right) - p(rival), geometric means over tokens (CounterFact's EM, PM, NM).",
@@ -171,7 +207,7 @@ MEASURES: dict[str, Measure] = {
     "residual_generated": Measure(
         doc="The text that the model writes is still the old answer.",
         probes=CHANGED,
-        applies=pl.col("texts") & pl.col("right_before").is_not_null(),
+        applies=pl.col("texts") & pl.col("right_before").is_not_null() & WRITTEN,
         value=pl.col("said") == pl.col("old_text"),
         better="lower",
         failed=1.0,
@@ -261,25 +297,36 @@ DERIVED: dict[str, tuple[str, str]] = {
     ),
 }
 
-ASKED = (*CHANGED, *NEAR)
+ASKED = (*CHANGED, *NEAR, "letters")
 KNOWN = pl.col("known").fill_null(False)
 SEEN, UNSEEN, NOVEL = (pl.col("wording") == name for name in ("seen", "unseen", "novel"))
 STORED = pl.col("stored").fill_null(False)
 DERIVABLE = ~pl.col("stored").fill_null(True)
+OLD, NEW = (pl.col("context") == name for name in ("old", "new"))
 
 # slice -> (which questions, of which probes); every slice is taken of step 0 and later alike.
 SLICES: dict[str, tuple[pl.Expr, tuple[str, ...]]] = {
     "": (pl.lit(True), (*ASKED, "known", "utility")),
     "known": (KNOWN, ASKED),
-    "seen": (SEEN, ("paraphrase",)),  # a benchmark may ask in words that training had
-    "unseen": (UNSEEN, ("paraphrase",)),
-    "novel": (NOVEL, ("paraphrase",)),
-    "known.seen": (KNOWN & SEEN, ("paraphrase",)),
-    "known.unseen": (KNOWN & UNSEEN, ("paraphrase",)),
-    "known.novel": (KNOWN & NOVEL, ("paraphrase",)),
+    "seen": (SEEN, WORDED),  # a benchmark may ask paraphrases in words that training had
+    "unseen": (UNSEEN, WORDED),
+    "novel": (NOVEL, WORDED),
+    "known.seen": (KNOWN & SEEN, WORDED),
+    "known.unseen": (KNOWN & UNSEEN, WORDED),
+    "known.novel": (KNOWN & NOVEL, WORDED),
+    "old_context": (OLD, ("conflict",)),
+    "new_context": (NEW, ("conflict",)),
+    "known.old_context": (KNOWN & OLD, ("conflict",)),
+    "known.new_context": (KNOWN & NEW, ("conflict",)),
     "stored": (STORED, FOLLOWING),
     "derived": (DERIVABLE, FOLLOWING),
     "known.stored": (KNOWN & STORED, FOLLOWING),
     "known.derived": (KNOWN & DERIVABLE, FOLLOWING),
+    # The letter form of each probe's questions, whose ids go on from theirs.
+    **{
+        name: (pl.col("question").str.split("/").list.get(1) == name, ("letters",))
+        for name in CHOICES
+        if name != "letters"
+    },
 }
 BY_HOP = ("multi_hop",)  # probes whose every slice is also given hop by hop

@@ -6,45 +6,106 @@ that a probe scores is asked once more (a requested fact twice) in another wordi
 answer. Only the answers before the update count; a fact that draws share is asked once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import final
 
 from ksmith.graph import seen
 from ksmith.graph.statements import worded
-from ksmith.probe.asking import Asking, level_of
+from ksmith.probe.asking import Asking
+from ksmith.probe.options import level_of
 from ksmith.records import Question, Request, Set, Statement, Wording
 
 WORDINGS = 1
 WORDINGS_OF_A_TARGET = 2
 
 
-def known(
-    asking: Asking, requests: Sequence[Request], scored: Sequence[Question]
-) -> Iterator[Question]:
-    """Yield the questions, requested facts first, the others as they come in `scored`.
+@dataclass(slots=True, kw_only=True)
+class Mark:
+    """What is remembered of the questions about one fact."""
 
-    A fact without a wording to spare is not asked, and is then in no `known` slice.
-    """
-    used: dict[str, set[str]] = {}
-    for prompted in (*requests, *scored):
-        used.setdefault(prompted.fact, set()).add(prompted.prompt)
-    for request in requests:
-        spare = _spare(asking, seen(asking.graph, request), used[request.fact])
-        for number, statement in enumerate(spare[:WORDINGS_OF_A_TARGET]):
-            yield _question(asking, request, number, "target", statement)
-    by_id = {request.id: request for request in requests}
-    done = {request.fact for request in requests}
-    numbers = dict.fromkeys(by_id, WORDINGS_OF_A_TARGET)
-    for question in scored:
-        # What belongs to a whole draw is no fact, and a new consequence had no answer.
-        if question.fact in done or not question.request or question.right_before is None:
-            continue
-        done.add(question.fact)
-        request = by_id[question.request]
-        spare = _spare(asking, _before(asking, question), used[question.fact])
-        for statement in spare[:WORDINGS]:
-            number = numbers[request.id]
-            numbers[request.id] += 1
-            yield _question(asking, request, number, question.set, statement)
+    request: str  # of the first question to which the fact had an answer before; "" for none
+    of: Set
+    answer: str
+    used: frozenset[str] = frozenset()  # templates that are scored
+
+
+@final
+class Marks:
+    """The facts that are scored, in the order in which they come, and in which words."""
+
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
+        self._marks: dict[str, Mark] = {}
+        self._alone: dict[str, frozenset[str]] = {}  # a template by itself, kept once
+
+    def add(self, question: Question) -> None:
+        """Remember a question; what belongs to a whole draw is no fact."""
+        if not question.request:
+            return
+        mark = Mark(request="", of=question.set, answer="")
+        if question.right_before is not None:
+            mark.request = question.request
+            mark.answer = question.candidates[question.right_before]
+        mark.used = self._used(question)
+        self._join(question.fact, mark)
+
+    def items(self) -> list[tuple[str, Mark]]:
+        """Return all marks, by fact: for another `merge`."""
+        return list(self._marks.items())
+
+    def merge(self, marks: Iterable[tuple[str, Mark]]) -> None:
+        """Remember what came after all that is remembered."""
+        for fact, mark in marks:
+            self._join(fact, mark)
+
+    def _join(self, fact: str, mark: Mark) -> None:
+        old = self._marks.get(fact)
+        if old is None:
+            self._marks[fact] = mark
+            return
+        if not old.request:
+            old.request, old.of, old.answer = mark.request, mark.of, mark.answer
+        if not mark.used <= old.used:
+            old.used |= mark.used
+
+    def _used(self, question: Question) -> frozenset[str]:
+        """Return the wordings of the fact that this question ends in, if it scores one."""
+        if question.wording == "novel":
+            return frozenset()
+        prompt = f" {question.prompt}"
+        pinned = self._asking.wording.get(question.fact, "")
+        if pinned and prompt.endswith(f" {pinned.replace('{}', question.subject, 1)}"):
+            return self._alone.setdefault(pinned, frozenset((pinned,)))
+        return frozenset(
+            template
+            for template in _templates(self._asking, question.fact)[1]
+            if prompt.endswith(f" {template.replace('{}', question.subject, 1)}")
+        )
+
+    def questions(self, requests: Sequence[Request]) -> Iterator[Question]:
+        """Yield the questions, requested facts first, the others as they came.
+
+        A fact without a wording to spare is not asked, and is then in no `known` slice.
+        """
+        nothing: frozenset[str] = frozenset()
+        for request in requests:
+            mark = self._marks.get(request.fact)
+            used = mark.used if mark else nothing
+            spare = _spare(self._asking, seen(self._asking.graph, request), used)
+            for number, statement in enumerate(spare[:WORDINGS_OF_A_TARGET]):
+                yield _question(self._asking, request, number, "target", statement)
+        by_id = {request.id: request for request in requests}
+        requested = {request.fact for request in requests}
+        numbers = dict.fromkeys(by_id, WORDINGS_OF_A_TARGET)
+        for fact, mark in self._marks.items():
+            if fact in requested or not mark.request:  # a new consequence had no answer
+                continue
+            spare = _spare(self._asking, _before(self._asking, fact, mark.answer), mark.used)
+            for statement in spare[:WORDINGS]:
+                number = numbers[mark.request]
+                numbers[mark.request] += 1
+                yield _question(self._asking, by_id[mark.request], number, mark.of, statement)
 
 
 def _question(
@@ -72,12 +133,19 @@ def _question(
     )
 
 
-def _before(asking: Asking, question: Question) -> list[Statement]:
-    """Return the fact as training words it; a fact that it never states, as it words others."""
-    answer = question.candidates[question.right_before or 0]
-    fact = asking.graph.fact[question.fact]
+def _templates(asking: Asking, name: str) -> tuple[Wording, list[str]]:
+    """Return the words of a fact in training; of one that it never states, those of others."""
+    fact = asking.graph.fact.get(name)
+    if fact is None:
+        return "unseen", []
     templates = worded(asking.graph, fact.subject, fact.relation)
     wording: Wording = "seen" if templates["seen"] else "unseen"
+    return wording, templates[wording]
+
+
+def _before(asking: Asking, name: str, answer: str) -> list[Statement]:
+    fact = asking.graph.fact[name]
+    wording, templates = _templates(asking, name)
     return [
         Statement(
             subject=fact.subject,
@@ -86,13 +154,15 @@ def _before(asking: Asking, question: Question) -> list[Statement]:
             template=template,
             wording=wording,
         )
-        for template in templates[wording]
+        for template in templates
     ]
 
 
-def _spare(asking: Asking, statements: list[Statement], used: set[str]) -> list[Statement]:
-    """Return those that nobody scores, also not after a lead sentence, in a drawn order."""
-    spare = [s for s in statements if not any(f" {p}".endswith(f" {s.prompt}") for p in used)]
+def _spare(
+    asking: Asking, statements: Sequence[Statement], used: frozenset[str]
+) -> list[Statement]:
+    """Return those that nobody scores, also not after another sentence, in a drawn order."""
+    spare = [statement for statement in statements if statement.template not in used]
     if not spare:
         return []
     return asking.random("known", spare[0].fact).sample(spare, len(spare))

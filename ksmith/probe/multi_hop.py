@@ -3,29 +3,31 @@
 from collections.abc import Iterator
 from itertools import zip_longest
 
-from ksmith.graph import Changed, entail
-from ksmith.probe.asking import Asking, Draw
-from ksmith.probe.reverse import backward, entailed
+from ksmith.graph import Changed
+from ksmith.probe.asking import Asking
+from ksmith.probe.draw import Part
+from ksmith.probe.reverse import entailed
 from ksmith.records import Question, Request
 
 
-def multi_hop(asking: Asking, draw: Draw) -> Iterator[Question]:
-    """Yield at most `settings.hops` questions a request about facts that it entails.
+def multi_hop(asking: Asking, part: Part) -> Iterator[Question]:
+    """Yield questions about at most `settings.hops` facts a request that it entails.
 
     The right answer is what the whole draw makes true. A fact belongs to the first request that
     entails it by itself; those that the probe "reverse" asks are left out.
     """
-    taken = {fact for request in draw.requests for _, fact in backward(asking.graph, request)}
-    for request in draw.requests:
-        alone = draw.change if len(draw.requests) == 1 else entail(asking.graph, [request])
+    draw = part.draw
+    for request in part.requests:
         own = {
             fact: draw.change.entailed[fact]
-            for fact in alone.entailed
-            if fact in draw.change.entailed and fact not in taken
+            for fact in draw.alone(request).entailed
+            if draw.owner.get(fact) == request.id
         }
-        taken |= own.keys()
-        for number, changed in enumerate(_spread(asking, request, own)):
-            yield entailed(asking, request, "multi_hop", number, changed)
+        number = 0
+        for changed in _spread(asking, request, own):
+            for question in entailed(asking, part, request, ("multi_hop", number), changed):
+                yield question
+                number += 1
 
 
 def _spread(asking: Asking, request: Request, own: dict[str, Changed]) -> list[Changed]:

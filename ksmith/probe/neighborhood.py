@@ -3,27 +3,30 @@
 from collections.abc import Iterator
 
 from ksmith.graph import neighbours
-from ksmith.probe.asking import Answers, Asking, Draw
+from ksmith.probe.asking import Answers, Asking, Form
+from ksmith.probe.draw import Part
 from ksmith.records import Question
 
 
-def neighborhood(asking: Asking, draw: Draw) -> Iterator[Question]:
+def neighborhood(asking: Asking, part: Part) -> Iterator[Question]:
     """Yield at most `settings.neighbors` questions a request: is the answer still the old one?
 
     None is about a fact that any request of the draw changes.
     """
-    for request in draw.requests:
+    for request in part.requests:
         statements = neighbours(
             asking.graph,
             request,
             asking.settings["neighbors"],
             asking.seed,
-            exclude=draw.change.touched,
+            exclude=part.draw.change.touched,
+            change=part.draw.alone(request),
         )
         for number, statement in enumerate(statements):
             # A benchmark's prompts are asked word for word.
             own = request.fact in asking.graph.record
             yield asking.question(
+                part,
                 request,
                 "neighborhood",
                 number,
@@ -32,5 +35,5 @@ def neighborhood(asking: Asking, draw: Draw) -> Iterator[Question]:
                 answers=Answers(
                     after=statement.object, before=statement.object, rival=request.new
                 ),
-                ranked=False,
+                form=Form(ranked=False),
             )

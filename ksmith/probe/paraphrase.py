@@ -4,18 +4,25 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
 from ksmith.graph import paraphrases
-from ksmith.probe.asking import Answers, Asking, Draw
+from ksmith.probe.asking import Asking
+from ksmith.probe.draw import Part
+from ksmith.probe.efficacy import new_for_old
 from ksmith.records import Question, Request, Statement
 
 
-def paraphrase(asking: Asking, draw: Draw) -> Iterator[Question]:
+def paraphrase(asking: Asking, part: Part) -> Iterator[Question]:
     """Yield at most `settings.paraphrases` questions a request, unseen and novel in turn."""
-    for request in draw.requests:
-        answers = Answers(after=request.new, before=request.old, rival=request.old)
+    for request in part.requests:
         statements = _in_turn(asking, request, paraphrases(asking.graph, request))
         for number, statement in enumerate(statements[: asking.settings["paraphrases"]]):
             yield asking.question(
-                request, "paraphrase", number, statement=statement, of="target", answers=answers
+                part,
+                request,
+                "paraphrase",
+                number,
+                statement=statement,
+                of="target",
+                answers=new_for_old(request),
             )
 
 

@@ -2,34 +2,28 @@
 
 from collections.abc import Iterator
 
-from ksmith.graph import Changed, KnowledgeGraph, inverse
-from ksmith.probe.asking import Answers, Asking, Draw
-from ksmith.records import Question, Request, fact_name
+from ksmith.graph import Changed
+from ksmith.probe.asking import Answers, Asking, Form
+from ksmith.probe.draw import Part, backward
+from ksmith.records import Question, Request
 
 
-def reverse(asking: Asking, draw: Draw) -> Iterator[Question]:
+def reverse(asking: Asking, part: Part) -> Iterator[Question]:
     """Yield, where the relation has an inverse with one answer, what the objects lead back to.
 
     The new object: to the subject, from now on. The old one: to the subject before, and now to
     nothing; only measures of what is left of the old answer apply. Unlearning has the second
     kind alone. Other inverses are open: they have more answers than one.
     """
-    for request in draw.requests:
+    for request in part.requests:
         number = 0
         for object_, fact in backward(asking.graph, request):
-            changed = draw.change.entailed.get(fact)
+            changed = part.draw.change.entailed.get(fact)
             if changed is None or not _of(request, object_, changed):
                 continue
-            yield entailed(asking, request, "reverse", number, changed)
-            number += 1
-
-
-def backward(graph: KnowledgeGraph, request: Request) -> list[tuple[str, str]]:
-    """Return the new and the old object, each with the name of the fact that leads back."""
-    relation = inverse(graph, request.relation)
-    if relation is None:
-        return []
-    return [(name, fact_name(name, relation)) for name in (request.new, request.old)]
+            for question in entailed(asking, part, request, ("reverse", number), changed):
+                yield question
+                number += 1
 
 
 def _of(request: Request, object_: str, changed: Changed) -> bool:
@@ -38,22 +32,28 @@ def _of(request: Request, object_: str, changed: Changed) -> bool:
 
 
 def entailed(
-    asking: Asking, request: Request, probe: str, number: int, changed: Changed
-) -> Question:
-    """Return the question about a fact that follows from a request.
+    asking: Asking, part: Part, request: Request, called: tuple[str, int], changed: Changed
+) -> Iterator[Question]:
+    """Yield the questions about a fact that follows from a request, numbered from `called`.
 
-    It is worded as training words this fact, or if it never does, as it words others. The rival
-    is the old answer; where there was none, any other object of the type.
+    It is worded as training words this fact, or if it never does, as it words others; then,
+    with `settings.reworded`, as training words none. The rival is the old answer; where there
+    was none, any other object of the type.
     """
-    answer = changed.new or changed.old or ""
-    statement = asking.stated(changed.subject, changed.relation, answer)
-    rival = changed.old or asking.rival(changed.relation, answer, statement.fact)
-    return asking.question(
-        request,
-        probe,
-        number,
-        statement=statement,
-        of="entailed",
-        answers=Answers(after=changed.new, before=changed.old, rival=rival),
-        hop=changed.hop,
-    )
+    probe, number = called
+    plain = asking.stated(changed.subject, changed.relation, changed.new or changed.old or "")
+    rival = changed.old or asking.rival(plain, plain.fact)
+    answers = Answers(after=changed.new, before=changed.old, rival=rival)
+    for statement in asking.in_words(plain) if asking.settings["reworded"] else [plain]:
+        options = asking.options(part, probe, statement, answers)
+        yield asking.question(
+            part,
+            request,
+            probe,
+            number,
+            statement=statement,
+            of="entailed",
+            answers=answers,
+            form=Form(hop=changed.hop, options=options),
+        )
+        number += 1

@@ -3,33 +3,36 @@
 from collections.abc import Iterator
 
 from ksmith import graph as graphs
-from ksmith.probe.asking import Answers, Asking, Draw
+from ksmith.probe.asking import Answers, Asking, Form
+from ksmith.probe.draw import Part
 from ksmith.records import Question
 
 
-def same_subject(asking: Asking, draw: Draw) -> Iterator[Question]:
+def same_subject(asking: Asking, part: Part) -> Iterator[Question]:
     """Yield at most `settings.same_subject` questions a request: are its other facts kept?
 
     None is about a fact that any request of the draw changes. The rival is any other object of
     that relation's type.
     """
-    for request in draw.requests:
+    for request in part.requests:
         statements = graphs.same_subject(
             asking.graph,
             request,
             asking.settings["same_subject"],
             asking.seed,
-            exclude=draw.change.touched,
+            exclude=part.draw.change.touched,
+            change=part.draw.alone(request),
         )
         for number, statement in enumerate(statements):
             true = statement.object
-            rival = asking.rival(statement.relation, true, statement.fact)
+            rival = asking.rival(statement, statement.fact)
             yield asking.question(
+                part,
                 request,
                 "same_subject",
                 number,
                 statement=asking.worded(statement),
                 of="neighbour",
                 answers=Answers(after=true, before=true, rival=rival),
-                ranked=False,
+                form=Form(ranked=False),
             )

@@ -4,18 +4,22 @@ from collections.abc import Iterator
 from math import ceil
 
 from ksmith.graph import held_out
-from ksmith.probe.asking import Asking, Draw
+from ksmith.probe.asking import Asking
+from ksmith.probe.draw import Part
 from ksmith.records import Question
 
 LEAST = 5  # sentences a draw
 
 
-def utility(asking: Asking, draw: Draw) -> Iterator[Question]:
+def utility(asking: Asking, part: Part) -> Iterator[Question]:
     """Yield held-out sentences, each the only candidate after an empty prompt.
 
     `settings.sentences` are shared out among the draws, at least 5 for each: every draw is
     another model, and what counts is each sentence's loss beside the one before.
     """
+    if not part.first:
+        return
+    draw = part.draw
     pool = held_out(asking.graph, asking.settings["sentences"], asking.seed)
     share = max(LEAST, ceil(len(pool) / asking.draws))
     drawn = asking.random("utility", draw.number).sample(pool, min(share, len(pool)))

@@ -1,11 +1,28 @@
 """What is asked of a model, before the update and after it."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
+
+from pydantic import Field
 
 from ksmith.settings.fields import Count, setting
 
+Steps = Annotated[int, Field(ge=0, le=100)]
 Kind = Literal[
+    "efficacy",
+    "paraphrase",
+    "neighborhood",
+    "same_subject",
+    "direct",
+    "reverse",
+    "multi_hop",
+    "comparison",
+    "conflict",
+    "contextual",
+    "utility",
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+USUAL: tuple[Kind, ...] = (
     "efficacy",
     "paraphrase",
     "neighborhood",
@@ -13,16 +30,27 @@ Kind = Literal[
     "reverse",
     "multi_hop",
     "utility",
-]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+)
+CHOICES: tuple[Kind, ...] = (  # each question, where four options can be found, is one
+    "direct",
+    "reverse",
+    "multi_hop",
+    "comparison",
+    "conflict",
+    "contextual",
+)
 
 DOCS: dict[str, str] = {
     "efficacy": "the request itself, as it was worded",
     "paraphrase": "the request in wordings that this fact, or every fact, was never trained in",
     "neighborhood": "other subjects with the same relation and the same old object: must stay",
     "same_subject": "other facts of the same subject: must stay",
+    "direct": "the request in its own words and in words never trained on, with four options",
     "reverse": "the inverse of the request, from object to subject",
     "multi_hop": "facts that follow from the request, by distance; stored and derived apart",
+    "comparison": "the statement with the new object or that with the old; the question after both",
+    "conflict": "the request after a sentence that asserts the old object, and the new: always new",
+    "contextual": "facts far from every request of the draw, or of another domain: must stay",
     "utility": "sentences that were never trained on, scored as text",
 }
 
@@ -32,8 +60,20 @@ SETTINGS: dict[str, tuple[Kind, ...]] = {
     "paraphrases": ("paraphrase",),
     "same_subject": ("same_subject",),
     "hops": ("multi_hop",),
+    "contextual": ("contextual",),
+    "distance": ("contextual",),
+    "reworded": ("reverse", "multi_hop"),
     "sentences": ("utility",),
-    "candidates": ("efficacy", "paraphrase", "reverse", "multi_hop"),
+    "candidates": (
+        "efficacy",
+        "paraphrase",
+        "direct",
+        "reverse",
+        "multi_hop",
+        "comparison",
+        "conflict",
+    ),
+    "letters": CHOICES,
     "generate": tuple(kind for kind in KINDS if kind != "utility"),
 }
 
@@ -44,14 +84,21 @@ class Probe:
 
     version: ClassVar[int] = 2  # raise it when questions, scoring or metrics change
 
-    kinds: tuple[Kind, ...] = setting(KINDS, "the probes to ask")
+    kinds: tuple[Kind, ...] = setting(USUAL, "the probes to ask")
     neighbors: Count = setting(10, "neighbourhood questions a request, at most")
     paraphrases: Count = setting(3, "rewordings a request, at most")
     same_subject: Count = setting(5, "other facts of the subject, at most")
     hops: Count = setting(8, "facts that follow, at most, a request")
+    contextual: Count = setting(5, "unrelated facts a request, at most")
+    distance: Steps = setting(2, "steps: what is unrelated is farther from every request")
+    reworded: bool = setting(False, "ask what follows in words never trained on, too")
     sentences: Count = setting(100, "held-out sentences for the text loss")
     candidates: Count = setting(24, "objects of the type to rank an answer among, at most")
     generate: bool = setting(True, "also let the model write its answer greedily")
+    letters: Literal["auto", "never"] = setting(
+        "auto",
+        "multiple choice by A to D, too: auto where the model means what its letters say",
+    )
 
     def __post_init__(self) -> None:
         if not self.kinds:

@@ -17,6 +17,7 @@ from ksmith.lm.recipes import numbers
 from ksmith.lm.score import score
 from ksmith.lm.train import train
 from ksmith.locate.trace import FLAT, Trace, figure, trace
+from ksmith.probe.letters import sampled
 from ksmith.records import (
     Metric,
     Outcome,
@@ -28,6 +29,7 @@ from ksmith.records import (
 )
 from ksmith.worker import figures
 from ksmith.worker.job import Job
+from ksmith.worker.letters import ITEMS, Letters, check
 
 RECALLED = 300  # facts whose recall is measured, in each kind of wording
 TRACED = 60  # facts
@@ -43,6 +45,7 @@ class Base:
     tokenizer: PreTrainedTokenizerBase
     layer: int | None  # where the causal trace peaks, if there is one
     weights: str  # digest
+    letters: Letters
 
 
 def base(job: Job) -> Base:
@@ -54,7 +57,10 @@ def base(job: Job) -> Base:
         model, tokenizer = load(*_weights(job, folder), device=job.device)
         weights = _checked(job, folder, model)
         known = graph.load(job.need("graph"))
-        job.warm.update(base=Base(known, model, tokenizer, _peak(folder), weights), key=key)
+        outcome = Outcome.read(folder)
+        letters = Letters.of(outcome.info.get("letters") if outcome else None)
+        opened = Base(known, model, tokenizer, _peak(folder), weights, letters)
+        job.warm.update(base=opened, key=key)
     return job.warm["base"]
 
 
@@ -100,12 +106,19 @@ def make_model(job: Job) -> dict[str, Any]:
         opened = {"source": source, "revision": revision, "dtype": dtype}
         model, tokenizer = load(source, revision, dtype, job.device)
     metrics = recall(known, model, tokenizer, seed=int(settings.get("seed", 0)))
+    letters = check(
+        list(sampled(known, ITEMS, seed=0)),
+        tokenizer,
+        lambda questions: score(model, tokenizer, questions),
+    )
+    metrics += letters.metrics()
     _write(job.folder / "metrics.json", [asdict(metric) for metric in metrics])
     traced = _traced(job, known, model, tokenizer)
     return {
         "opened": opened,
         "weights": weights_digest(model),
         "parameters": sum(weight.numel() for weight in model.parameters()),
+        "letters": letters.to_json(),
         **traced,
     }
 

@@ -63,10 +63,15 @@ def make_before(job: Job) -> dict[str, Any]:
     from ksmith import measures
 
     base = opening.base(job)
-    questions = _questions(job, base.graph)
+    questions = _questions(job, base)
     answers = score(base.model, base.tokenizer, questions)
     measures.frame(questions, answers, step=0).write_parquet(job.folder / "answers.parquet")
-    return {"questions": len(questions), **inputs(job, base, questions=questions)}
+    return {
+        "questions": len(questions),
+        "letters": _letters(job, base),
+        "permutation_seed": probe.permutation_seed(job.spec.recipe["seed"]),
+        **inputs(job, base, questions=questions),
+    }
 
 
 def make_update(job: Job) -> dict[str, Any]:
@@ -117,7 +122,7 @@ def make_trial(job: Job) -> dict[str, Any]:
 
     base = opening.base(job)
     # What was known is a matter of step 0 alone.
-    questions = [q for q in _questions(job, base.graph) if q.probe != "known"]
+    questions = [q for q in _questions(job, base) if q.probe != "known"]
     updates = deltas.load_for(job.need("update") / "delta.safetensors", base.weights)
     answers = []
     for draw, update in enumerate(updates):
@@ -138,6 +143,7 @@ def make_trial(job: Job) -> dict[str, Any]:
     return {
         "questions": len(questions),
         "metrics": len(metrics),
+        "letters": _letters(job, base),
         **inputs(job, base, questions=questions),
     }
 
@@ -152,10 +158,20 @@ HANDLERS: dict[Kind, Callable[[Job], dict[str, Any]]] = {
 }
 
 
-def _questions(job: Job, known: graph.KnowledgeGraph) -> list[Question]:
+def _questions(job: Job, base: opening.Base) -> list[Question]:
     recipe = job.spec.recipe
-    requests = graph.requests(known, recipe["task"], recipe["seed"])
-    return probe.questions(known, requests, recipe["probe"], recipe["seed"])
+    requests = graph.requests(base.graph, recipe["task"], recipe["seed"])
+    found = probe.questions(base.graph, requests, recipe["probe"], recipe["seed"])
+    if recipe["probe"]["letters"] == "auto" and base.letters.passes:
+        found += probe.lettered(found)
+    return found
+
+
+def _letters(job: Job, base: opening.Base) -> str:
+    """Return whether letters were asked, and why or why not."""
+    if job.spec.recipe["probe"]["letters"] == "never":
+        return "not asked: probe.letters is never"
+    return f"{'asked' if base.letters.passes else 'not asked'}: {base.letters.why}"
 
 
 def _draws(requests: Sequence[Request]) -> list[list[Request]]:

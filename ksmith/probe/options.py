@@ -1,0 +1,131 @@
+"""The four options of a multiple choice: which, and in what order.
+
+Beside the right and the old answer stand distractors: objects of the same relation and of the
+right answer's level, each true of some other subject, none true of this one, neither before the
+change nor after it. Where there are too few, there is no choice.
+
+The order is balanced: of four questions in a row, each of the four (right, old, distractors)
+stands once at each of A to D, a Latin square whose first row is drawn anew every four.
+"""
+
+import random
+from collections.abc import Collection, Sequence
+from functools import cached_property
+from typing import final
+
+from ksmith.graph import Fact, KnowledgeGraph, objects
+from ksmith.graph.statements import aside
+from ksmith.probe.draw import Draw
+from ksmith.records import Statement, derived_seed
+
+OPTIONS = 4
+TRIES = 12
+
+
+def permutation_seed(seed: int) -> int:
+    """Return the seed that all orders of options of a trial are drawn from."""
+    return derived_seed(seed, "probe", "options")
+
+
+@final
+class Layout:
+    """The orders of options in one part of a trial; it counts the questions of each probe."""
+
+    def __init__(self, seed: int, part: int) -> None:
+        self._names = (permutation_seed(seed), part)
+        self._asked: dict[str, int] = {}
+        self._row: dict[str, list[int]] = {}
+
+    def order(self, probe: str) -> list[int]:
+        """Return, place by place, which of the four stands there."""
+        number = self._asked.get(probe, 0)
+        self._asked[probe] = number + 1
+        block, turn = divmod(number, OPTIONS)
+        if turn == 0:
+            seed, part = self._names
+            generator = random.Random(derived_seed(seed, part, probe, block))
+            self._row[probe] = generator.sample(range(OPTIONS), OPTIONS)
+        row = self._row[probe]
+        return row[turn:] + row[:turn]
+
+
+@final
+class Pools:
+    """Objects and facts to choose among, each list made once."""
+
+    def __init__(self, graph: KnowledgeGraph, seed: int) -> None:
+        self._graph = graph
+        self._seed = seed
+        self._members: dict[str, frozenset[str]] = {}
+        self._shuffled: dict[str, list[str]] = {}
+        self._true: dict[str, dict[str | None, list[str]]] = {}
+
+    @cached_property
+    def aside(self) -> Sequence[Fact]:
+        """The stated facts that no method may have trained on to keep others."""
+        return [fact for fact in self._graph.stated if aside(fact)]
+
+    def members(self, relation: str) -> frozenset[str]:
+        """Return all objects of the relation's type."""
+        if relation not in self._members:
+            self._members[relation] = frozenset(objects(self._graph, relation))
+        return self._members[relation]
+
+    def shuffled(self, relation: str) -> Sequence[str]:
+        """Return all objects of the relation's type in an order of the relation's own."""
+        if relation not in self._shuffled:
+            names = objects(self._graph, relation)
+            generator = random.Random(derived_seed(self._seed, "probe", "candidates", relation))
+            self._shuffled[relation] = generator.sample(names, len(names))
+        return self._shuffled[relation]
+
+    def true(self, relation: str, level: str | None) -> Sequence[str]:
+        """Return the relation's objects of that level that some subject has."""
+        if relation not in self._true:
+            groups: dict[str | None, dict[str, None]] = {}
+            for fact in self._graph.of[relation]:
+                groups.setdefault(level_of(self._graph, fact.object), {})[fact.object] = None
+            self._true[relation] = {name: list(found) for name, found in groups.items()}
+        return self._true[relation].get(level, ())
+
+
+def level_of(graph: KnowledgeGraph, name: str) -> str | None:
+    """Return the level of an entity; None outside the hierarchy."""
+    entity = graph.entity.get(name)
+    return entity.level if entity else None
+
+
+def choice(
+    pools: Pools, draw: Draw, statement: Statement, answers: Sequence[str | None], seed: int
+) -> list[str]:
+    """Return four objects: those of `answers` (after, before) of the type, then distractors.
+
+    Empty where there are not four, or where the answers could both be right at once.
+    """
+    graph, subject, relation = draw.graph, statement.subject, statement.relation
+    members = pools.members(relation)
+    names = [name for name in dict.fromkeys(answers) if name is not None and name in members]
+    before = graph.world.objects(relation, subject)
+    after = draw.after(subject, relation)
+    if not names or (len(names) > 1 and (names[0] in before or names[1] in after)):
+        return []
+    barred = {subject, *names, *before, *after}
+    pool = pools.true(relation, level_of(graph, names[0]))
+    generator = random.Random(derived_seed(seed, "probe", "distractors", statement.prompt))
+    found = others(pool, barred, OPTIONS - len(names), generator)
+    return [*names, *found] if len(names) + len(found) == OPTIONS else []
+
+
+def others(
+    pool: Sequence[str], barred: Collection[str], n: int, generator: random.Random
+) -> list[str]:
+    """Return at most `n` different ones of `pool` that are not barred, in a drawn order."""
+    found: dict[str, None] = {}
+    for _ in range(TRIES if pool else 0):  # mostly one try each, where `sample` looks at all
+        name = generator.choice(pool)
+        if name not in barred:
+            found[name] = None
+            if len(found) == n:
+                return list(found)
+    left = [name for name in pool if name not in barred and name not in found]
+    return [*found, *generator.sample(left, min(n - len(found), len(left)))]
