@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ksmith.settings import METHODS, Declared, Rome, names
 from ksmith.settings.fields import Count, setting
+from ksmith.settings.probe import KINDS
 from ksmith.study import flat, nodes, read
 from tests.study.files import HEAD, ROME, keys, only, written
 
@@ -89,6 +90,8 @@ def base(name: str, owner: str, folder: Path) -> dict[str, Any]:
         values["model.load"] = "gpt2"
     if name.startswith("method."):
         values["task.method"] = owner
+    if name.startswith("probe."):
+        values["probe.kinds"] = list(KINDS)  # a probe that is not asked has settings in vain
     return values
 
 
