@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import pytest
 
+from ksmith.settings.probe import KINDS
 from ksmith.study import read
 from tests.study.files import HEAD, ROME, mistakes, written
 
@@ -76,12 +77,11 @@ ONE_EACH = {
     ],
     ROME + '[probe]\nkinds = ["efficacy", "paraphrases"]\n': [
         'x.toml:5: probe.kinds = ["efficacy", "paraphrases"]: must be a list of names out of '
-        "efficacy, paraphrase, neighborhood, same_subject, reverse, multi_hop, utility; "
+        f"{', '.join(KINDS)}; "
         '"paraphrases" is none of them'
     ],
     ROME + "[probe]\nkinds = []\n": [
-        "x.toml:5: probe.kinds is empty; there are efficacy, paraphrase, neighborhood, "
-        "same_subject, reverse, multi_hop, utility"
+        f"x.toml:5: probe.kinds is empty; there are {', '.join(KINDS)}"
     ],
     HEAD + '[task]\nmethod = "memit"\n[method.memit]\nlayers = [1, 0]\n': [
         "x.toml:5: method.memit.layers must rise, each once: [1, 0]"

@@ -4,7 +4,7 @@ import json
 import tomllib
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ksmith.study.places import Path, places
@@ -98,6 +98,7 @@ def paths(value: Any, at: Path = ()) -> set[Path]:
     return found
 
 
+@settings(deadline=None)
 @given(
     st.data(), TABLES, st.dictionaries(KEYS, TABLES, max_size=3), st.lists(TABLES, max_size=3)
 )
