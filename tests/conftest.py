@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two contending threads are ten times slower
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+settings.register_profile("ksmith", deadline=None)  # machines may be busy
+settings.load_profile("ksmith")
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
