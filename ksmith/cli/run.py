@@ -92,8 +92,6 @@ def run(  # noqa: PLR0913 every option of the verb is one
         name = found.name
         if read:
             name = read.name
-            for line in read.notes:
-                note(line)
             click.echo(described(name, store.add(read, replace=replace)))
         if retry_failed:
             _retry(store, name)
