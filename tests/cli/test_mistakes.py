@@ -159,6 +159,11 @@ def test_home_that_is_a_file(tmp_path: Path) -> None:
     refused(run("study", "create", str(file), home=file), str(file))
 
 
+def test_home_that_is_a_loop_of_links(tmp_path: Path) -> None:
+    (tmp_path / "lab").symlink_to("lab")
+    refused(run("run", "plasticity", home=tmp_path / "lab"), "cannot be used as a lab")
+
+
 def test_override_of_a_stored_study(tmp_path: Path) -> None:
     file = tmp_path / "s.toml"
     file.write_text(GOOD)

@@ -41,6 +41,17 @@ def test_everything_runs_once_and_a_second_run_does_nothing(store: Store) -> Non
     assert {"events.jsonl", "made.txt", "metrics.json"} == set(outcome.files)
 
 
+def test_home_beside_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    store = Store.open(Path("../lab"))
+    store.add(study("s", trials(1)))
+    assert go(store).done == 1
+    assert store.home == tmp_path / "lab"
+
+
 def test_second_study_runs_only_what_is_new(store: Store) -> None:
     store.add(study("one", trials(3)))
     store.add(study("two", trials(5)))
