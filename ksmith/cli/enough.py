@@ -18,8 +18,6 @@ def check_facts(study: "Study") -> None:
     Raises:
         StudyError: every task that asks for more facts than its graph has.
     """
-    from ksmith import graph
-
     graphs: dict[str, Any] = {}
     asked: dict[str, str | None] = {}
     for point in study.points:
@@ -28,7 +26,7 @@ def check_facts(study: "Study") -> None:
             continue
         name = canonical(settings)
         if name not in graphs:
-            graphs[name] = graph.build(settings, point.files)
+            graphs[name] = _built(study, settings, point.files)
             _say_rules(study, settings, graphs[name])
         task = {k: v for k, v in point.settings["task"].items() if k not in ("method", "kind")}
         key = canonical([name, task])
@@ -36,7 +34,34 @@ def check_facts(study: "Study") -> None:
             asked[key] = _complaint(graphs[name], point.settings["task"])
     found = sorted({text for text in asked.values() if text})
     if found:
-        raise StudyError("\n".join(f"{study.path}: {text}" for text in found))
+        where = _place(study, "task.scale", "task.draws", "graph.facts", "graph.records")
+        raise StudyError("\n".join(f"{where}: {text}" for text in found))
+
+
+def _built(study: "Study", settings: Any, files: dict[str, str]) -> Any:
+    from ksmith import graph
+
+    try:
+        return graph.build(settings, files)
+    except UserError as error:
+        about = ["graph.records"] if "graph.records" in str(error) else []
+        where = _place(study, *about, "graph.path", "graph.source")
+        lines = str(error).splitlines()
+        raise StudyError("\n".join(f"{where}: {text}" for text in lines)) from None
+
+
+def _place(study: "Study", *names: str) -> str:
+    """Return where the first of `names` was given that was: a --set, else a line of the file."""
+    from ksmith.study.places import places
+
+    given = {text.partition("=")[0].strip(): f"--set {text}" for text in study.overrides}
+    lines: dict[str, str] = {}
+    for path, line in places(study.text).items():
+        name = ".".join(part for part in path if isinstance(part, str))
+        lines.setdefault(name, f"{study.path}:{line}")
+    ways = [start + name for name in names for start in ("", "grid.", "zip.", "when.set.")]
+    found = [place[way] for way in ways for place in (given, lines) if way in place]
+    return next(iter(found), str(study.path))
 
 
 def _say_rules(study: "Study", settings: dict[str, Any], known: Any) -> None:

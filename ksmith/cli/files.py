@@ -1,5 +1,6 @@
 """Which study a word on the command line means: a file, a stored study, one that ships."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,9 +36,11 @@ def meant(lab: Lab, word: str, overrides: tuple[str, ...] = ()) -> Meant:
         UserError: none of the three, or overrides of a study that is stored.
     """
     path = Path(word)
-    if path.is_file():
+    if _is_file(path):
         return Meant(file=path)
     looks_like_a_file = path.suffix == ".toml" or len(path.parts) > 1
+    if looks_like_a_file:
+        _refuse_what_is_no_file(path)
     stored = [] if looks_like_a_file else stored_names(lab)
     if word in stored:
         if overrides:
@@ -57,12 +60,29 @@ def study_file(lab: Lab, word: str) -> Path:
     """Return the file that `word` names, as `meant` does, but never a stored study."""
     path = Path(word)
     found = shipped().get(path.stem) if path.suffix in ("", ".toml") else None
-    if path.is_file() or found is None:
-        if not path.is_file():
+    is_file = _is_file(path)
+    if is_file or found is None:
+        if not is_file:
+            _refuse_what_is_no_file(path)
             raise UserError(_unknown(word, [], list(shipped()), True))
         return path
     note(f"{word} is not here: using ksmith's own {found}")
     return found
+
+
+# os.path, not pathlib: a name too long for a file is a name that no file has, not an error.
+
+
+def _is_file(path: Path) -> bool:
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def _refuse_what_is_no_file(path: Path) -> None:
+    """Raise UserError where something other than a file is there: never open a pipe."""
+    if os.path.lexists(path):
+        kinds = [(os.path.isdir, "a folder"), (os.path.exists, "no regular file")]
+        kind = next((kind for holds, kind in kinds if holds(path)), "a link to nothing")
+        raise UserError(f"{path} is {kind}, not a study file")
 
 
 def stored_names(lab: Lab) -> list[str]:

@@ -87,13 +87,11 @@ def run(  # noqa: PLR0913 every option of the verb is one
 
     found = meant(lab, study, overrides)
     read = read_study(found.file, overrides, allow_large=allow_large) if found.file else None
-    click.echo(f"lab: {lab.home.absolute()}")
     with lab.open() as store:
+        click.echo(f"lab: {store.home}")
         name = found.name
         if read:
             name = read.name
-            for line in read.notes:
-                note(line)
             click.echo(described(name, store.add(read, replace=replace)))
         if retry_failed:
             _retry(store, name)

@@ -14,6 +14,7 @@ from ksmith.cli.shell import (
     duration,
     home_option,
     json_option,
+    note,
     print_json,
     set_option,
     table,
@@ -178,12 +179,14 @@ def delete(lab: Lab, name: str, *, yes: bool) -> None:
 
 
 def read_study(file: Path, overrides: tuple[str, ...], *, allow_large: bool) -> "Study":
-    """Return the study in `file`; every mistake in it is one line of the error."""
+    """Return the study in `file`, its notes said; every mistake is one line of the error."""
     from ksmith.cli.enough import check_facts
     from ksmith.study import read
 
     study = read(file, overrides, allow_large=allow_large)
     check_facts(study)
+    for line in study.notes:
+        note(line)
     return study
 
 

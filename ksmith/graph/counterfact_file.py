@@ -123,8 +123,9 @@ def _explained(number: int, error: ValidationError | ValueError) -> list[str]:
     found: list[str] = []
     for item in error.errors(include_url=False):
         where = ".".join(str(part) for part in item["loc"])
+        message = item["msg"].removeprefix("Value error, ")
         given = "" if item["type"] == "missing" else f"; given {_short(item['input'])}"
-        found.append(f"record {number}: {where or 'the record'}: {item['msg']}{given}")
+        found.append(f"record {number}: {where or 'the record'}: {message}{given}")
     return found
 
 

@@ -34,11 +34,12 @@ class Store:
         Raises:
             UserError: a newer database, a file that is none, a folder that cannot be used.
         """
-        home = home.absolute()
         try:
+            home = home.resolve()  # a worker refuses folders with a .. in them
             home.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"{home} cannot be used as a lab: {error.strerror}") from error
+        except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
+            reason = error.strerror if isinstance(error, OSError) else "a loop of links"
+            raise UserError(f"{home} cannot be used as a lab: {reason}") from error
         found, path = locate(home, url)
         with clear_errors(path):
             backup = migrate.migrate(found, path, home)

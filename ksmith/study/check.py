@@ -15,6 +15,7 @@ from ksmith.study.declarations import Axis, Declarations, Given, Rule, nearest
 from ksmith.study.mistakes import Mistakes, Where
 
 SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
+TEXTS = ("name", "question")  # never an axis
 SELECTORS = ("task.method", "graph.source")  # decide which other names there are
 START = Where(0, 0, "default")
 
@@ -313,7 +314,7 @@ def _hint(setting: Declared, name: str, value: Any, *, item: bool) -> str:
     if isinstance(value, str) and setting.choices and not setting.is_list:
         near = nearest(value, setting.choices)
         return f"; did you mean {show(near)}?" if near else ""
-    if isinstance(value, list) and not setting.is_list and not item and "." in name:
+    if isinstance(value, list) and not setting.is_list and not item and name not in TEXTS:
         return f'; a list here is one value: to vary it, write "{name}" = [...] under [grid]'
     if item and setting.is_list and not isinstance(value, list):
         return "; an axis of lists is a list of lists, such as [[0], [0, 1]]"

@@ -100,11 +100,18 @@ class _Reader:
             self._section(value, (key,))
 
     def _unknown_top(self, key: str, value: Any) -> None:
+        if key in self.names.owners:  # known, and still not there: it was quoted
+            section, _, leaf = key.rpartition(".")
+            message = f'"{key}" in quotes is one name: write {leaf} under [{section}]'
+            self.mistakes.add(self.source.at(key), message)
+            return
         what = f"[{key}]" if isinstance(value, dict | list) else key
         near = None if isinstance(value, dict) else self.names.nearest(key)
         if near is None:
             meant = nearest(key, TOP)
             near = f"[{meant}]" if meant in (*SECTIONS, "grid") else meant
+        if isinstance(value, dict) and key in self._method_names():
+            near = f"[method.{key}]"
         allowed = f"there are {', '.join(TOP)}"
         self.mistakes.add(self.source.at(key), _no(what, near, allowed))
 

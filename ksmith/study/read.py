@@ -123,7 +123,7 @@ def _expand(
     if len(flats) > limit:
         mistakes.add(where, f"the grid has {len(flats):,} trials, more than {limit:,}{hint}")
         return []
-    if made and not flats:
+    if made and not flats and not mistakes.found:  # a misspelt condition excludes nothing
         mistakes.add(where, f"no trial is left: [[exclude]] takes out all {made:,}")
     return flats
 

@@ -66,7 +66,7 @@ class Resolver:
         """Return the tables of a trial; what is wrong with them is noted once."""
         source = _value(flat, "graph.source", "synthetic")
         method = _value(flat, "task.method", "")
-        return {
+        tables = {
             "seed": self._table(flat, "seed", self._seed, ""),
             "graph": self._table(flat, "graph", self._graph, source),
             "model": self._table(flat, "model", self._model, ""),
@@ -74,6 +74,8 @@ class Resolver:
             "method": self._table(flat, f"method.{method}", self._method, method),
             "probe": self._table(flat, "probe", self._probe, ""),
         }
+        self._check_layers(flat, tables["model"].value, tables["method"].value)
+        return tables
 
     def parts(self) -> list[dict[str, Json]]:
         """Return the different tables so far, each as {section: settings}."""
@@ -188,6 +190,16 @@ class Resolver:
         if values.get("retain_weight") == 0 and "retain" in values:  # nobody looks at the set
             values["retain"] = declared(self.methods[method])["retain"].default
         return _resolved({"name": method, "version": self.methods[method].version, **values})
+
+    def _check_layers(self, flat: Flat, model: Json, method: Json) -> None:
+        """Note layers that a model which is trained won't have; a loaded one is not known yet."""
+        there = model.get("layers")
+        for leaf in ("layer", "layers") if there else ():
+            given = method.get(leaf)
+            if given is not None and max([given] if leaf == "layer" else given) >= there:
+                name = f"method.{method['name']}.{leaf}"
+                message = f"{name} = {show(given)}: the model has layers 0 to {there - 1}"
+                self.mistakes.add(flat[name].where, message)
 
     def _probe(self, own: Flat, _: str) -> Resolved:
         values = self._filled(Probe, own, "probe")

@@ -1,5 +1,7 @@
 """The user's mistakes: a message alone, exit code 2, no traceback, and nothing in the lab."""
 
+import json
+import os
 import sys
 from pathlib import Path
 
@@ -79,6 +81,32 @@ def test_there_are_twenty_and_the_good_one_is_good(tmp_path: Path) -> None:
     assert (tmp_path / "lab" / "ksmith.db").exists()
 
 
+def test_what_is_no_file_is_called_so(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "link.toml").symlink_to("nothing.toml")
+    (tmp_path / "loop.toml").symlink_to("loop.toml")
+    (tmp_path / "folder.toml").mkdir()
+    wanted = {"pipe": "is no regular file", "link": "to nothing", "loop": "to nothing"}
+    for name, word in {**wanted, "folder": "is a folder"}.items():
+        for verb in (["run"], ["study", "create"], ["study", "plan"]):
+            file = str(tmp_path / f"{name}.toml")
+            refused(run(*verb, file, home=tmp_path / "lab"), file, word)
+
+
+@pytest.mark.parametrize("verb", ["run", "study create", "study plan"])
+def test_a_name_that_no_file_can_have(verb: str, tmp_path: Path) -> None:
+    refused(run(*verb.split(), "x" * 5000, home=tmp_path / "lab"), "no study")
+
+
+def test_what_may_surprise_is_said_beside_the_result(tmp_path: Path) -> None:
+    file = tmp_path / "s.toml"
+    file.write_text(GOOD + "[method.npo]\nbeta = 0.2\n")
+    for verb in ("create", "plan"):
+        done = run("study", verb, str(file), "--json", home=tmp_path / "lab")
+        assert json.loads(done.stdout)["study"] == "s"
+        assert "no trial uses it" in done.stderr
+
+
 def test_all_mistakes_of_a_file_at_once(tmp_path: Path) -> None:
     file = tmp_path / "s.toml"
     file.write_text(GOOD + '[task]\ndraws = 0\nlevel = "twig"\n')
@@ -129,6 +157,11 @@ def test_home_that_is_a_file(tmp_path: Path) -> None:
     file = tmp_path / "s.toml"
     file.write_text(GOOD)
     refused(run("study", "create", str(file), home=file), str(file))
+
+
+def test_home_that_is_a_loop_of_links(tmp_path: Path) -> None:
+    (tmp_path / "lab").symlink_to("lab")
+    refused(run("run", "plasticity", home=tmp_path / "lab"), "cannot be used as a lab")
 
 
 def test_override_of_a_stored_study(tmp_path: Path) -> None:

@@ -53,6 +53,17 @@ def test_full_disk_fails_the_attempt_and_publishes_nothing(store: Store) -> None
     assert store.check() == []
 
 
+def test_home_beside_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    store = Store.open(Path("../lab"))
+    store.add(study("s", trials(1)))
+    assert go(store).done == 1
+    assert store.home == tmp_path / "lab"
+
+
 def test_second_study_runs_only_what_is_new(store: Store) -> None:
     store.add(study("one", trials(3)))
     store.add(study("two", trials(5)))

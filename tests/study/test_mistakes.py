@@ -54,6 +54,18 @@ ONE_EACH = {
         "x.toml:5: no setting scale; did you mean task.scale? "
         'write the full name, such as "task.scale"'
     ],
+    ROME + "[method.rome]\nlayrs = 1\n": [
+        "x.toml:5: no setting method.rome.layrs; did you mean method.rome.layer? "
+        "method.rome has layer, steps, lr, clamp, kl_weight, weight_decay, stop_loss, contexts, "
+        "moment_tokens, ridge"
+    ],
+    ROME + "[rome]\nlayer = 1\n": [
+        "x.toml:4: no [rome]; did you mean [method.rome]? there are name, question, seed, "
+        "graph, model, task, probe, method, grid, zip, when, exclude"
+    ],
+    '"task.scale" = 3\n' + ROME: [
+        'x.toml:1: "task.scale" in quotes is one name: write scale under [task]'
+    ],
     HEAD + 'task = "edit"\n': ["x.toml:2: task must be a table: write [task]"],
     ROME + "[when]\nif = {}\n": ["x.toml:4: when must be a list of tables: write [[when]]"],
     # wrong types and impossible values
@@ -92,6 +104,16 @@ ONE_EACH = {
         "a letter or digit first"
     ],
     ROME.replace('"x"', "3"): ["x.toml:1: name = 3: must be a string"],
+    "seed = [0, 1]\n" + ROME: [
+        "x.toml:1: seed = [0, 1]: must be a whole number >= 0; a list here is one value: "
+        'to vary it, write "seed" = [...] under [grid]'
+    ],
+    ROME + "[method.rome]\nlayer = 4\n": [
+        "x.toml:5: method.rome.layer = 4: the model has layers 0 to 3"
+    ],
+    ROME.replace("rome", "memit") + "[method.memit]\nlayers = [0, 7]\n": [
+        "x.toml:5: method.memit.layers = [0, 7]: the model has layers 0 to 3"
+    ],
     # axes
     ROME + "scale = [1, 10]\n": [
         "x.toml:4: task.scale = [1, 10]: must be a whole number >= 1; a list here is one "
@@ -112,6 +134,11 @@ ONE_EACH = {
     ],
     ROME + '[grid]\n"task.scale" = []\n': [
         "x.toml:5: task.scale has no values: give one, or leave the axis out"
+    ],
+    # a rule without its misspelt condition would leave out everything: that is not said
+    ROME + '[[exclude]]\n"task.scael" = 1\n': [
+        "x.toml:5: no setting task.scael; did you mean task.scale? "
+        "task has kind, method, level, scale, draws, neutral"
     ],
     ROME + "[grid]\n": ["x.toml:4: [grid] is empty: name an axis, or leave the table out"],
     ROME + '[grid]\n"task.scale" = [1, 2, 1.0]\n': [
