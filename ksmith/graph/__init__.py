@@ -19,6 +19,7 @@ from ksmith.graph.knowledge import (
     KnowledgeGraph,
     Relation,
     Sentence,
+    Several,
 )
 from ksmith.graph.rules import Rule, closure
 from ksmith.graph.statements import (
@@ -45,6 +46,7 @@ __all__ = [
     "Relation",
     "Rule",
     "Sentence",
+    "Several",
     "build",
     "check",
     "closure",

@@ -145,6 +145,22 @@ class KnowledgeGraph:
         return _grouped(self.facts, "relation")
 
     @cached_property
+    def having(self) -> Mapping[tuple[str, str], tuple[Fact, ...]]:
+        """Facts by relation and object."""
+        groups: dict[tuple[str, str], list[Fact]] = {}
+        for fact in self.facts:
+            groups.setdefault((fact.relation, fact.object), []).append(fact)
+        return {key: tuple(group) for key, group in groups.items()}
+
+    @cached_property
+    def place(self) -> Mapping[str, Mapping[str, int]]:
+        """Type -> object -> where it stands among the objects of the type."""
+        return {
+            name: {object_: i for i, object_ in enumerate(objects)}
+            for name, objects in self.types.items()
+        }
+
+    @cached_property
     def fact(self) -> Mapping[str, Fact]:
         """Facts by name; of a relation with many objects, the first."""
         by_name: dict[str, Fact] = {}
@@ -167,6 +183,28 @@ class KnowledgeGraph:
         return tuple(fact for fact in self.facts if fact.stored)
 
     @cached_property
+    def lasting(self) -> tuple[Fact, ...]:
+        """Stated facts that no request can change: see `text.lasting`."""
+        editable = {fact.relation for fact in self.facts if fact.editable}
+        moving = editable | {rule.head for rule in self.rules}
+        found = tuple(fact for fact in self.stated if fact.relation not in moving)
+        if found:
+            return found
+        asked = {fact.subject for fact in self.facts if fact.editable}
+        return tuple(fact for fact in self.stated if fact.subject not in asked)
+
+    @cached_property
+    def passing(self) -> tuple[Fact, ...]:
+        """The other stated facts."""
+        lasting = {fact.name for fact in self.lasting}
+        return tuple(fact for fact in self.stated if fact.name not in lasting)
+
+    @cached_property
+    def passing_place(self) -> Mapping[Triple, int]:
+        """Where each of `passing` stands in it."""
+        return {fact.triple: place for place, fact in enumerate(self.passing)}
+
+    @cached_property
     def levels(self) -> tuple[str, ...]:
         """The levels that entities have, from the top."""
         found = {e.level: e.depth for e in self.entities if e.level is not None}
@@ -176,6 +214,11 @@ class KnowledgeGraph:
     def rulebook(self) -> Rulebook:
         """The rules, indexed."""
         return Rulebook(self.rules)
+
+    @cached_property
+    def strict(self) -> Rulebook:
+        """The rules that nothing overrides, indexed."""
+        return Rulebook(rule for rule in self.rules if not rule.default)
 
     @cached_property
     def world(self) -> World:
@@ -222,13 +265,31 @@ class Changed:
     stored: bool  # training verbalised this fact
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Several:
+    """A fact with more answers than one, before a change or after it, and what became of them."""
+
+    subject: str
+    relation: str
+    gone: tuple[str, ...]
+    new: tuple[str, ...]
+    kept: tuple[str, ...]
+    hop: int
+    stored: bool
+
+
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What one draw of requests does to all that is true."""
+    """What one draw of requests does to all that is true; all else must stay as it is."""
 
     target: Mapping[str, Changed]  # by fact name: what was asked for
     entailed: Mapping[str, Changed]  # what follows, with one answer
-    open: frozenset[str]  # what follows, with more answers than one
+    several: Mapping[str, Several]  # what follows, with more answers than one
+
+    @cached_property
+    def open(self) -> frozenset[str]:
+        """The names of facts that change and have no one right answer."""
+        return frozenset(self.several)
 
     @cached_property
     def touched(self) -> frozenset[str]:
