@@ -26,6 +26,8 @@ class Entity:
     type: str
     level: str | None = None  # root, intermediate, leaf; None outside the hierarchy
     depth: int = 0
+    domain: str | None = None  # what it is about, where a graph is about several things
+    aliases: tuple[str, ...] = ()  # other names, by which it may be answered or asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
