@@ -19,6 +19,7 @@ from ksmith.graph.knowledge import (
     KnowledgeGraph,
     Relation,
     Sentence,
+    Several,
 )
 from ksmith.graph.notation import told
 from ksmith.graph.rules import Rule, closure
@@ -46,6 +47,7 @@ __all__ = [
     "Relation",
     "Rule",
     "Sentence",
+    "Several",
     "build",
     "check",
     "closure",

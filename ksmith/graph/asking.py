@@ -1,13 +1,15 @@
 """Which facts a trial changes, and to what."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ksmith.graph.change import entail
 from ksmith.graph.knowledge import Fact, KnowledgeGraph
 from ksmith.graph.statements import inverse, neutral, objects
 from ksmith.records import Json, Request, TaskKind, UserError, derived_seed
+
+SHUFFLED = 1000  # of the free objects, at least so many: all of them, draw by draw, is slow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +48,12 @@ def requests(graph: KnowledgeGraph, task: Mapping[str, Json], seed: int) -> list
         derived_seed(seed, "requests", asking.level or "any", asking.scale)
     )
     order = generator.sample(facts, len(facts))
+    free = _free_objects(graph, {fact.relation for fact in facts})
     found: list[Request] = []
     for draw in range(asking.draws):
         chosen = order[draw * asking.scale : (draw + 1) * asking.scale]
-        found += _draw(graph, asking, draw, chosen, generator)
+        new = _exclusive_objects(free, chosen, generator)
+        found += _draw(graph, asking, draw, chosen, new, generator)
     return found
 
 
@@ -92,9 +96,9 @@ def _draw(
     asking: Asking,
     draw: int,
     facts: Sequence[Fact],
+    exclusive: Mapping[str, str],
     generator: random.Random,
 ) -> list[Request]:
-    exclusive = _exclusive_objects(graph, facts, generator)
     found: list[Request] = []
     for number, fact in enumerate(facts):
         record = graph.record.get(fact.name)
@@ -122,14 +126,30 @@ def _draw(
 
 def _new_object(graph: KnowledgeGraph, fact: Fact, generator: random.Random) -> str:
     """Return another object of the same type, each with the same chance."""
-    others = [o for o in objects(graph, fact.relation) if o not in (fact.object, fact.subject)]
-    if not others:
+    kind = graph.relation[fact.relation].objects
+    pool, place = graph.types[kind], graph.place[kind]
+    barred = sorted({place[name] for name in (fact.object, fact.subject) if name in place})
+    if len(pool) == len(barred):
         raise UserError(f"no other object for {fact.name}: {fact.object} is the only one")
-    return generator.choice(others)
+    chosen = generator.choice(range(len(pool) - len(barred)))
+    for index in barred:  # step over those, without copying a pool of thousands
+        chosen += chosen >= index
+    return pool[chosen]
+
+
+def _free_objects(graph: KnowledgeGraph, relations: Iterable[str]) -> dict[str, list[str]]:
+    """Return, for relations whose objects can have one subject only, those that have none."""
+    found: dict[str, list[str]] = {}
+    for relation in sorted(relations):
+        back = inverse(graph, relation)
+        if back is not None and graph.relation[back].functional:
+            free = [o for o in objects(graph, relation) if not graph.world.objects(back, o)]
+            found[relation] = free
+    return found
 
 
 def _exclusive_objects(
-    graph: KnowledgeGraph, facts: Sequence[Fact], generator: random.Random
+    free: Mapping[str, Sequence[str]], facts: Sequence[Fact], generator: random.Random
 ) -> dict[str, str]:
     """Return a new object for each fact whose object can have one subject only.
 
@@ -137,15 +157,12 @@ def _exclusive_objects(
     its leader unasked; when the reserve is used up, those whom the draw removes come next.
     """
     found: dict[str, str] = {}
-    for relation in sorted({fact.relation for fact in facts}):
-        back = inverse(graph, relation)
-        if back is None or not graph.relation[back].functional:
+    for relation in sorted({fact.relation for fact in facts} & free.keys()):
+        if not free[relation]:  # a user's own graph keeps no reserve: then any object will do
             continue
-        free = [o for o in objects(graph, relation) if not graph.world.objects(back, o)]
         group = [fact for fact in facts if fact.relation == relation]
-        if not free:  # a user's own graph keeps no reserve: then any object will do
-            continue
-        pool = generator.sample(free, len(free)) + [fact.object for fact in group]
+        few = min(len(free[relation]), max(len(group), SHUFFLED))
+        pool = generator.sample(free[relation], few) + [fact.object for fact in group]
         found |= {fact.name: new for fact, new in zip(group, pool, strict=False)}
     return found
 
@@ -167,7 +184,7 @@ def _covariates(
         "fan_out": len(alone.entailed),
         "open": len(alone.open),
         "degree": graph.mentions[fact.subject],
-        "candidates": len(objects(graph, fact.relation)),
+        "candidates": len(graph.types[graph.relation[fact.relation].objects]),
         "sharing": len(graph.world.subjects(fact.relation, fact.object)) - 1,
         "share": asking.scale / len(graph.stated),
     }

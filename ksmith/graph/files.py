@@ -21,7 +21,7 @@ from ksmith.graph.knowledge import (
 from ksmith.graph.rules import Rule
 from ksmith.records import Json, UserError
 
-FORMAT = 1  # raise it when graph.json changes its shape
+FORMAT = 2  # raise it when graph.json changes its shape
 
 
 def save(graph: KnowledgeGraph, folder: Path) -> None:
@@ -51,7 +51,11 @@ def load(folder: Path) -> KnowledgeGraph:
         settings=about["settings"],
         types={name: tuple(objects) for name, objects in about["types"].items()},
         entities=tuple(
-            Entity(name=node["id"], **_given(node, "type", "level", "depth"))
+            Entity(
+                name=node["id"],
+                aliases=tuple(node["aliases"]),
+                **_given(node, "type", "level", "depth", "domain"),
+            )
             for node in data["nodes"]
             if "type" in node
         ),
@@ -75,7 +79,14 @@ def node_link(graph: KnowledgeGraph) -> dict[str, Json]:
     """
     others = dict.fromkeys(fact.object for fact in graph.facts)
     nodes: list[dict[str, Json]] = [
-        {"id": e.name, "type": e.type, "level": e.level, "depth": e.depth}
+        {
+            "id": e.name,
+            "type": e.type,
+            "level": e.level,
+            "depth": e.depth,
+            "domain": e.domain,
+            "aliases": list(e.aliases),
+        }
         for e in graph.entities
     ]
     nodes += [{"id": name} for name in others if name not in graph.entity]
@@ -119,7 +130,12 @@ def printable(graph: KnowledgeGraph) -> "nx.MultiDiGraph[str]":
     drawn: nx.MultiDiGraph[str] = nx.MultiDiGraph(source=graph.source)
     for entity in graph.entities:
         drawn.add_node(
-            _xml(entity.name), type=entity.type, level=entity.level or "", depth=entity.depth
+            _xml(entity.name),
+            type=entity.type,
+            level=entity.level or "",
+            depth=entity.depth,
+            domain=entity.domain or "",
+            aliases=_xml(" | ".join(entity.aliases)),
         )
     for fact in graph.facts:
         drawn.add_edge(

@@ -5,6 +5,7 @@ A graph is complete: text, requests and entailment are functions of it and a see
 same seed gives the same bytes.
 """
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +17,7 @@ from ksmith.records import Json, Wording, fact_name
 SentenceKind = Literal["fact", "infobox", "type", "lead", "abstain"]
 
 LEVELS = ("root", "intermediate", "leaf")  # from the top
+ASIDE = 4  # one fact in so many is for probes of what is unrelated, never in a retain set
 NEUTRAL = "unknown"  # the answer that training gives for entities nobody knows
 
 
@@ -27,7 +29,8 @@ class Entity:
     type: str
     level: str | None = None  # root, intermediate, leaf; None outside the hierarchy
     depth: int = 0
-    domain: str | None = None
+    domain: str | None = None  # what it is about, where a graph is about several things
+    aliases: tuple[str, ...] = ()  # other names, by which it may be answered or asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +72,15 @@ class Fact:
     def triple(self) -> Triple:
         """Subject, relation, object."""
         return self.subject, self.relation, self.object
+
+
+def aside(fact: Fact) -> bool:
+    """Return whether a fact is never for a method to keep, and so may be asked about.
+
+    One in four, by its name alone: what an update trains on can't depend on what is asked of
+    it, and a method that was trained on the very facts would look as if it kept all others.
+    """
+    return zlib.crc32(fact.name.encode()) % ASIDE == 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +159,22 @@ class KnowledgeGraph:
         return _grouped(self.facts, "relation")
 
     @cached_property
+    def having(self) -> Mapping[tuple[str, str], tuple[Fact, ...]]:
+        """Facts by relation and object."""
+        groups: dict[tuple[str, str], list[Fact]] = {}
+        for fact in self.facts:
+            groups.setdefault((fact.relation, fact.object), []).append(fact)
+        return {key: tuple(group) for key, group in groups.items()}
+
+    @cached_property
+    def place(self) -> Mapping[str, Mapping[str, int]]:
+        """Type -> object -> where it stands among the objects of the type."""
+        return {
+            name: {object_: i for i, object_ in enumerate(objects)}
+            for name, objects in self.types.items()
+        }
+
+    @cached_property
     def fact(self) -> Mapping[str, Fact]:
         """Facts by name; of a relation with many objects, the first."""
         by_name: dict[str, Fact] = {}
@@ -191,6 +219,28 @@ class KnowledgeGraph:
         return tuple(fact for fact in self.facts if fact.stored)
 
     @cached_property
+    def lasting(self) -> tuple[Fact, ...]:
+        """Stated facts that no request can change: see `text.lasting`."""
+        editable = {fact.relation for fact in self.facts if fact.editable}
+        moving = editable | {rule.head for rule in self.rules}
+        found = tuple(fact for fact in self.stated if fact.relation not in moving)
+        if found:
+            return found
+        asked = {fact.subject for fact in self.facts if fact.editable}
+        return tuple(fact for fact in self.stated if fact.subject not in asked)
+
+    @cached_property
+    def passing(self) -> tuple[Fact, ...]:
+        """The other stated facts, but for those that are set aside: a retain set is of these."""
+        lasting = {fact.name for fact in self.lasting}
+        return tuple(f for f in self.stated if f.name not in lasting and not aside(f))
+
+    @cached_property
+    def passing_place(self) -> Mapping[Triple, int]:
+        """Where each of `passing` stands in it."""
+        return {fact.triple: place for place, fact in enumerate(self.passing)}
+
+    @cached_property
     def levels(self) -> tuple[str, ...]:
         """The levels that entities have, from the top."""
         found = {entity.level for entity in self.entities}
@@ -200,6 +250,11 @@ class KnowledgeGraph:
     def rulebook(self) -> Rulebook:
         """The rules, indexed."""
         return Rulebook(self.rules)
+
+    @cached_property
+    def strict(self) -> Rulebook:
+        """The rules that nothing overrides, indexed."""
+        return Rulebook(rule for rule in self.rules if not rule.default)
 
     @cached_property
     def world(self) -> World:
@@ -246,13 +301,31 @@ class Changed:
     stored: bool  # training verbalised this fact
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Several:
+    """A fact with more answers than one, before a change or after it, and what became of them."""
+
+    subject: str
+    relation: str
+    gone: tuple[str, ...]
+    new: tuple[str, ...]
+    kept: tuple[str, ...]
+    hop: int
+    stored: bool
+
+
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What one draw of requests does to all that is true."""
+    """What one draw of requests does to all that is true; all else must stay as it is."""
 
     target: Mapping[str, Changed]  # by fact name: what was asked for
     entailed: Mapping[str, Changed]  # what follows, with one answer
-    open: frozenset[str]  # what follows, with more answers than one
+    several: Mapping[str, Several]  # what follows, with more answers than one
+
+    @cached_property
+    def open(self) -> frozenset[str]:
+        """The names of facts that change and have no one right answer."""
+        return frozenset(self.several)
 
     @cached_property
     def touched(self) -> frozenset[str]:

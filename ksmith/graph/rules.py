@@ -6,7 +6,7 @@ concludes about overrides it, as a child that declares an attribute of its own d
 it. The relation is functional then.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator
 from dataclasses import dataclass
 
 Triple = tuple[str, str, str]  # subject, relation, object
@@ -30,6 +30,17 @@ class Rule:
     def __post_init__(self) -> None:
         if len(self.body) not in (1, 2) or not 0 <= self.cut < len(self.body):
             raise ValueError(f"a rule has one or two relations in its body: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Keys on which defaults conclude nothing: `more` on top of `under`, which is not copied."""
+
+    under: Container[object]
+    more: Container[object]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.more or key in self.under
 
 
 class World:
@@ -95,7 +106,10 @@ class World:
 
 
 class Rulebook:
-    """Rules, indexed by what they use and by what they conclude."""
+    """Rules, indexed by what they use and by what they conclude.
+
+    `blocked` holds the keys on which defaults conclude nothing.
+    """
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self._using: dict[str, list[tuple[Rule, int]]] = {}
@@ -106,7 +120,7 @@ class Rulebook:
                 self._using.setdefault(relation, []).append((rule, place))
 
     def consequences(
-        self, world: World, triple: Triple, blocked: Collection[Key]
+        self, world: World, triple: Triple, blocked: Container[Key]
     ) -> list[Triple]:
         """Return what one rule application concludes from `triple` and others of `world`."""
         subject, relation, object_ = triple
@@ -130,7 +144,7 @@ class Rulebook:
         return found
 
     def supports(
-        self, world: World, triple: Triple, blocked: Collection[Key]
+        self, world: World, triple: Triple, blocked: Container[Key]
     ) -> Iterator[tuple[Rule, tuple[Triple, ...]]]:
         """Yield each rule that concludes `triple` from others of `world`, and these."""
         subject, relation, object_ = triple
@@ -150,7 +164,7 @@ class Rulebook:
                     yield rule, ((subject, rule.body[0], middle), second)
 
     def spread(
-        self, world: World, fresh: Iterable[Triple], blocked: Collection[Key]
+        self, world: World, fresh: Iterable[Triple], blocked: Container[Key]
     ) -> list[Triple]:
         """Add `fresh` and all that follows from it to `world`; return what was not in it.
 

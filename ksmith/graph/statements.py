@@ -1,15 +1,12 @@
 """Facts in words, as probes and methods ask for them."""
 
 import random
-import zlib
-from collections.abc import Callable, Collection, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from ksmith.graph.change import entail
 from ksmith.graph.knowledge import NEUTRAL, Asked, Change, Fact, KnowledgeGraph
-from ksmith.graph.text import lasting
 from ksmith.records import Request, Statement, Wording, derived_seed, fact_name
-
-ASIDE = 4  # one fact in so many is for probes of what is unrelated, never in a retain set
 
 
 def statement(
@@ -158,15 +155,6 @@ def picked(
     return found[:n]
 
 
-def aside(fact: Fact) -> bool:
-    """Return whether a fact is never for a method to keep, and so may be asked about.
-
-    One in four, by its name alone: what an update trains on can't depend on what is asked of
-    it, and a method that was trained on the very facts would look as if it kept all others.
-    """
-    return zlib.crc32(fact.name.encode()) % ASIDE == 0
-
-
 def retain(
     graph: KnowledgeGraph, requests: Sequence[Request], n: int, seed: int
 ) -> list[Statement]:
@@ -175,19 +163,32 @@ def retain(
     None is touched by the change, about the subject of a request, of a request's relation with
     its old or new object, set aside, or one that held-out sentences tell.
     """
-    barred = entail(graph, requests).touched | {fact.name for fact in lasting(graph)}
-    subjects = {request.subject for request in requests}
-    pairs = {(r.relation, object_) for r in requests for object_ in (r.old, r.new)}
-    facts = [
-        fact
-        for fact in graph.stated
-        if fact.name not in barred
-        and fact.subject not in subjects
-        and (fact.relation, fact.object) not in pairs
-        and not aside(fact)
-    ]
     generator = random.Random(derived_seed(seed, "retain", *(r.fact for r in requests)))
-    return [_drawn(graph, f, generator) for f in generator.sample(facts, min(n, len(facts)))]
+    place = graph.passing_place
+    barred = sorted({place[f.triple] for f in _near(graph, requests) if f.triple in place})
+    left = range(len(place) - len(barred))
+    # The i-th of the facts that are left comes after those of the barred that stand before it.
+    steps = [index - before for before, index in enumerate(barred)]
+    return [
+        _drawn(graph, graph.passing[i + bisect_right(steps, i)], generator)
+        for i in generator.sample(left, min(n, len(left)))
+    ]
+
+
+def _near(graph: KnowledgeGraph, requests: Sequence[Request]) -> Iterator[Fact]:
+    """Yield the facts that a retain set must not hold; looked up, as there may be many draws."""
+    change = entail(graph, requests)
+    for changed in (
+        *change.target.values(),
+        *change.entailed.values(),
+        *change.several.values(),
+    ):
+        about = graph.about.get(changed.subject, ())
+        yield from (fact for fact in about if fact.relation == changed.relation)
+    for request in requests:
+        yield from graph.about[request.subject]
+        for object_ in (request.old, request.new):
+            yield from graph.having.get((request.relation, object_), ())
 
 
 def objects(graph: KnowledgeGraph, relation: str) -> list[str]:

@@ -14,6 +14,14 @@ differs by level is what the hierarchy means: how many places inherit from it.
 So a new emblem entails a badge (hop 1), a new leader entails who leads what and the leader's
 craft (hop 1) and two badges (hop 2), a new export entails an import on any level, a new colour
 the banners of the children; crops and sports entail nothing, the control.
+
+Several domains are as many such forests, of the same shape, each in its own words: what is said
+above of places, by role, holds of companies, creatures and schools too (`domains`). Where asked
+for, there are relations with many objects, and nodes with other names:
+
+    several       part_of -> contains, author -> wrote, and author, badge -> cover, so that a new
+                  leader entails covers at hop 3
+    aliases       also_called -> alias_of
 """
 
 import random
@@ -21,164 +29,131 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ksmith.graph import wording
-from ksmith.graph.knowledge import Entity, Fact, KnowledgeGraph
-from ksmith.graph.names import names
-from ksmith.graph.rules import Triple, closure
-from ksmith.records import Json, UserError, derived_seed
+from ksmith.graph.cast import LEVELS, Cast, Size, casts, fitting
+from ksmith.graph.domains import MANY, Domain, domain
+from ksmith.graph.knowledge import Entity, Fact, KnowledgeGraph, Relation
+from ksmith.graph.rules import Key, Rule, Triple, closure
+from ksmith.records import Json, derived_seed
 
 SHOWN = 5  # of the eight templates of a relation: each fact's exposure, whatever its level
-LEVELS = ("root", "intermediate", "leaf")
-SHARES = (0.25, 0.32)  # of places that are roots, and intermediates
 HELD = 0.3  # of the carrier sentences are never trained on
-MIN_PLACES = 6
 OBJECTS = (6, 12)  # of each type: fewest and most
 SUBJECTS = 3  # an object has at least so many in a small graph, so that facts have neighbours
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cast:
-    """Who and what there is, before any fact."""
-
-    places: Mapping[str, list[str]]  # level -> names
-    parent: Mapping[str, str]
-    leaders: Mapping[str, str]  # place -> person
-    reserve: list[str]  # persons who lead nothing
-    strangers: list[str]
-
-    @property
-    def all_places(self) -> list[str]:
-        """Every place, from the top."""
-        return [place for level in LEVELS for place in self.places[level]]
+EDITABLE = (*wording.EDITABLE, "author")  # roles
 
 
 def build(settings: Mapping[str, Json]) -> KnowledgeGraph:
     """Return the graph of `settings`: seed, facts (stated in training, about), stored.
 
+    And, where they are not left out, domains, several and aliases.
+
     Raises:
         UserError: too few facts for a hierarchy.
     """
-    seed, stored = settings["seed"], settings["stored"]
-    count = _places(settings["facts"], stored)
-    cast = _cast(count, random.Random(derived_seed(seed, "graph", "cast")))
-    pools = _pools(count)
-    declared = _declared(cast, pools, random.Random(derived_seed(seed, "graph", "attributes")))
-    facts = _facts(declared, stored, random.Random(derived_seed(seed, "graph", "exposure")))
+    seed = settings["seed"]
+    domains = [domain(name) for name in settings.get("domains", ["places"])]
+    size = _size(settings, len(domains))
+    cast = casts(size, len(domains), random.Random(derived_seed(seed, "graph", "cast")))
     carriers = wording.carriers()
     random.Random(derived_seed(seed, "graph", "carriers")).shuffle(carriers)
     cut = round(HELD * len(carriers))
-    people = [*cast.leaders.values(), *cast.reserve]
+    parts = [_part(d, c, size, seed) for d, c in zip(domains, cast, strict=True)]
     return KnowledgeGraph(
         source="synthetic",
         settings=dict(settings),
-        types={**pools, "place": tuple(cast.all_places), "person": tuple(people)},
-        entities=_entities(cast, people),
-        relations=wording.RELATIONS,
-        rules=wording.RULES,
-        facts=facts,
+        types={name: objects for part in parts for name, objects in part.types.items()},
+        entities=tuple(entity for part in parts for entity in part.entities),
+        relations=tuple(relation for part in parts for relation in part.relations),
+        rules=tuple(rule for part in parts for rule in part.rules),
+        facts=tuple(fact for part in parts for fact in part.facts),
         leads=tuple(carriers[cut:]),
         held=tuple(carriers[:cut]),
-        strangers=tuple(cast.strangers),
+        strangers=tuple(name for part in cast for name in part.strangers),
         typed=True,
     )
 
 
-def _sizes(places: int) -> tuple[int, int, int]:
-    """Return how many roots, intermediates and leaves there are; each parent gets a child."""
-    roots, middle = (max(2, round(share * places)) for share in SHARES)
-    return roots, max(middle, roots), places - roots - max(middle, roots)
-
-
-def _reserve(places: int) -> int:
-    return max(2, places // 3)
-
-
-def _stated(places: int, stored: float) -> int:
-    """Return how many facts training states of a graph with `places`, about."""
-    roots, middle, leaves = _sizes(places)
-    reserve, pairs = _reserve(places), sum(size // 2 for size in (roots, middle, leaves))
-    base = (
-        places * (len(wording.OWN) + 2) + middle + leaves + pairs + 2 * reserve + roots + middle
+def _size(settings: Mapping[str, Json], domains: int) -> Size:
+    size = Size(
+        nodes=0,
+        stored=settings["stored"],
+        several=settings.get("several", False),
+        aliased=settings.get("aliases", 0.0),
     )
-    derived = places * 3 + 3 * pairs + 2 * (middle + leaves) + leaves
-    return base + round(stored * derived)
+    given = f"graph.facts = {settings['facts']}"
+    if domains > 1:
+        given += f", {settings['facts'] // domains} for each of {domains} domains"
+    return fitting(settings["facts"] // domains, size, given)
 
 
-def _places(facts: int, stored: float) -> int:
-    least = _stated(MIN_PLACES, stored)
-    if facts < least:
-        raise UserError(
-            f"graph.facts = {facts}: a hierarchy with all its relations needs at least {least}"
-        )
-    low, high = MIN_PLACES, facts
-    while low < high:  # the most places whose facts fit
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if _stated(middle, stored) <= facts else (low, middle - 1)
-    return low
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What a graph has of one domain."""
+
+    types: Mapping[str, tuple[str, ...]]
+    entities: tuple[Entity, ...]
+    relations: tuple[Relation, ...]
+    rules: tuple[Rule, ...]
+    facts: tuple[Fact, ...]
 
 
-def _pools(places: int) -> dict[str, tuple[str, ...]]:
+def _part(about: Domain, cast: Cast, size: Size, seed: int) -> Part:
+    """Return the part of one domain; the same generators make the same shape of each."""
+    aliases = bool(size.aliases)
+    named = about.relations(several=size.several, aliases=aliases)
+    rules = about.rules(several=size.several, aliases=aliases)
+    pools = _pools(about, size.nodes)
+    attributes = random.Random(derived_seed(seed, "graph", "attributes"))
+    declared = _declared(cast, pools, named, attributes)
+    exposure = random.Random(derived_seed(seed, "graph", "exposure"))
+    types = {**pools, about.node: tuple(cast.nodes), about.agent: tuple(cast.agents)}
+    if size.several:
+        types[about.work] = tuple(cast.works)
+    if aliases:
+        types[f"{about.node} alias"] = tuple(cast.aliases.values())
+    return Part(
+        types=types,
+        entities=_entities(about, cast),
+        relations=tuple(named.values()),
+        rules=rules,
+        facts=_facts(declared, rules, named, size.stored, exposure),
+    )
+
+
+def _pools(about: Domain, nodes: int) -> dict[str, tuple[str, ...]]:
     """Return type -> its objects: as many of each type, so that types differ in nothing."""
     least, most = OBJECTS
-    size = min(most, max(least, places // SUBJECTS))
-    return {name: pool[:size] for name, pool in wording.POOLS.items()}
-
-
-def _cast(count: int, generator: random.Random) -> Cast:
-    reserve, strangers = _reserve(count), max(4, count // 4)
-    pool = iter(names(2 * count + reserve + strangers, generator))
-    places = {
-        level: [next(pool) for _ in range(size)]
-        for level, size in zip(LEVELS, _sizes(count), strict=True)
-    }
-    parent: dict[str, str] = {}
-    for above, below in (("root", "intermediate"), ("intermediate", "leaf")):
-        parent |= _adopted(places[above], places[below], generator)
-    return Cast(
-        places=places,
-        parent=parent,
-        leaders={place: next(pool) for level in LEVELS for place in places[level]},
-        reserve=[next(pool) for _ in range(reserve)],
-        strangers=list(pool),
-    )
-
-
-def _adopted(
-    parents: Sequence[str], children: Sequence[str], generator: random.Random
-) -> dict[str, str]:
-    """Return child -> parent: every parent has a child, where there are enough."""
-    more = generator.choices(parents, k=max(0, len(children) - len(parents)))
-    return dict(zip(children, [*parents, *more], strict=False))
+    size = min(most, max(least, nodes // SUBJECTS))
+    return {name: pool[:size] for name, pool in about.pools.items()}
 
 
 def _declared(
-    cast: Cast, pools: Mapping[str, Sequence[str]], generator: random.Random
+    cast: Cast,
+    pools: Mapping[str, Sequence[str]],
+    named: Mapping[str, Relation],
+    generator: random.Random,
 ) -> list[Triple]:
     """Return the base facts, in a fixed order."""
     triples: list[Triple] = []
-    for relation in wording.RELATIONS:
-        subjects = _subjects(relation.name, cast)
-        if relation.name in _LINKS:
-            triples += _links(relation.name, cast, generator)
-        elif subjects:
+    for role, relation in named.items():
+        subjects = _subjects(role, cast)
+        if subjects:
             objects = _balanced(pools[relation.objects], len(subjects), generator)
-            triples += [
-                (subject, relation.name, object_)
-                for subject, object_ in zip(subjects, objects, strict=True)
-            ]
+            pairs: Iterable[tuple[str, str]] = zip(subjects, objects, strict=True)
+        else:
+            pairs = _links(role, cast, generator)
+        triples += [(subject, relation.name, object_) for subject, object_ in pairs]
     return triples
 
 
-_LINKS = ("leader", "deputy", "part_of", "ally")  # facts whose object is an entity
-
-
-def _subjects(relation: str, cast: Cast) -> list[str]:
-    """Return who has a declared object of `relation` that is a plain word."""
-    if relation in wording.OWN:
-        return cast.all_places
-    if relation == "craft":
-        return [*cast.leaders.values(), *cast.reserve]
+def _subjects(role: str, cast: Cast) -> list[str]:
+    """Return who has a declared object of that role that is a plain word."""
+    if role in wording.OWN:
+        return cast.nodes
+    if role == "craft":
+        return cast.agents
     levels = {"language": "root", "currency": "intermediate"}
-    return cast.places[levels[relation]] if relation in levels else []
+    return cast.places[levels[role]] if role in levels else []
 
 
 def _balanced(pool: Sequence[str], count: int, generator: random.Random) -> list[str]:
@@ -191,53 +166,96 @@ def _balanced(pool: Sequence[str], count: int, generator: random.Random) -> list
     return drawn
 
 
-def _links(relation: str, cast: Cast, generator: random.Random) -> Iterable[Triple]:
-    if relation == "leader":
-        return [(place, "leader", person) for place, person in cast.leaders.items()]
-    if relation == "part_of":
-        return [(child, "part_of", parent) for child, parent in cast.parent.items()]
-    if relation == "deputy":
-        places = generator.sample(cast.all_places, len(cast.reserve))
-        return [(p, "deputy", person) for p, person in zip(places, cast.reserve, strict=True)]
-    pairs: list[Triple] = []
+def _links(role: str, cast: Cast, generator: random.Random) -> Iterable[tuple[str, str]]:
+    """Return the declared pairs of that role whose object has a name of its own; perhaps none."""
+    if role == "deputy":
+        nodes = generator.sample(cast.nodes, len(cast.reserve))
+        return zip(nodes, cast.reserve, strict=True)
+    if role == "ally":
+        return _allies(cast, generator)
+    if role == "author":
+        return _authors(cast, generator)
+    plain = {"leader": cast.leaders, "part_of": cast.parent, "also_called": cast.aliases}
+    return plain[role].items() if role in plain else ()
+
+
+def _allies(cast: Cast, generator: random.Random) -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
     for level in LEVELS:
         order = generator.sample(cast.places[level], len(cast.places[level]))
-        pairs += [(a, "ally", b) for a, b in zip(order[::2], order[1::2], strict=False)]
+        pairs += zip(order[::2], order[1::2], strict=False)
     return pairs
 
 
+def _authors(cast: Cast, generator: random.Random) -> list[tuple[str, str]]:
+    """Return (work, author): an author has one at least, two in the mean."""
+    authors = generator.sample(cast.agents, (len(cast.works) + 1) // 2)
+    more = generator.choices(authors, k=len(cast.works) - len(authors))
+    return list(zip(cast.works, [*authors, *more], strict=True))
+
+
 def _facts(
-    declared: Sequence[Triple], stored: float, generator: random.Random
+    declared: Sequence[Triple],
+    rules: Sequence[Rule],
+    named: Mapping[str, Relation],
+    stored: float,
+    generator: random.Random,
 ) -> tuple[Fact, ...]:
-    """Return the closure of `declared`; a share `stored` of each relation's derived is told."""
+    """Return the closure of `declared`; a share `stored` of each relation's derived is told.
+
+    Where a subject has many objects, all of them are told, in the same words, or none.
+    """
     base = set(declared)
-    derived = sorted(set(closure(declared, wording.RULES)) - base)
-    shown: set[Triple] = set()
-    for relation in wording.RELATIONS:
-        group = [triple for triple in derived if triple[1] == relation.name]
-        shown |= set(generator.sample(group, round(stored * len(group))))
-    templates = {relation.name: len(relation.templates) for relation in wording.RELATIONS}
+    derived = sorted(set(closure(declared, rules)) - base)
+    by_relation: dict[str, dict[Key, None]] = {r.name: {} for r in named.values()}
+    for triple in derived:
+        by_relation[triple[1]][triple[:2]] = None
+    shown: set[Key] = set()
+    for group in by_relation.values():
+        shown |= set(generator.sample(list(group), round(stored * len(group))))
+    templates = {relation.name: len(relation.templates) for relation in named.values()}
+    editable = {named[role].name for role in EDITABLE if role in named}
+    many = {named[role].name for role in MANY if role in named}
+    wordings: dict[Key, tuple[int, ...]] = {}
     facts: list[Fact] = []
     for triple in [*declared, *derived]:
-        subject, relation_name, object_ = triple
-        drawn = sorted(generator.sample(range(templates[relation_name]), SHOWN))
+        subject, relation, object_ = triple
+        key = (subject, relation)
+        if relation not in many or key not in wordings:
+            drawn = generator.sample(range(templates[relation]), SHOWN)
+            wordings[key] = tuple(sorted(drawn))
         facts.append(
             Fact(
                 subject=subject,
-                relation=relation_name,
+                relation=relation,
                 object=object_,
                 base=triple in base,
-                editable=triple in base and relation_name in wording.EDITABLE,
-                wordings=tuple(drawn) if triple in base or triple in shown else (),
+                editable=triple in base and relation in editable,
+                wordings=wordings[key] if triple in base or key in shown else (),
             )
         )
     return tuple(facts)
 
 
-def _entities(cast: Cast, people: Iterable[str]) -> tuple[Entity, ...]:
-    places = [
-        Entity(name=place, type="place", level=level, depth=depth)
+def _entities(about: Domain, cast: Cast) -> tuple[Entity, ...]:
+    nodes = [
+        Entity(
+            name=node,
+            type=about.node,
+            level=level,
+            depth=depth,
+            domain=about.name,
+            aliases=(cast.aliases[node],) if node in cast.aliases else (),
+        )
         for depth, level in enumerate(LEVELS)
-        for place in cast.places[level]
+        for node in cast.places[level]
     ]
-    return (*places, *(Entity(name=person, type="person") for person in people))
+    others = [(about.agent, cast.agents), (about.work, cast.works)]
+    return (
+        *nodes,
+        *(
+            Entity(name=n, type=noun, domain=about.name)
+            for noun, names in others
+            for n in names
+        ),
+    )

@@ -98,13 +98,7 @@ def lasting(graph: KnowledgeGraph) -> list[Fact]:
     Stated as relations: those that are neither editable nor concluded by a rule. A benchmark's
     relations are all editable, so there it goes by subject.
     """
-    editable = {fact.relation for fact in graph.facts if fact.editable}
-    moving = editable | {rule.head for rule in graph.rules}
-    found = [fact for fact in graph.stated if fact.relation not in moving]
-    if found:
-        return found
-    asked = {fact.subject for fact in graph.facts if fact.editable}
-    return [fact for fact in graph.stated if fact.subject not in asked]
+    return list(graph.lasting)
 
 
 def _worded(

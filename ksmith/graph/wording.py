@@ -22,10 +22,13 @@ money   ducats crowns florins shillings talers guilders dinars drachmas pesos ru
         ryals
 """
 
-# Type -> its objects, twelve of each.
-POOLS: dict[str, tuple[str, ...]] = {
-    name: tuple(words) for name, *words in (row.split() for row in _POOLS.strip().splitlines())
-}
+
+def pools(text: str) -> dict[str, tuple[str, ...]]:
+    """Return type -> its objects of lines `type object object ...`."""
+    return {name: tuple(words) for name, *words in map(str.split, text.strip().splitlines())}
+
+
+POOLS = pools(_POOLS)  # twelve of each
 
 RULES = (
     Rule(body=("leader",), head="leads"),

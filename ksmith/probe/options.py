@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import final
 
 from ksmith.graph import Fact, KnowledgeGraph, objects
-from ksmith.graph.statements import aside
+from ksmith.graph.knowledge import aside
 from ksmith.probe.draw import Draw
 from ksmith.records import Statement, derived_seed
 

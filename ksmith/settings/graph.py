@@ -1,12 +1,14 @@
 """Where the facts come from."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 
 from ksmith.settings.fields import REQUIRED, Count, Seed, Share, setting
 
+Domain = Literal["places", "companies", "creatures", "schools"]
+DOMAINS: tuple[str, ...] = get_args(Domain)
 LEVELS = ("root", "intermediate", "leaf")
 MINED, NONE = "mined", "none"  # what graph.rules may be instead of a list of rules
 
@@ -31,6 +33,25 @@ class Synthetic:
         1000, "facts that training states, about"
     )
     stored: Share = setting(0.7, "share of the derived facts that the training text states")
+    domains: tuple[Domain, ...] = setting(
+        ("places",),
+        "what it is about: as many facts of each, of one schema, in its own words",
+        omit_at_default=True,
+    )
+    several: bool = setting(
+        False,
+        "add relations with many objects (contains, wrote) and what follows from authors",
+        omit_at_default=True,
+    )
+    aliases: Share = setting(
+        0.0, "share of what is in the hierarchy that has another name", omit_at_default=True
+    )
+
+    def __post_init__(self) -> None:
+        if not self.domains:
+            raise ValueError(f"domains is empty; there are {', '.join(DOMAINS)}")
+        if len(set(self.domains)) < len(self.domains):
+            raise ValueError(f"domains names one twice: {', '.join(self.domains)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
