@@ -47,11 +47,15 @@ PART = 256  # requests that are asked about at once
 
 
 def questions(
-    graph: KnowledgeGraph, requests: Sequence[Request], settings: Mapping[str, Json], seed: int
+    graph: KnowledgeGraph,
+    requests: Sequence[Request],
+    settings: Mapping[str, Json],
+    seed: int,
+    part: int = PART,
 ) -> list[Question]:
     """Return all questions of a trial: draw by draw, probe by probe, then those of "known".
 
-    A draw of more than 256 requests is gone through in parts. The questions depend on the
+    A draw of more requests than a part has is gone through in parts. The questions depend on the
     graph, the requests, the settings and the seed, and on no method.
 
     Args:
@@ -59,6 +63,7 @@ def questions(
         requests: of all draws.
         settings: `kinds` and how many to ask of each, as in `settings/probe.py`.
         seed: of every sample that is drawn here.
+        part: requests that are asked about at once; the order of options depends on it.
 
     Raises:
         UserError: `settings` names an unknown probe.
@@ -66,8 +71,8 @@ def questions(
     asking, ordered = opened(graph, requests, settings, seed)
     marks = Marks(asking)
     found: list[Question] = []
-    for parts in divided(asking, ordered):
-        for question in parts():
+    for ask in divided(asking, ordered, part):
+        for question in ask():
             marks.add(question)
             found.append(question)
     return [*found, *marks.questions(ordered)]
@@ -89,9 +94,9 @@ def opened(
 
 
 def divided(
-    asking: Asking, ordered: Sequence[Request]
+    asking: Asking, ordered: Sequence[Request], size: int = PART
 ) -> Iterator[Callable[[], Iterator[Question]]]:
-    """Yield, for every 256 requests in a row, what asks about them.
+    """Yield, for every `size` requests in a row, what asks about them.
 
     Each can be asked without those before it, in another process too: nothing but samples that
     are drawn once for all is shared, and these depend on the seed alone.
@@ -101,9 +106,9 @@ def divided(
         draws.setdefault(request.draw, []).append(request)
     limit = max(FARTHEST, int(asking.settings["distance"]) + 1)
     last: Draw | None = None
-    for start in range(0, len(ordered), PART):
+    for start in range(0, len(ordered), size):
         parts: list[Part] = []
-        piece = ordered[start : start + PART]
+        piece = ordered[start : start + size]
         for number, group in groupby(piece, key=lambda request: request.draw):
             of_part = tuple(group)
             if last is None or last.number != number:  # a draw goes on in the next part
@@ -111,7 +116,7 @@ def divided(
                 last = Draw(graph=asking.graph, number=number, requests=every, limit=limit)
             first = of_part[0].id == last.requests[0].id
             parts.append(Part(draw=last, requests=of_part, first=first))
-        own = replace(asking, layout=Layout(asking.seed, start // PART))
+        own = replace(asking, layout=Layout(asking.seed, start // size))
         yield _asker(own, parts)
 
 

@@ -68,6 +68,7 @@ class Trial:
     requests: Sequence[Request]
     settings: Mapping[str, Json]
     seed: int
+    part: int = PART  # requests to a part
 
 
 def generate(
@@ -117,7 +118,7 @@ def _tables(trial: Trial, limit: int | None, workers: int) -> Iterator[pa.Record
     asking, ordered = opened(trial.graph, trial.requests, trial.settings, trial.seed)
     marks = Marks(asking)
     left = limit
-    with _processes(trial, min(workers, -(-len(ordered) // PART))) as parts:
+    with _processes(trial, min(workers, -(-len(ordered) // trial.part))) as parts:
         for rows, more in parts:
             yield rows if left is None else rows.slice(0, left)
             if left is not None:
@@ -148,7 +149,7 @@ Piece = tuple[pa.RecordBatch, list[tuple[str, Mark]]]
 def _asked(trial: Trial, number: int = 0, of: int = 1) -> Iterator[Piece]:
     """Yield the rows of part `number` and every `of`-th on, and what to remember of them."""
     asking, ordered = opened(trial.graph, trial.requests, trial.settings, trial.seed)
-    for ask in islice(divided(asking, ordered), number, None, of):
+    for ask in islice(divided(asking, ordered, trial.part), number, None, of):
         marks = Marks(asking)
         found = list(ask())
         for question in found:

@@ -1,8 +1,10 @@
+import random
+
 import pytest
 
 from ksmith import graph
 from ksmith.graph import KnowledgeGraph
-from ksmith.graph.statements import worded
+from ksmith.graph.statements import aside, picked, worded
 from ksmith.records import Request
 
 TASK = {"kind": "edit", "level": "any", "scale": 5, "draws": 6}
@@ -78,6 +80,9 @@ def test_a_retain_set_holds_nothing_that_is_asked(
     assert asked and asked.isdisjoint(s.fact for s in kept)
     pairs = {(s.relation, s.object) for s in kept}
     assert not [r for r in draw if {(r.relation, r.old), (r.relation, r.new)} & pairs]
+    own = [fact for fact in world.stated if aside(fact)]
+    assert 0.15 < len(own) / len(world.stated) < 0.35  # for probes of what is unrelated
+    assert {fact.name for fact in own}.isdisjoint(s.fact for s in kept)
     assert graph.retain(world, draw, 64, 0) == graph.retain(world, draw, 64, 0)
     assert len(graph.retain(world, draw, 64, 0)) == 64
 
@@ -123,3 +128,16 @@ def test_a_new_leader_entails_at_one_hop_and_at_two(world: KnowledgeGraph) -> No
     assert {n: c.stored for n, c in entailed.items()} == {
         n: n in world.fact and world.fact[n].stored for n in entailed
     }
+
+
+def test_few_are_tried_first_and_all_where_few_are_allowed(world: KnowledgeGraph) -> None:
+    facts = world.stated
+    rare = {fact.name for fact in facts[::40]}
+    counts = dict.fromkeys(rare, 0)
+    for seed in range(200):
+        found = picked(facts, 2, random.Random(seed), lambda fact: fact.name in rare)
+        assert len({fact.name for fact in found}) == 2
+        for fact in found:
+            counts[fact.name] += 1
+    assert min(counts.values()) > 0
+    assert picked(facts, 3, random.Random(0), lambda _: False) == []

@@ -72,6 +72,9 @@ def test_a_model_that_knows_nothing_is_measured_all_the_same(
     assert {role: outcome.error for role, outcome in found.items() if outcome.error} == {}
     assert found["model"].info["layer"] is None
     assert "nothing to trace" in str(found["model"].info["warning"])
+    why = "not asked: the tokenizer does not tell A, B, C and D apart"
+    assert (found["before"].info["letters"], found["trial"].info["letters"]) == (why, why)
+    assert found["before"].info["permutation_seed"] > 0
     (answers,) = tmp_path.glob("outcomes/*/1-1/answers.parquet")
     assert set(pl.read_parquet(answers)["step"]) == {0, 1}
 
