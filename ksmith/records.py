@@ -277,6 +277,9 @@ class Question:
     wording: Wording = "seen"
     generate: bool = True  # ask for greedy text, too
     of_type: tuple[int, ...] = ()  # candidates that are all the objects of one type, for ranks
+    options: tuple[int, ...] = ()  # the four of a multiple choice, in the order shown, A to D
+    distance: int | None = None  # in the graph, to the nearest requested fact; None: none found
+    domain: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,13 +7,16 @@ and pools them.
 from ksmith.measures.answers import SCHEMA, frame, steps
 from ksmith.measures.compare import Difference, paired, pool
 from ksmith.measures.metrics import metrics, reliable
+from ksmith.measures.spread import COMBINED, SPREAD
 from ksmith.measures.table import DERIVED, MEASURES, SLICES, Measure
 
 __all__ = [
+    "COMBINED",
     "DERIVED",
     "MEASURES",
     "SCHEMA",
     "SLICES",
+    "SPREAD",
     "Difference",
     "Measure",
     "frame",

@@ -33,6 +33,9 @@ SCHEMA: dict[str, Any] = {
     "right_before": pl.Int32,
     "rival": pl.Int32,
     "of_type": pl.List(pl.Int32),
+    "options": pl.List(pl.Int32),  # of a multiple choice; empty: an open question
+    "distance": pl.Int32,  # in the graph, to the nearest requested fact
+    "domain": pl.String,
     "logp": pl.List(pl.Float32),  # sum over the tokens of each candidate; null: no answer
     "tokens": pl.List(pl.Int32),
     "argmax": pl.List(pl.Boolean),
@@ -41,7 +44,10 @@ SCHEMA: dict[str, Any] = {
 }
 
 QUESTION = ("draw", "request", "probe", "set", "fact", "subject", "level", "hop", "stored")
-WORDING = ("wording", "prompt", "candidates", "right", "right_before", "rival", "of_type")
+WORDING = (
+    *("wording", "prompt", "candidates", "right", "right_before", "rival", "of_type"),
+    *("options", "distance", "domain"),
+)
 ANSWER = ("logp", "tokens", "argmax", "generated")
 
 
@@ -98,7 +104,16 @@ def _series(name: str, values: list[Any], dtype: Any) -> pl.Series:
 
 def steps(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
     """Return the rows of step 0, then the later ones, with `known` filled in everywhere."""
-    return with_known(pl.concat([before.select(list(SCHEMA)), after.select(list(SCHEMA))]))
+    return with_known(pl.concat([complete(before), complete(after)]))
+
+
+def complete(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return `rows` in the columns of `SCHEMA`; one that an older file lacks is null."""
+    missing = {name: dtype for name, dtype in SCHEMA.items() if name not in rows.columns}
+    filled = rows.with_columns(
+        pl.lit(None, dtype).alias(name) for name, dtype in missing.items()
+    )
+    return filled.select(list(SCHEMA))
 
 
 def with_known(rows: pl.DataFrame) -> pl.DataFrame:
@@ -108,6 +123,7 @@ def with_known(rows: pl.DataFrame) -> pl.DataFrame:
     that asks for it. A fact that had no answer before (a new consequence) takes the word of
     the fact that the request changes.
     """
+    rows = complete(rows)
     if rows.filter(pl.col("step") == 0).is_empty():
         return rows
     right = pl.col("argmax").list.get(pl.col("right_before"), null_on_oob=True)

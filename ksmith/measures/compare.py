@@ -8,7 +8,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ksmith.measures.bootstrap import REPLICATES, percentiles
-from ksmith.measures.metrics import KEYS, UNIT, facts, means
+from ksmith.measures.metrics import KEYS, UNIT, bounds, facts, means
+from ksmith.measures.spread import PROBE, SPREAD
 from ksmith.measures.table import MEASURES
 from ksmith.records import UserError, derived_seed
 
@@ -36,16 +37,17 @@ def paired(
         a: answers of one trial; its last step counts, so `rows.filter(step=0)` stands for the
             model before the update, and propagation is `paired(rows, before, ...)`.
         b: answers of the other, with the same requests.
-        probe: e.g. "multi_hop".
-        measure: a name in `MEASURES`.
+        probe: e.g. "multi_hop", or "spread" for the measures of several probes.
+        measure: a name in `MEASURES`, or of those.
         part: a slice, a hop or both, as in a metric's name: "known", "hop2", "known.hop2".
         seed: of the bootstrap; the interval is hierarchical, draw > subject.
 
     Returns:
         None where the two have no fact in common.
     """
-    if measure not in MEASURES:
-        raise UserError(f"no measure {measure!r}; there are {', '.join(MEASURES)}")
+    there = SPREAD if probe == PROBE else MEASURES
+    if measure not in there:
+        raise UserError(f"no measure {measure!r}; there are {', '.join(there)}")
     # Slices are taken before pairing: "known" is decided before the update, so it is the same.
     both = _last(a, probe, measure, part).join(
         _last(b, probe, measure, part), on=list(UNIT), suffix="_b"
@@ -54,8 +56,8 @@ def paired(
         return None
     table = both.with_columns(pl.col("value") - pl.col("value_b"))
     _, found = means(table, seed)
-    bounds = MEASURES[measure]
-    width = np.inf if bounds.high is None or bounds.low is None else bounds.high - bounds.low
+    least, most = bounds(probe, measure)
+    width = np.inf if most is None or least is None else most - least
     low, high = found.interval(np.array([-width]), np.array([width]))
     return Difference(value=float(found.value[0]), n=int(found.n[0]), low=low[0], high=high[0])
 
@@ -66,7 +68,8 @@ def _last(rows: pl.DataFrame, probe: str, measure: str, part: str) -> pl.DataFra
     hops = [int(name[3:]) for name in names if name.startswith("hop")]
     name = ".".join(name for name in names if not name.startswith("hop"))
     # The requests' own questions say which facts and subjects belong together.
-    asked = rows.filter(pl.col("probe").is_in([probe, "known"]) | (pl.col("set") == "target"))
+    mine = pl.col("probe").is_in([probe, "known"]) | (pl.col("set") == "target")
+    asked = rows if probe == PROBE else rows.filter(mine)
     table = facts(asked).filter(
         (pl.col("probe") == probe)
         & (pl.col("measure") == measure)

@@ -18,6 +18,8 @@ import polars as pl
 CHANGED = ("efficacy", "paraphrase", "reverse", "multi_hop")  # the answer should be another
 FLOOR = -1e9  # nats
 NEAR = ("neighborhood", "same_subject")  # the answer should stay
+SET_PLUS = ("target", "entailed")  # sets of questions, whatever the probe: Q+, should change
+SET_MINUS = ("neighbour", "unrelated")  # ... and Q-, should stay; "open" is neither
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
