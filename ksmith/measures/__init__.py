@@ -6,23 +6,29 @@ and pools them.
 
 from ksmith.measures.answers import SCHEMA, frame, steps
 from ksmith.measures.compare import Difference, paired, pool
-from ksmith.measures.metrics import metrics, reliable
+from ksmith.measures.drift import DRIFT, OBJECTIVE, log_min_max, tensors
+from ksmith.measures.metrics import TABLES, metrics, reliable
 from ksmith.measures.spread import COMBINED, SPREAD
 from ksmith.measures.table import DERIVED, MEASURES, SLICES, Measure
 
 __all__ = [
     "COMBINED",
     "DERIVED",
+    "DRIFT",
     "MEASURES",
+    "OBJECTIVE",
     "SCHEMA",
     "SLICES",
     "SPREAD",
+    "TABLES",
     "Difference",
     "Measure",
     "frame",
+    "log_min_max",
     "metrics",
     "paired",
     "pool",
     "reliable",
     "steps",
+    "tensors",
 ]

@@ -8,8 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ksmith.measures.bootstrap import REPLICATES, percentiles
-from ksmith.measures.metrics import KEYS, UNIT, bounds, facts, means
-from ksmith.measures.spread import PROBE, SPREAD
+from ksmith.measures.metrics import KEYS, TABLES, UNIT, bounds, facts, means
 from ksmith.measures.table import MEASURES
 from ksmith.records import UserError, derived_seed
 
@@ -45,7 +44,7 @@ def paired(
     Returns:
         None where the two have no fact in common.
     """
-    there = SPREAD if probe == PROBE else MEASURES
+    there = TABLES.get(probe, MEASURES)
     if measure not in there:
         raise UserError(f"no measure {measure!r}; there are {', '.join(there)}")
     # Slices are taken before pairing: "known" is decided before the update, so it is the same.
@@ -69,7 +68,7 @@ def _last(rows: pl.DataFrame, probe: str, measure: str, part: str) -> pl.DataFra
     name = ".".join(name for name in names if not name.startswith("hop"))
     # The requests' own questions say which facts and subjects belong together.
     mine = pl.col("probe").is_in([probe, "known"]) | (pl.col("set") == "target")
-    asked = rows if probe == PROBE else rows.filter(mine)
+    asked = rows if probe in TABLES else rows.filter(mine)
     table = facts(asked).filter(
         (pl.col("probe") == probe)
         & (pl.col("measure") == measure)

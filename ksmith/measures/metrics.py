@@ -1,35 +1,61 @@
 """From rows of answers to metrics: a mean within each fact, a mean over facts, an interval."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ksmith.measures import spread
+from ksmith.measures import drift, spread
 from ksmith.measures.answers import targets, with_known
 from ksmith.measures.bootstrap import percentiles, replicates, resampled, unseen_share
+from ksmith.measures.drift import DRIFT, OBJECTIVE
 from ksmith.measures.spread import COMBINED, SPREAD
 from ksmith.measures.table import BY_HOP, MEASURES, PREPARED, SLICES
 from ksmith.records import Metric
 
 Floats = NDArray[np.float64]
 
+
+class Bounded(Protocol):
+    """What every table says of a measure."""
+
+    @property
+    def doc(self) -> str: ...
+    @property
+    def better(self) -> str: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+
+
 KEYS = ("step", "probe", "measure", "slice", "hop")  # hop -1: over all hops
 UNIT = ("family", "draw", "cluster", "unit")
 PARTS = ("efficacy", "paraphrase", "neighborhood")  # of CounterFact's S, all by success
 PROBES = tuple(dict.fromkeys(name for m in MEASURES.values() for name in m.probes))
+# What stands in a metric's probe for the measures of several: its table.
+TABLES: dict[str, Mapping[str, Bounded]] = {
+    "spread": {**SPREAD, **COMBINED},
+    "drift": DRIFT,
+    "objective": OBJECTIVE,
+}
 
 
-def metrics(rows: pl.DataFrame, seed: int) -> list[Metric]:
+def metrics(rows: pl.DataFrame, seed: int, moved: pl.DataFrame | None = None) -> list[Metric]:
     """Return every measure of every probe, slice and hop in `rows`, at each step.
 
     Args:
         rows: answers of one trial (see `answers.SCHEMA`), step 0 included where there is one.
         seed: of the bootstrap.
+        moved: what was measured on weights and activations (see `drift.SCHEMA`), if anything.
     """
     table = facts(rows)
+    if moved is not None:
+        prepared = _prepared(with_known(rows))
+        table = pl.concat([table, drift.facts(prepared, moved).select(table.columns)])
     found = [
         metric
         for _, part in sorted(table.group_by("family"), key=_family)
@@ -75,7 +101,8 @@ def facts(rows: pl.DataFrame) -> pl.DataFrame:
         part = prepared.filter(pl.col("probe").is_in(probes) & inside)
         means.append(_means(part.with_columns(hop=pl.lit(-1)), name))
         means.append(_means(part.filter(pl.col("probe").is_in(BY_HOP)), name))
-    return pl.concat([*means, spread.facts(rows)])
+    several = [spread.facts(rows), drift.task_facts(rows)]
+    return pl.concat([*means, *(table.select(means[0].columns) for table in several)])
 
 
 def _family(group: tuple[tuple[object, ...], pl.DataFrame]) -> str:
@@ -229,7 +256,7 @@ def _summary(table: pl.DataFrame, seed: int) -> list[Metric]:
 
 def bounds(probe: str, measure: str) -> tuple[float | None, float | None]:
     """Return the least and the greatest value of a measure, None where nothing bounds it."""
-    known = SPREAD[measure] if probe == spread.PROBE else MEASURES[measure]
+    known = TABLES.get(probe, MEASURES)[measure]
     return known.low, known.high
 
 
@@ -328,9 +355,8 @@ def _skipped(rows: pl.DataFrame) -> list[Metric]:
 
 def _place(metric: Metric) -> tuple[int | str, ...]:
     """Return where a metric stands in a list: as the tables in `table` have it."""
-    probes = (*PROBES, "counterfact", spread.PROBE)
-    measures = (*MEASURES, "score", "skipped")
-    own = (*SPREAD, *COMBINED) if metric.probe == spread.PROBE else measures
+    probes = (*PROBES, "counterfact", *TABLES)
+    own = tuple(TABLES.get(metric.probe, (*MEASURES, "score", "skipped")))
     return (
         metric.step,
         _index(probes, metric.probe),

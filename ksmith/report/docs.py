@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ksmith import settings
-from ksmith.measures import COMBINED, DERIVED, MEASURES, SPREAD
+from ksmith.measures import DERIVED, MEASURES, TABLES
 
 
 def tables() -> dict[str, str]:
@@ -49,11 +49,11 @@ def _metrics() -> str:
     ]
     rows += [[f"`{name}`", probe, doc, "-"] for name, (probe, doc) in DERIVED.items()]
     # Where an answer can be the chosen or the written one, one row says it of both.
-    together = {**SPREAD, **COMBINED}
     rows += [
-        [f"`{name}`", "spread", measure.doc, measure.better]
-        for name, measure in together.items()
-        if not (name.endswith("_generated") and name.removesuffix("_generated") in together)
+        [f"`{name}`", probe, measure.doc, measure.better]
+        for probe, table in TABLES.items()
+        for name, measure in table.items()
+        if not (name.endswith("_generated") and name.removesuffix("_generated") in table)
     ]
     return markdown(["metric", "of probes", "says", "better"], rows)
 

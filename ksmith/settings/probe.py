@@ -38,11 +38,14 @@ SETTINGS: dict[str, tuple[Kind, ...]] = {
 }
 
 
+OF_WEIGHTS = ("drift", "drift_facts")  # nothing that is asked, before or after
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
     """The questions of a trial. `known` ones, which condition the rest, are always asked."""
 
-    version: ClassVar[int] = 1  # raise it when questions, scoring or metrics change
+    version: ClassVar[int] = 2  # raise it when questions, scoring or metrics change
 
     kinds: tuple[Kind, ...] = setting(KINDS, "the probes to ask")
     neighbors: Count = setting(10, "neighbourhood questions a request, at most")
@@ -52,6 +55,12 @@ class Probe:
     sentences: Count = setting(100, "held-out sentences for the text loss")
     candidates: Count = setting(24, "objects of the type to rank an answer among, at most")
     generate: bool = setting(True, "also let the model write its answer greedily")
+    drift: bool = setting(
+        True, "also measure how far weights and activations move", omit_at_default=True
+    )
+    drift_facts: Count = setting(
+        100, "facts whose prompts are looked at for that, at most", omit_at_default=True
+    )
 
     def __post_init__(self) -> None:
         if not self.kinds:
