@@ -6,6 +6,7 @@ and pools them.
 
 from ksmith.measures.answers import SCHEMA, frame, steps
 from ksmith.measures.compare import Difference, paired, pool
+from ksmith.measures.curves import curves
 from ksmith.measures.drift import DRIFT, OBJECTIVE, log_min_max, tensors
 from ksmith.measures.metrics import TABLES, metrics, reliable
 from ksmith.measures.spread import COMBINED, SPREAD
@@ -23,6 +24,7 @@ __all__ = [
     "TABLES",
     "Difference",
     "Measure",
+    "curves",
     "frame",
     "log_min_max",
     "metrics",

@@ -146,14 +146,14 @@ def _interval(
         _, low, high = trials[0][0]
         return (None, None) if np.isnan(low) or np.isnan(high) else (float(low), float(high))
     generator = np.random.default_rng(derived_seed(seed, "pool"))
-    within = np.stack([_replicates(trial, generator) for trial in trials], axis=1)
+    within = np.stack([resampled_trials(trial, generator) for trial in trials], axis=1)
     picked = generator.integers(len(models), size=within.shape)
     means = np.take_along_axis(within, picked, axis=1).mean(axis=1, keepdims=True)
     low, high = percentiles(means)
     return min(float(low[0]), value), max(float(high[0]), value)
 
 
-def _replicates(trials: Floats, generator: np.random.Generator) -> Floats:
+def resampled_trials(trials: Floats, generator: np.random.Generator) -> Floats:
     """Return (replicates,) means over resampled trials of one model seed.
 
     A trial's value comes from two half normals that fit its interval, so that a rate of 1 never

@@ -72,7 +72,9 @@ def test_page_is_well_formed_and_complete(whole: str) -> None:
         assert name in text, name
     assert "1 model seed: training variance is not covered" in text
     assert "oom" in text
-    assert reader.tags.count("svg") == 4  # three measures over scale, one trade-off
+    assert reader.tags.count("svg") == 5  # three measures over scale, a trade-off, the plane
+    assert "All methods on one plane" in text
+    assert "half-point" in text
 
 
 def test_page_needs_no_network_and_no_script(whole: str) -> None:
@@ -227,3 +229,9 @@ def test_tag_escapes_all_but_html() -> None:
     shown = tag("td", "a < b", Html("<b>c</b>"), None, title='"x" & <y>', hidden=False)
     assert shown == '<td title="&quot;x&quot; &amp; &lt;y&gt;">a &lt; b<b>c</b></td>'
     assert join(["<", ["&", Html("<br>")]]) == "&lt;&amp;<br>"
+
+
+def test_no_plane_where_its_terms_were_not_measured() -> None:
+    made = content()
+    without = made.metrics.filter(pl.col("measure") != "preservation")
+    assert "All methods on one plane" not in render(content(metrics=without))
