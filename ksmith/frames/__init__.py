@@ -4,11 +4,13 @@
     ksmith.metrics()                 one row a metric, ready to filter and to plot
     ksmith.answers()                 a lazy frame over every question that was asked
     ksmith.findings("plasticity")    one row a [[finding]]: does it hold, by how much
+    ksmith.curves("plasticity")      one row a curve: accuracy over scale, where it is half, falls
 
 `home` is the lab's folder: the parameter, else KSMITH_HOME, else ./mlruns. Reading changes
 nothing: the database is opened read-only and is never upgraded.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -16,10 +18,11 @@ import polars as pl
 from ksmith.frames import columns
 from ksmith.frames.findings import judged
 from ksmith.frames.lab import open_lab
+from ksmith.records import UserError
 from ksmith.settings import METHODS, names
 from ksmith.study import findings_in
 
-__all__ = ["answers", "findings", "judged", "metrics", "trials"]
+__all__ = ["answers", "curves", "findings", "judged", "metrics", "trials"]
 
 
 def trials(study: str | None = None, home: str | Path | None = None) -> pl.DataFrame:
@@ -88,3 +91,32 @@ def findings(study: str, home: str | Path | None = None) -> pl.DataFrame:
     """
     text = open_lab(home).text(study)
     return judged(findings_in(text, names(METHODS)), trials(study, home), metrics(study, home))
+
+
+def curves(
+    study: str | None = None,
+    home: str | Path | None = None,
+    by: Sequence[str] = ("task", "method", "level"),
+    mode: str = "generated",
+    part: str = "",
+) -> pl.DataFrame:
+    """Return one row a plasticity curve: accuracy over scale, its half-point, its collapse.
+
+    Columns: those of `by` (columns of `metrics`, or settings such as "model.recipe"), lists
+    scale, value, low, high, n, then k_half, k_star, collapsed; see `ksmith.measures.curves`.
+
+    Raises:
+        UserError: there is no lab in `home`, no such study in it, or no such column or mode.
+    """
+    # Measures bring numpy along, which the other frames can do without.
+    from ksmith.measures import curves as measured_curves
+
+    rows, table = metrics(study, home), trials(study, home)
+    missing = [name for name in by if name not in rows.columns]
+    strange = [name for name in missing if name not in table.columns]
+    if strange:
+        there = ", ".join([*rows.columns, *table.columns])
+        raise UserError(f"no column {strange[0]!r} to tell curves apart by; there are {there}")
+    own = table.select("study", "trial", *missing)
+    rows = rows.join(own, on=["study", "trial"], how="left", maintain_order="left")
+    return measured_curves(rows, by, mode=mode, part=part)

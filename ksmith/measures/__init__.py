@@ -6,24 +6,35 @@ and pools them.
 
 from ksmith.measures.answers import SCHEMA, frame, steps
 from ksmith.measures.compare import Difference, differences, last, paired, pool
+from ksmith.measures.curves import curves
+from ksmith.measures.drift import DRIFT, OBJECTIVE, log_min_max, tensors
 from ksmith.measures.gate import GATES, reliable
-from ksmith.measures.metrics import metrics
+from ksmith.measures.metrics import TABLES, metrics
+from ksmith.measures.spread import COMBINED, SPREAD
 from ksmith.measures.table import DERIVED, MEASURES, SLICES, Measure
 
 __all__ = [
+    "COMBINED",
     "DERIVED",
+    "DRIFT",
     "GATES",
     "MEASURES",
+    "OBJECTIVE",
     "SCHEMA",
     "SLICES",
+    "SPREAD",
+    "TABLES",
     "Difference",
     "Measure",
+    "curves",
     "differences",
     "frame",
     "last",
+    "log_min_max",
     "metrics",
     "paired",
     "pool",
     "reliable",
     "steps",
+    "tensors",
 ]

@@ -103,7 +103,16 @@ def _series(name: str, values: list[Any], dtype: Any) -> pl.Series:
 
 def steps(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
     """Return the rows of step 0, then the later ones, with `known` filled in everywhere."""
-    return with_known(pl.concat([before.select(list(SCHEMA)), after.select(list(SCHEMA))]))
+    return with_known(pl.concat([complete(before), complete(after)]))
+
+
+def complete(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return `rows` in the columns of `SCHEMA`; one that an older file lacks is null."""
+    missing = {name: dtype for name, dtype in SCHEMA.items() if name not in rows.columns}
+    filled = rows.with_columns(
+        pl.lit(None, dtype).alias(name) for name, dtype in missing.items()
+    )
+    return filled.select(list(SCHEMA))
 
 
 def with_known(rows: pl.DataFrame) -> pl.DataFrame:
@@ -113,6 +122,7 @@ def with_known(rows: pl.DataFrame) -> pl.DataFrame:
     that asks for it. A fact that had no answer before (a new consequence) takes the word of
     the fact that the request changes.
     """
+    rows = complete(rows)
     if rows.filter(pl.col("step") == 0).is_empty():
         return rows
     right = pl.col("argmax").list.get(pl.col("right_before"), null_on_oob=True)

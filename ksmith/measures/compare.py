@@ -8,7 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ksmith.measures.bootstrap import REPLICATES, percentiles, widening
-from ksmith.measures.metrics import KEYS, UNIT, facts, means
+from ksmith.measures.metrics import KEYS, TABLES, UNIT, bounds, facts, means
 from ksmith.measures.table import MEASURES
 from ksmith.records import UserError, derived_seed
 
@@ -37,16 +37,17 @@ def paired(
         a: answers of one trial; its last step counts, so `rows.filter(step=0)` stands for the
             model before the update, and propagation is `paired(rows, before, ...)`.
         b: answers of the other, with the same requests.
-        probe: e.g. "multi_hop".
-        measure: a name in `MEASURES`.
+        probe: e.g. "multi_hop", or "spread" for the measures of several probes.
+        measure: a name in `MEASURES`, or of those.
         part: a slice, a hop or both, as in a metric's name: "known", "hop2", "known.hop2".
         seed: of the bootstrap; the interval is hierarchical, draw > subject.
 
     Returns:
         None where the two have no fact in common.
     """
-    if measure not in MEASURES:
-        raise UserError(f"no measure {measure!r}; there are {', '.join(MEASURES)}")
+    there = TABLES.get(probe, MEASURES)
+    if measure not in there:
+        raise UserError(f"no measure {measure!r}; there are {', '.join(there)}")
     names = part.split(".") if part else []
     hops = [int(name[3:]) for name in names if name.startswith("hop")]
     name = ".".join(name for name in names if not name.startswith("hop"))
@@ -72,10 +73,13 @@ def last(rows: pl.DataFrame, wanted: Sequence[Wanted]) -> pl.DataFrame:
     ).with_columns(pl.col("hop").fill_null(-1))  # fmt: skip
     # The requests' own questions say which facts and subjects belong together.
     asked = pl.col("probe").is_in([*keys["probe"].unique(), "known"])
-    rows = rows.filter(asked | (pl.col("set") == "target"))
+    several = any(name in TABLES for name in keys["probe"])  # of all probes' questions
+    if not several:
+        rows = rows.filter(asked | (pl.col("set") == "target"))
     names = keys["slice"].unique().sort(), keys["measure"].unique().sort().to_list()
     # Slices are taken before pairing: "known" is decided before the update, so it is the same.
-    table = facts(rows, *names).filter(pl.col("step") == rows["step"].max())
+    table = facts(rows, *names, several=several)
+    table = table.filter(pl.col("step") == rows["step"].max())
     found = table.join(keys, on=keys.columns, how="semi")
     return found.select(*KEYS, *UNIT, "value").with_columns(step=pl.lit(0))
 
@@ -105,7 +109,8 @@ INTERVAL = {"value": pl.Float64, "n": pl.Int64, "low": pl.Float64, "high": pl.Fl
 
 def _differences(part: pl.DataFrame, seed: int) -> pl.DataFrame:
     keys, found = means(part, seed)
-    width = np.array([_width(name) for name in keys["measure"]])
+    named = zip(keys["probe"], keys["measure"], strict=True)
+    width = np.array([_width(probe, measure) for probe, measure in named])
     low, high = found.interval(-width, width)
     columns = {"value": found.value, "n": found.n.astype(np.int64), "low": low, "high": high}
     hop = pl.when(pl.col("hop") >= 0).then("hop")
@@ -114,9 +119,9 @@ def _differences(part: pl.DataFrame, seed: int) -> pl.DataFrame:
     )
 
 
-def _width(measure: str) -> float:
+def _width(probe: str, measure: str) -> float:
     """Return how far apart two values can be."""
-    low, high = MEASURES[measure].low, MEASURES[measure].high
+    low, high = bounds(probe, measure)
     return np.inf if low is None or high is None else high - low
 
 
@@ -173,12 +178,13 @@ POOLED = {
 
 def _bounds(by: Sequence[str], name: Sequence[object], paired: bool) -> tuple[float, float]:
     """Return between which numbers a value lies, as far as the name of its measure says."""
-    measure = str(dict(zip(by, name, strict=True)).get("measure"))
-    if measure not in MEASURES:
+    of = dict(zip(by, name, strict=True))
+    probe, measure = str(of.get("probe")), str(of.get("measure"))
+    if measure not in TABLES.get(probe, MEASURES):
         return (-np.inf, np.inf)
     if paired:
-        return (-_width(measure), _width(measure))
-    low, high = MEASURES[measure].low, MEASURES[measure].high
+        return (-_width(probe, measure), _width(probe, measure))
+    low, high = bounds(probe, measure)
     return (-np.inf if low is None else low, np.inf if high is None else high)
 
 
@@ -209,7 +215,7 @@ def _interval(
         _, low, high = trials[0][0]
         return (None, None) if np.isnan(low) or np.isnan(high) else (float(low), float(high))
     generator = np.random.default_rng(derived_seed(seed, "pool"))
-    within = np.stack([_replicates(trial, generator) for trial in trials], axis=1)
+    within = np.stack([resampled_trials(trial, generator) for trial in trials], axis=1)
     picked = generator.integers(len(models), size=within.shape)
     means = np.take_along_axis(within, picked, axis=1).mean(axis=1, keepdims=True)
     low, high = percentiles(means)
@@ -237,7 +243,7 @@ def _stretch(trials: Sequence[Floats], had: float) -> float:
     return float(found[0])
 
 
-def _replicates(trials: Floats, generator: np.random.Generator) -> Floats:
+def resampled_trials(trials: Floats, generator: np.random.Generator) -> Floats:
     """Return (replicates,) means over resampled trials of one model seed.
 
     A trial's value comes from two half normals that fit its interval, so that a rate of 1 never

@@ -1,12 +1,14 @@
 """From rows of answers to metrics: a mean within each fact, a mean over facts, an interval."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ksmith.measures import drift, spread
 from ksmith.measures.answers import targets, with_known
 from ksmith.measures.bootstrap import (
     percentiles,
@@ -15,25 +17,52 @@ from ksmith.measures.bootstrap import (
     stretch,
     unseen_share,
 )
+from ksmith.measures.drift import DRIFT, OBJECTIVE
+from ksmith.measures.spread import COMBINED, SPREAD
 from ksmith.measures.table import BY_HOP, MEASURES, PREPARED, SLICES
 from ksmith.records import Metric
 
 Floats = NDArray[np.float64]
 
+
+class Bounded(Protocol):
+    """What every table says of a measure."""
+
+    @property
+    def doc(self) -> str: ...
+    @property
+    def better(self) -> str: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+
+
 KEYS = ("step", "probe", "measure", "slice", "hop")  # hop -1: over all hops
 UNIT = ("family", "draw", "cluster", "unit")
+COLUMNS = ("step", "probe", "measure", *UNIT, "value", "slice", "hop")  # of a table of facts
 PARTS = ("efficacy", "paraphrase", "neighborhood")  # of CounterFact's S, all by success
 PROBES = tuple(dict.fromkeys(name for m in MEASURES.values() for name in m.probes))
+# What stands in a metric's probe for the measures of several: its table.
+TABLES: dict[str, Mapping[str, Bounded]] = {
+    "spread": {**SPREAD, **COMBINED},
+    "drift": DRIFT,
+    "objective": OBJECTIVE,
+}
 
 
-def metrics(rows: pl.DataFrame, seed: int) -> list[Metric]:
+def metrics(rows: pl.DataFrame, seed: int, moved: pl.DataFrame | None = None) -> list[Metric]:
     """Return every measure of every probe, slice and hop in `rows`, at each step.
 
     Args:
         rows: answers of one trial (see `answers.SCHEMA`), step 0 included where there is one.
         seed: of the bootstrap.
+        moved: what was measured on weights and activations (see `drift.SCHEMA`), if anything.
     """
     table = facts(rows)
+    if moved is not None:
+        prepared = _prepared(with_known(rows))
+        table = pl.concat([table, drift.facts(prepared, moved).select(table.columns)])
     found = [
         metric
         for _, part in sorted(table.group_by("family"), key=_family)
@@ -46,21 +75,29 @@ def facts(
     rows: pl.DataFrame,
     slices: Iterable[str] = tuple(SLICES),
     measures: Sequence[str] = tuple(MEASURES),
+    *,
+    several: bool = True,
 ) -> pl.DataFrame:
     """Return the mean of each measure within each fact, a row for each slice and hop it is in.
 
     Columns: step, probe, measure, slice, hop (-1: all), family, draw, cluster, unit, value.
     A unit is a requested fact with all that is asked about it (for probe "known" any fact, for
-    "utility" a sentence); what is asked because of one requested subject is a cluster.
+    "utility" a sentence); what is asked because of one requested subject is a cluster. For the
+    measures of several probes see `spread.facts`.
     """
-    prepared = _prepared(with_known(rows))
+    rows = _prepared(with_known(rows))
+    prepared = _measured(rows)
     means: list[pl.DataFrame] = []
-    for name in slices:
+    own = [name for name in measures if name in MEASURES]
+    for name in [name for name in slices if name in SLICES and own]:
         inside, probes = SLICES[name]
         part = prepared.filter(pl.col("probe").is_in(probes) & inside)
-        means.append(_means(part.with_columns(hop=pl.lit(-1)), name, measures))
+        means.append(_means(part.with_columns(hop=pl.lit(-1)), name, own))
         hops = part.filter(pl.col("probe").is_in(BY_HOP))
-        means.append(_means(hops, name, measures))
+        means.append(_means(hops, name, own))
+    if several:  # measures of several probes at once
+        tables = (spread.facts(rows), drift.task_facts(rows))
+        means += [table.select(COLUMNS) for table in tables]
     return pl.concat(means)
 
 
@@ -69,7 +106,7 @@ def _family(group: tuple[tuple[object, ...], pl.DataFrame]) -> str:
 
 
 def _prepared(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return units, clusters and one column a measure, in an order that rows cannot change."""
+    """Return units, clusters and what `PREPARED` makes, in an order that rows cannot change."""
     rows = rows.join(targets(rows), on="request", how="left").sort("step", "question")
     # After the update nobody asks what was known before it.
     rows = rows.filter((pl.col("probe") != "known") | (pl.col("step") == 0))
@@ -82,6 +119,11 @@ def _prepared(rows: pl.DataFrame) -> pl.DataFrame:
     )
     for layer in PREPARED:
         rows = rows.with_columns(**layer)
+    return rows
+
+
+def _measured(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return units, clusters, what slices go by, and one column a measure."""
     before = rows.filter(pl.col("step") == 0).select(
         "question", best_before="best", said_before="said"
     )
@@ -194,15 +236,19 @@ def harmonic(parts: Floats) -> Floats:
         return len(parts) / (1 / parts).sum(0)
 
 
+Name = tuple[int, str, str, str, int]  # KEYS
+
+
 def _summary(table: pl.DataFrame, seed: int) -> list[Metric]:
     keys, found = means(table, seed)
     names = [tuple(row) for row in keys.select(KEYS).iter_rows()]
-    limits = [(MEASURES[name[2]].low, MEASURES[name[2]].high) for name in names]
-    names, found = _with_score(names, found)
-    limits += [(0.0, 1.0)] * (len(names) - len(limits))
+    limits = [bounds(name[1], name[2]) for name in names]
+    names, found, more = _with_combined(names, found)
+    limits += more
     low = np.array([-np.inf if pair[0] is None else pair[0] for pair in limits])
     high = np.array([np.inf if pair[1] is None else pair[1] for pair in limits])
     lower, upper = found.interval(low, high)
+    known = np.isfinite(found.value)  # a ratio to nothing is no number
     return [
         Metric(
             step=step,
@@ -216,34 +262,94 @@ def _summary(table: pl.DataFrame, seed: int) -> list[Metric]:
             high=upper[i],
         )
         for i, (step, probe, measure, part, hop) in enumerate(names)
+        if known[i]
     ]
 
 
-def _with_score(
-    names: Sequence[tuple[int, str, str, str, int]], found: Means
-) -> tuple[list[tuple[int, str, str, str, int]], Means]:
-    """Return the columns and, where all its parts are there, CounterFact's S."""
+def bounds(probe: str, measure: str) -> tuple[float | None, float | None]:
+    """Return the least and the greatest value of a measure, None where nothing bounds it."""
+    known = TABLES.get(probe, MEASURES)[measure]
+    return known.low, known.high
+
+
+def _with_combined(
+    names: Sequence[Name], found: Means
+) -> tuple[list[Name], Means, list[tuple[float | None, float | None]]]:
+    """Return the columns and those made of them, with the bounds of the latter.
+
+    CounterFact's S, and what `spread.COMBINED` has, wherever all parts are there.
+    """
+    every = list(names)
+    limits: list[tuple[float | None, float | None]] = []
+    wanted = [("counterfact", "score", [(probe, "success") for probe in PARTS], harmonic)]
+    wanted += [
+        (spread.PROBE, name, [(spread.PROBE, part) for part in made.parts], COMBINE[name])
+        for name, made in COMBINED.items()
+    ]
+    for probe, measure, parts, combine in wanted:
+        made, columns = _places(names, probe, measure, parts)
+        if made:
+            every += made
+            high = COMBINED[measure].high if measure in COMBINED else 1.0
+            found = _joined(found, columns, combine, high)
+            limits += [(0.0, high)] * len(made)
+    return every, found, limits
+
+
+def _places(
+    names: Sequence[Name], probe: str, measure: str, parts: Sequence[tuple[str, str]]
+) -> tuple[list[Name], NDArray[np.int64]]:
+    """Return the names of what can be made, and (parts, made) the columns of their parts."""
     place = {name: i for i, name in enumerate(names)}
-    scores: list[tuple[int, str, str, str, int]] = []
-    groups: list[list[int]] = []
-    for step, part in sorted({(name[0], name[3]) for name in names}):
-        columns = [place.get((step, probe, "success", part, -1)) for probe in PARTS]
-        present = [column for column in columns if column is not None]
-        if len(present) == len(PARTS):
-            scores.append((step, "counterfact", "score", part, -1))
-            groups.append(present)
-    if not groups:
-        return list(names), found
-    parts = np.array(groups).T  # (3, scores)
-    return [*names, *scores], Means(
-        value=np.append(found.value, harmonic(found.value[parts])),
+    made: list[Name] = []
+    columns: list[list[int]] = []
+    for step, part, hop in sorted({(name[0], name[3], name[4]) for name in names}):
+        own = [place.get((step, *of, part, hop)) for of in parts]
+        present = [column for column in own if column is not None]
+        if len(present) == len(parts):
+            made.append((step, probe, measure, part, hop))
+            columns.append(present)
+    return made, np.array(columns, dtype=np.int64).reshape(len(made), len(parts)).T
+
+
+def _joined(
+    found: Means,
+    parts: NDArray[np.int64],
+    combine: Callable[[Floats], Floats],
+    high: float | None,
+) -> Means:
+    constant = found.constant[parts].all(0)
+    open_ended = found.constant[parts].any(0) & (high is None)
+    return Means(
+        value=np.append(found.value, combine(found.value[parts])),
         n=np.append(found.n, found.n[parts].min(0)),
-        clusters=np.append(found.clusters, found.clusters[parts].min(0)),
+        # Of a constant without a highest value (a ratio) nothing says how far it could be off.
+        clusters=np.append(
+            found.clusters, np.where(open_ended, 0, found.clusters[parts].min(0))
+        ),
         draws=np.append(found.draws, found.draws[parts].min(0)),
-        constant=np.append(found.constant, found.constant[parts].all(0)),
-        sampled=np.hstack([found.sampled, harmonic(found.sampled.T[parts]).T]),
+        constant=np.append(found.constant, constant),
+        sampled=np.hstack([found.sampled, combine(found.sampled.T[parts]).T]),
         stretch=np.append(found.stretch, found.stretch[parts].max(0)),
     )
+
+
+def ratio(parts: Floats) -> Floats:
+    """Return the first over the second; nan where that is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(parts[1] > 0, parts[0] / parts[1], np.nan)
+
+
+def closeness(parts: Floats) -> Floats:
+    """Return 1 - |first - second|."""
+    return 1 - np.abs(parts[0] - parts[1])
+
+
+COMBINE = {
+    f"{name}{mode.end}": combine
+    for mode in spread.MODES
+    for name, combine in (("ccr_ratio", ratio), ("consistency", closeness))
+}
 
 
 def _skipped(rows: pl.DataFrame) -> list[Metric]:
@@ -261,14 +367,21 @@ def _skipped(rows: pl.DataFrame) -> list[Metric]:
     ]
 
 
-def _place(metric: Metric) -> tuple[int, ...]:
+def _place(metric: Metric) -> tuple[int | str, ...]:
     """Return where a metric stands in a list: as the tables in `table` have it."""
-    probes = (*PROBES, "counterfact")
-    measures = (*MEASURES, "score", "skipped")
+    probes = (*PROBES, "counterfact", *TABLES)
+    own = tuple(TABLES.get(metric.probe, (*MEASURES, "score", "skipped")))
     return (
         metric.step,
-        probes.index(metric.probe),
-        list(SLICES).index(metric.slice),
+        _index(probes, metric.probe),
+        metric.probe,
+        _index(tuple(SLICES), metric.slice),
+        metric.slice,
         metric.hop or 0,
-        measures.index(metric.measure),
+        own.index(metric.measure),
     )
+
+
+def _index(names: Sequence[str], name: str) -> int:
+    """Return the place of `name`, behind all others where it is not among them."""
+    return names.index(name) if name in names else len(names)

@@ -29,6 +29,8 @@ NEAR = ("neighborhood", "same_subject", "contextual")  # the answer should stay
 FOLLOWING = ("reverse", "multi_hop")  # facts that follow from a request, stored or derived
 WORDED = (*(name for name in CHANGED if name != "efficacy"), "contextual")
 CHOICES = (*(name for name in WORDED if name != "paraphrase"), "letters")  # may have options
+SET_PLUS = ("target", "entailed")  # sets of questions, whatever the probe: Q+, should change
+SET_MINUS = ("neighbour", "unrelated")  # ... and Q-, should stay; "open" is neither
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

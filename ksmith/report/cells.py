@@ -24,6 +24,7 @@ PLACE = {
 WANTED = (
     *("generated", "accuracy", "success", "loss"),
     *("residual", "residual_generated", *measures.GATES),
+    *("task", "preservation", "change_relative"),
 )
 SLICES = ("", "known", "stored", "derived", "known.stored", "known.derived")
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ksmith import settings
-from ksmith.measures import DERIVED, MEASURES
+from ksmith.measures import DERIVED, MEASURES, TABLES
 
 
 def tables() -> dict[str, str]:
@@ -48,6 +48,13 @@ def _metrics() -> str:
         for name, measure in MEASURES.items()
     ]
     rows += [[f"`{name}`", probe, doc, "-"] for name, (probe, doc) in DERIVED.items()]
+    # Where an answer can be the chosen or the written one, one row says it of both.
+    rows += [
+        [f"`{name}`", probe, measure.doc, measure.better]
+        for probe, table in TABLES.items()
+        for name, measure in table.items()
+        if not (name.endswith("_generated") and name.removesuffix("_generated") in table)
+    ]
     return markdown(["metric", "of probes", "says", "better"], rows)
 
 

@@ -240,6 +240,81 @@ def _points(
         )
 
 
+def plane(cells: pl.DataFrame, styles: dict[str, Look], title: str) -> Html:
+    """Return the one plane of all methods: what is kept (x) against the task (y), by level.
+
+    Both are divergences, 0 at best, drawn on logarithms, so that what is near the ideal can be
+    told apart; the marker's area goes by the size of the change. A line joins the scales of one
+    method, the dashes are the task before the update.
+    """
+    from matplotlib.figure import Figure
+
+    levels = order(cells["level"])
+    figure = Figure(figsize=(0.75 + 3.1 * len(levels), 3.7))
+    grid: Any = figure.subplots(1, len(levels), squeeze=False, sharex=True, sharey=True)
+    for axes, level in zip(grid[0], levels, strict=True):
+        here = cells.filter(pl.col("level") == level, pl.col("probe") == "objective")
+        _terms(axes, here.filter(pl.col("slice") == ""), styles)
+        axes.set_title(level, fontsize=9, color=INK, loc="left")
+        axes.set_xlabel("drift on what should stay (nats)", fontsize=8, color=FAINT)
+        _quiet(axes)
+    grid[0][0].set_ylabel("distance to the target (nats a token)", fontsize=8, color=FAINT)
+    grid[0][0].locator_params(nbins=6)
+    for along in (grid[0][0].xaxis, grid[0][0].yaxis):
+        along.set_major_formatter(lambda value, _: f"{10**value:.3g}")
+    _legend(figure, styles, before=True)
+    _place(figure, left=0.65, bottom=0.45, gap=(0.22, 0.16))
+    return svg(figure, title)
+
+
+def _terms(axes: Any, rows: pl.DataFrame, styles: dict[str, Look]) -> None:
+    """Draw the three terms of the objective of one level's cells."""
+    before = rows.filter(measure="task", step=0)["value"].mean()
+    if isinstance(before, float):
+        axes.axhline(_log(before), color=FAINT, linestyle=DASHES, linewidth=1.1, zorder=1)
+    keys = ["series", "scale"]
+    after = {
+        name: rows.filter(pl.col("step") > 0, measure=name).select(
+            *keys, "value", "low", "high"
+        )
+        for name in ("preservation", "task", "change_relative")
+    }
+    both = after["preservation"].join(after["task"], on=keys, suffix="_y")
+    both = both.join(after["change_relative"], on=keys, suffix="_size").sort("scale")
+    logs = both.with_columns(
+        pl.col(f"{name}{end}").map_elements(_log, return_dtype=pl.Float64)
+        for name in ("value", "low", "high")
+        for end in ("", "_y")
+    )
+    for name, look in styles.items():
+        points = logs.filter(series=name)
+        if not points.height:
+            continue
+        x, y = points["value"].to_list(), points["value_y"].to_list()
+        axes.errorbar(
+            x,
+            y,
+            xerr=_half_widths(points),
+            yerr=_half_widths(points, "_y"),
+            color=look.colour,
+            linewidth=0.9,
+            elinewidth=0.8,
+            alpha=0.55,
+            zorder=2,
+        )
+        sizes = [16 + 160 * min(size, 1.0) for size in points["value_size"]]
+        axes.scatter(
+            x, y, s=sizes, color=look.colour, marker=look.marker, linewidths=0, zorder=3
+        )
+
+
+LEAST = 1e-4  # nats: nearer to the ideal is drawn there
+
+
+def _log(value: float) -> float:
+    return log10(max(value, LEAST))
+
+
 def _half_widths(points: pl.DataFrame, suffix: str = "") -> list[list[float]]:
     """Return matplotlib's two rows of distances; none is drawn where there is no interval."""
     value, low, high = (points[f"{name}{suffix}"] for name in ("value", "low", "high"))

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import polars as pl
 
+from ksmith import measures
 from ksmith.measures.compare import ENOUGH_MODELS
+from ksmith.measures.curves import DELTA
 from ksmith.report import figures, tables
 from ksmith.report.cells import by_hop, hidden, name_series, pooled, seconds, spoken_for
 from ksmith.report.content import Content
@@ -83,6 +86,8 @@ def results(content: Content) -> Iterable[Child]:
         yield from _folded(task, _curves)
         yield _tradeoff(task)
         yield from _hops(task)
+        yield _plane(task)
+        yield _capacity(content, task)
     for task in tasks:
         title = "Methods" if len(tasks) == 1 else f"Methods, {TASKS.get(task.name, task.name)}"
         yield tag("h2", title, id="methods" if task is tasks[0] else None)
@@ -256,6 +261,69 @@ def _paired(task: Task, content: Content) -> Iterable[Child]:
     yield tag("h3", f"Each method against {reference}")
     yield tag("p", note, class_="note")
     yield tag("div", table, class_="wide")
+
+
+def _plane(task: Task) -> Html | None:
+    terms = task.cells.filter(pl.col("probe") == "objective", pl.col("step") > 0)
+    if terms["measure"].n_unique() < 3:  # not measured where probe.drift is false
+        return None
+    title = f"the three terms of the objective, {TASKS[task.name]}"
+    caption = (
+        "One objective: the cross-entropy to the target on what should change (up, lower is "
+        "nearer), the divergence from the model before on what should stay (right, left is "
+        "nearer), both in nats on logarithms; the marker's area grows with the change of the "
+        "weights relative to them. Lower left with a small marker is best. Dashes: the task "
+        "before the update. A line joins the scales of a method."
+    )
+    drawing = figures.plane(task.cells, task.styles, title)
+    return tag(
+        "figure",
+        tag("h3", "All methods on one plane"),
+        tag("div", drawing, class_="wide"),
+        tag("figcaption", caption),
+    )
+
+
+def _capacity(content: Content, task: Task) -> Html | None:
+    """Return where each curve reaches half of its gain and where it collapses."""
+    if task.cells["scale"].n_unique() < 2:
+        return None
+    series = name_series(content.trials)
+    rows = content.metrics.filter(pl.col("task") == task.name).join(series, on="trial")
+    found = measures.curves(
+        rows.with_columns(pl.col("level").fill_null("any")), ("level", "series")
+    )
+    if not found.height:
+        return None
+    table = tables.plain(
+        ["level", "method", "half-point", "collapse", "collapses in"],
+        [
+            [
+                str(row["level"]),
+                str(row["series"]),
+                _scale(row, "k_half"),
+                _scale(row, "k_star"),
+                "-" if row["collapsed"] is None else f"{100 * row['collapsed']:.0f} %",
+            ]
+            for row in found.iter_rows(named=True)
+        ],
+    )
+    note = (
+        "Half-point: the fewest facts at once with half of the largest gain of written answers "
+        "when asked directly. Collapse: the first scale where those fall by more than "
+        f"{DELTA:g} below their best while answers in reverse do not. In brackets "
+        "95 % intervals over seeds and facts, among the scales measured; the last column says "
+        "in how many replicates there is a collapse."
+    )
+    return tag("section", tag("h3", "Capacity"), table, tag("p", note, class_="note"))
+
+
+def _scale(row: dict[str, Any], name: str) -> str:
+    low, high = (row[f"{name}_{end}"] for end in ("low", "high"))
+    if low is None:
+        return "none"
+    told = "beyond" if row[name] is None else str(row[name])
+    return f"{told} [{low}, {'beyond' if high is None else high}]"
 
 
 def _table(task: Task, measure: str) -> Html:

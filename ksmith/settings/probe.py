@@ -78,6 +78,9 @@ SETTINGS: dict[str, tuple[Kind, ...]] = {
 }
 
 
+OF_WEIGHTS = ("drift", "drift_facts")  # nothing that is asked, before or after
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
     """The questions of a trial. `known` ones, which condition the rest, are always asked."""
@@ -98,6 +101,12 @@ class Probe:
     letters: Literal["auto", "never"] = setting(
         "auto",
         "multiple choice by A to D, too: auto where the model means what its letters say",
+    )
+    drift: bool = setting(
+        True, "also measure how far weights and activations move", omit_at_default=True
+    )
+    drift_facts: Count = setting(
+        100, "facts whose prompts are looked at for that, at most", omit_at_default=True
     )
 
     def __post_init__(self) -> None:

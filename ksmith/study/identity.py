@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from ksmith.records import Json, Node
 from ksmith.settings import METHODS, Method
+from ksmith.settings.probe import OF_WEIGHTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,7 @@ def nodes(point: Point, methods: Mapping[str, type[Method]] = METHODS) -> dict[s
     settings = point.settings
     task, seed, name = settings["task"], settings["seed"], settings["method"]["name"]
     asked = {key: value for key, value in task.items() if key != "method"}
+    probe = {key: value for key, value in settings["probe"].items() if key not in OF_WEIGHTS}
     graph = Node(
         kind="graph", recipe={"graph": settings["graph"]}, files=_files(point, "graph.")
     )
@@ -66,7 +68,7 @@ def nodes(point: Point, methods: Mapping[str, type[Method]] = METHODS) -> dict[s
         )
     found["before"] = Node(
         kind="before",
-        recipe={"task": asked, "probe": settings["probe"], "seed": seed},
+        recipe={"task": asked, "probe": probe, "seed": seed},
         needs=base,
         files=model.files,
     )

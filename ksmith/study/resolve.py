@@ -210,6 +210,8 @@ class Resolver:
             # What no probe asks for can't make a difference.
             if not set(probes) & set(values["kinds"]):
                 values[name] = settings[name].default
+        if not values.get("drift", True):
+            values.pop("drift_facts", None)
         return _resolved({"version": Probe.version, **values})
 
     def _filled(

@@ -8,10 +8,11 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ksmith import edit, graph, probe, settings, unlearn
 from ksmith.lm import delta as deltas
+from ksmith.lm import drift
 from ksmith.lm.assets import Assets
 from ksmith.lm.moments import load_moments, save_moments, second_moments
 from ksmith.lm.score import score
@@ -19,9 +20,6 @@ from ksmith.records import Kind, Question, Request, derived_seed
 from ksmith.worker import figures, opening
 from ksmith.worker.inputs import inputs
 from ksmith.worker.job import Job
-
-if TYPE_CHECKING:
-    import polars as pl
 
 CONTEXT_SENTENCES = 200  # of the graph's own text, from which methods draw their prefixes
 
@@ -124,18 +122,25 @@ def make_trial(job: Job) -> dict[str, Any]:
     # What was known is a matter of step 0 alone.
     questions = [q for q in _questions(job, base) if q.probe != "known"]
     updates = deltas.load_for(job.need("update") / "delta.safetensors", base.weights)
-    answers = []
+    look = _looked(job, base, questions)
+    answers, tensors = [], list(drift.sizes(base.model, updates))
     for draw, update in enumerate(updates):
         asked = [question for question in questions if question.draw == draw]
         with deltas.applied(base.model, update):
             answers += score(base.model, base.tokenizer, asked)
+            if look is not None:
+                tensors += drift.behaviour(base.model, base.tokenizer, look, draw)
         job.progress(draw + 1, len(updates), "draws asked")
+    if look is not None:
+        known = job.warm.setdefault("spectra", {})  # with the model, and no longer than it
+        tensors += drift.matrices(base.model, updates, known)
     before = pl.read_parquet(job.need("before") / "answers.parquet")
     rows = measures.steps(before, measures.frame(questions, answers, step=1))
     rows.write_parquet(job.folder / "answers.parquet")
-    metrics = measures.metrics(rows, derived_seed(job.spec.recipe["seed"], "bootstrap"))
+    moved = measures.tensors(tensors)
+    moved.write_parquet(job.folder / "tensors.parquet")
+    metrics = measures.metrics(rows, derived_seed(job.spec.recipe["seed"], "bootstrap"), moved)
     _write_json(job, "metrics.json", [asdict(metric) for metric in metrics])
-    _tensors(base.model, updates).write_parquet(job.folder / "tensors.parquet")
     made = json.loads((job.need("update") / "update.json").read_text(encoding="utf-8"))
     draws = _draws([Request(**row) for draw in made["requests"] for row in draw])
     page = figures.change(base.graph, draws, rows, made["method"])
@@ -146,6 +151,17 @@ def make_trial(job: Job) -> dict[str, Any]:
         "letters": _letters(job, base),
         **inputs(job, base, questions=questions),
     }
+
+
+def _looked(job: Job, base: opening.Base, questions: Sequence[Question]) -> drift.Before | None:
+    """Return what was seen of the model before the updates, or None where nobody wants to know."""
+    asked = {name: item.default for name, item in settings.declared(settings.Probe).items()}
+    asked |= job.spec.recipe["probe"]
+    if not asked["drift"]:
+        return None
+    seed = derived_seed(job.spec.recipe["seed"], "drift")
+    chosen = drift.chosen(questions, asked["drift_facts"], seed)
+    return drift.before(base.model, base.tokenizer, chosen)
 
 
 HANDLERS: dict[Kind, Callable[[Job], dict[str, Any]]] = {
@@ -182,20 +198,6 @@ def _moments(job: Job) -> Any:
     if "moments" not in job.spec.needs:
         return None
     return load_moments(job.need("moments") / "moments.safetensors")
-
-
-def _tensors(model: Any, updates: Sequence[deltas.Delta]) -> "pl.DataFrame":
-    """Return one row a draw and changed parameter: the change's size beside the weight's."""
-    import polars as pl
-
-    rows = [
-        (draw, name, size["norm"], size["relative"])
-        for draw, update in enumerate(updates)
-        for name, size in deltas.norms(model, update).items()
-    ]
-    sizes = {"norm": pl.Float64, "relative": pl.Float64}
-    schema = {"draw": pl.Int32, "parameter": pl.String, **sizes}
-    return pl.DataFrame(rows, schema, orient="row")
 
 
 def _write_json(job: Job, name: str, value: Any) -> None:

@@ -99,6 +99,15 @@ def _measured(level: str) -> list[dict[str, Any]]:
         {"step": step, "probe": "utility", "measure": "loss", "slice": "", "value": 0.4}
         for step in (0, 1)
     ]
+    terms = ("task", "preservation", "change_relative")
+    objective: dict[str, Any] = {"probe": "objective", "slice": "", "value": None, "step": 1}
+    rows += [objective | {"measure": measure} for measure in terms]
+    rows.append(objective | {"measure": "task", "step": 0, "value": 8.0})
+    rows += [
+        {"probe": "spread", "slice": "", "value": None, "step": step, "measure": measure}
+        for step in (0, 1)
+        for measure in ("direct_generated", "reverse_generated")
+    ]
     return rows
 
 

@@ -75,7 +75,9 @@ def test_page_is_well_formed_and_complete(whole: str) -> None:
     assert "oom" in text
     assert "left out for root, intermediate" in text
     assert "60 % (multi-hop) of them" in text
-    assert reader.tags.count("svg") == 4  # three measures over scale, one trade-off
+    assert reader.tags.count("svg") == 5  # three measures over scale, a trade-off, the plane
+    assert "All methods on one plane" in text
+    assert "half-point" in text
 
 
 def test_page_needs_no_network_and_no_script(whole: str) -> None:
@@ -292,3 +294,9 @@ def test_tag_escapes_all_but_html() -> None:
     shown = tag("td", "a < b", Html("<b>c</b>"), None, title='"x" & <y>', hidden=False)
     assert shown == '<td title="&quot;x&quot; &amp; &lt;y&gt;">a &lt; b<b>c</b></td>'
     assert join(["<", ["&", Html("<br>")]]) == "&lt;&amp;<br>"
+
+
+def test_no_plane_where_its_terms_were_not_measured() -> None:
+    made = content()
+    without = made.metrics.filter(pl.col("measure") != "preservation")
+    assert "All methods on one plane" not in page.render(content(metrics=without))
