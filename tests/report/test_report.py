@@ -234,4 +234,4 @@ def test_tag_escapes_all_but_html() -> None:
 def test_no_plane_where_its_terms_were_not_measured() -> None:
     made = content()
     without = made.metrics.filter(pl.col("measure") != "preservation")
-    assert "All methods on one plane" not in render(content(metrics=without))
+    assert "All methods on one plane" not in page.render(content(metrics=without))
