@@ -17,7 +17,7 @@ from ksmith.cli.docs import tables
 from tests.conftest import ROOT
 
 README = ROOT / "README.md"
-TABLES = ("verbs", "methods", "probes", "metrics")
+TABLES = ("verbs", "methods", "tasks", "probes", "metrics")
 
 
 def text() -> str:

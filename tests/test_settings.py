@@ -11,7 +11,17 @@ from pydantic import Field
 
 from ksmith import settings
 from ksmith.records import UserError
-from ksmith.settings import METHODS, PROBES, RECIPES, Declared, fields, names
+from ksmith.settings import (
+    METHODS,
+    PROBES,
+    RECIPES,
+    Declared,
+    Task,
+    declared,
+    describe_tasks,
+    fields,
+    names,
+)
 from ksmith.settings.probe import KINDS, SETTINGS
 from ksmith.settings.recipes import resolve
 from ksmith.settings.words import show, type_name
@@ -175,3 +185,18 @@ def test_settings_and_studies_load_nothing_heavy() -> None:
     )
     heavy = {"torch", "transformers", "mlflow", "polars", "sqlmodel", "networkx", "numpy"}
     assert not heavy & set(done.stdout.split())
+
+
+def test_every_method_says_what_it_does_in_each_task_or_why_not() -> None:
+    rows = describe_tasks()
+    assert [row["name"] for row in rows] == list(METHODS)
+    choices = declared(Task)["neutral"].choices
+    for row in rows:
+        assert {"name", "edit", *(f"unlearn, {name}" for name in choices)} <= set(row)
+        assert all(row.values())
+        served = {task for task in ("edit", "unlearn") if not _refused(row, task)}
+        assert served == set(METHODS[row["name"]].tasks)
+
+
+def _refused(row: dict[str, str], task: str) -> bool:
+    return all(told.startswith("no:") for name, told in row.items() if name.startswith(task))

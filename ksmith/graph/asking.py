@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from ksmith.graph.change import entail
 from ksmith.graph.knowledge import Fact, KnowledgeGraph
-from ksmith.graph.statements import inverse, neutral, objects
+from ksmith.graph.statements import inverse, neutral, objects, prior
 from ksmith.records import Json, Request, TaskKind, UserError, derived_seed
 
 SHUFFLED = 1000  # of the free objects, at least so many: all of them, draw by draw, is slow
@@ -20,6 +20,7 @@ class Asking:
     level: str | None
     scale: int
     draws: int
+    neutral: str = "abstain"
 
     @classmethod
     def of(cls, task: Mapping[str, Json]) -> "Asking":
@@ -30,6 +31,7 @@ class Asking:
             level=None if level in (None, "any") else level,
             scale=task["scale"],
             draws=task["draws"],
+            neutral=task.get("neutral", "abstain"),
         )
 
 
@@ -119,9 +121,16 @@ def _draw(
             level=graph.entity[fact.subject].level,
         )
         if asking.kind == "unlearn":
-            request = replace(request, new=neutral(graph, fact.relation))
+            request = replace(request, new=_neutral(graph, asking, fact))
         found.append(replace(request, covariates=_covariates(graph, fact, request, asking)))
     return found
+
+
+def _neutral(graph: KnowledgeGraph, asking: Asking, fact: Fact) -> str:
+    """Return what the fact should answer when it is unlearned."""
+    if asking.neutral == "prior":
+        return prior(graph, fact.relation, fact.object)
+    return neutral(graph, fact.relation)
 
 
 def _new_object(graph: KnowledgeGraph, fact: Fact, generator: random.Random) -> str:

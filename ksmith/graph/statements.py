@@ -2,11 +2,12 @@
 
 import random
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from ksmith.graph.change import entail
 from ksmith.graph.knowledge import NEUTRAL, Asked, Change, Fact, KnowledgeGraph
-from ksmith.records import Request, Statement, Wording, derived_seed, fact_name
+from ksmith.records import Request, Statement, UserError, Wording, derived_seed, fact_name
 
 
 def statement(
@@ -209,6 +210,23 @@ def neutral(graph: KnowledgeGraph, relation: str) -> str:
     if relation not in graph.relation:
         raise ValueError(f"no relation {relation!r}")
     return NEUTRAL
+
+
+def prior(graph: KnowledgeGraph, relation: str, old: str) -> str:
+    """Return the object that most facts of the relation have, of those other than `old`.
+
+    What is said of a subject of which nothing is known, if something has to be said; the mode,
+    for an editor writes one answer, no distribution. Of objects as common, the first by name.
+
+    Raises:
+        UserError: the relation has no other object.
+    """
+    counts = Counter(fact.object for fact in graph.of[relation] if fact.object != old)
+    if not counts:
+        raise UserError(
+            f'task.neutral = "prior": {relation!r} has no object but {old!r}; use "abstain"'
+        )
+    return min(counts, key=lambda name: (-counts[name], name))
 
 
 def _drawn(graph: KnowledgeGraph, fact: Fact, generator: random.Random) -> Statement:

@@ -1,9 +1,10 @@
 """How far an update moves a model: what it says next, what it holds inside, its matrices.
 
-Two passes over a few prompts, one before an update and one after, in batches of one length; no
-text is generated. The prompts are the same for every draw, so that CKA, whose size depends on
-how many there are, compares between draws; the divergence counts a draw's own prompts alone.
-Matrices go by their singular values; those of the base weights are computed once a model.
+Two passes over a few prompts, one before an update and one after, in batches sorted by length;
+no text is generated. The divergence counts a draw's own prompts. CKA, whose size depends on how
+many there are, takes the prompts of all draws, after a few draws' updates: it hardly differs
+between draws, and would cost more than all else. Matrices go by their singular values; those of
+the base weights are computed once a model.
 
 Sizes: n prompts, t tokens, d = d_model.
 """
@@ -19,13 +20,15 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from ksmith.lm.delta import Delta, norms
+from ksmith.lm.descend import picked
 from ksmith.lm.geometry import Spectrum, cka, kl, moved, spectrum
 from ksmith.lm.hooks import watched
 from ksmith.lm.sites import sites
-from ksmith.lm.text import encode
+from ksmith.lm.text import Batch, encode
 from ksmith.records import Question
 
 PLUS, MINUS = ("target", "entailed"), ("neighbour", "unrelated")
+STATES = 5  # draws, spread evenly, after whose updates hidden states are looked at
 _LOGITS = 1 << 24  # numbers in one block of logits: 64 MiB in float32
 _WORK = 5e11  # for the spectra of a trial, at k^3 a matrix: draws beyond that are left out
 
@@ -67,7 +70,9 @@ class Before:
     """The questions to look at, and what was seen before any update."""
 
     questions: list[Question]
+    rows: Batch  # their prompts, (n, t)
     seen: Seen
+    states: frozenset[int]  # the draws that are looked at in full
 
 
 def chosen(questions: Sequence[Question], facts: int, seed: int) -> list[Question]:
@@ -87,57 +92,83 @@ def chosen(questions: Sequence[Question], facts: int, seed: int) -> list[Questio
     return found
 
 
-def look(
-    model: nn.Module,
-    tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[str],
-    batch_tokens: int = 8192,
-) -> Seen:
-    """Return what `model` says and holds after each prompt, in their order.
+def look(model: nn.Module, rows: Batch, batch_tokens: int = 8192) -> Seen:
+    """Return what `model` says and holds after each prompt of `rows`, in their order.
 
     `batch_tokens` bounds the tokens of a pass; it changes no number beyond rounding.
     """
     s, config = sites(model), getattr(model, "config")  # noqa: B009 typed as a plain module
     blocks = [s.block(i) for i in range(s.n_layers)]
-    device = next(model.parameters()).device
-    rows = encode(tokenizer, prompts)
-    lengths = rows.lengths
-    logp = torch.empty(len(prompts), int(config.vocab_size))
+    logp = torch.empty(len(rows.ids), int(config.vocab_size))
     hidden: Tensor | None = None
     with torch.inference_mode():
-        for length in lengths.unique().flip(0).tolist():
-            size = max(1, min(batch_tokens // length, _LOGITS // logp.shape[1]))
-            for at in (lengths == length).nonzero()[:, 0].split(size):
-                ids = rows.ids[at, :length].to(device)
-                with watched(model, len(at), blocks) as states:
-                    out = model(input_ids=ids, use_cache=False, logits_to_keep=1)
-                logp[at] = out.logits[:, -1].float().log_softmax(-1).cpu()
-                last = torch.stack([states[block][:, -1].float().cpu() for block in blocks])
-                if hidden is None:
-                    hidden = last.new_empty(s.n_layers, len(prompts), last.shape[-1])
-                hidden[:, at] = last
+        for at in _batches(rows.lengths, batch_tokens, logp.shape[1]):
+            last = rows.lengths[at] - 1
+            ids = rows.ids[at, : int(last.max()) + 1]
+            with watched(model, len(at), blocks) as states:
+                logp[at] = _next(model, ids, last)
+            place = (torch.arange(len(at)), last)
+            found = torch.stack([states[block][place].float().cpu() for block in blocks])
+            if hidden is None:
+                hidden = found.new_empty(s.n_layers, len(rows.ids), found.shape[-1])
+            hidden[:, at] = found
     return Seen(logp, torch.empty(s.n_layers, 0, 0) if hidden is None else hidden)
+
+
+def _batches(lengths: Tensor, batch_tokens: int, vocabulary: int) -> Iterator[Tensor]:
+    """Yield the rows of each batch, longest first, so that little of it is padding."""
+    order = lengths.argsort(descending=True, stable=True)
+    start = 0
+    while start < len(order):
+        longest = int(lengths[order[start]])
+        size = max(1, min(batch_tokens // longest, _LOGITS // vocabulary))
+        yield order[start : start + size]
+        start += size
+
+
+def _next(model: nn.Module, ids: Tensor, last: Tensor) -> Tensor:
+    """Return the log-probabilities after the token `last` (n,) of each row, (n, vocab).
+
+    Padding is on the right, where causal attention does not look, and is asked nothing.
+    """
+    device = next(model.parameters()).device
+    at = (torch.arange(len(ids), device=device), last.to(device))
+
+    def pick(_module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (given[0][at][None], *given[1:])  # the head is wide: it sees no other tokens
+
+    handle = model.get_submodule(sites(model).head).register_forward_pre_hook(pick)
+    try:
+        logits = model(input_ids=ids.to(device), use_cache=False).logits[0]
+    finally:
+        handle.remove()
+    return logits.float().log_softmax(-1).cpu()
 
 
 def before(
     model: nn.Module, tokenizer: PreTrainedTokenizerBase, questions: Sequence[Question]
 ) -> Before:
     """Return what is seen of the model without an update."""
-    prompts = [question.prompt for question in questions]
-    return Before(list(questions), look(model, tokenizer, prompts))
+    rows = encode(tokenizer, [question.prompt for question in questions])
+    draws = sorted({question.draw for question in questions})
+    step = max(1, -(-len(draws) // STATES))
+    return Before(list(questions), rows, look(model, rows), frozenset(draws[::step]))
 
 
-def behaviour(
-    model: nn.Module, tokenizer: PreTrainedTokenizerBase, was: Before, draw: int
-) -> Iterator[Row]:
+def behaviour(model: nn.Module, was: Before, draw: int) -> Iterator[Row]:
     """Yield what a draw's update, now applied to `model`, moved in what it says and holds."""
-    if not was.questions:
-        return
-    now = look(model, tokenizer, [question.prompt for question in was.questions])
+    full = draw in was.states
     own = [i for i, question in enumerate(was.questions) if question.draw == draw]
-    apart = kl(was.seen.logp[own], now.logp[own]).tolist()
+    if not own:
+        return
+    asked = range(len(was.questions)) if full else own
+    now = look(model, picked(was.rows, torch.tensor(asked)))
+    mine = own if full else range(len(own))
+    apart = kl(was.seen.logp[own], now.logp[list(mine)]).tolist()
     for i, value in zip(own, apart, strict=True):
         yield Row(draw=draw, measure="kl", value=value, question=was.questions[i].id)
+    if not full:
+        return
     for layer, (X, Y) in enumerate(zip(was.seen.hidden, now.hidden, strict=True)):
         yield Row(draw=draw, measure="cka", value=cka(X, Y), layer=layer)
 

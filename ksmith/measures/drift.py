@@ -48,8 +48,7 @@ DRIFT: dict[str, Moved] = {
     ),
     "cka": Moved(
         doc="Linear CKA of the hidden states at the last word of the same prompts before and "
-        "after, mean over layers; slices layer0 and so on. n counts updates.",
-        better="-",
+        "after, mean over layers; slices layer0 and so on. n counts updates, at most 5 of a trial.",
         high=1.0,
     ),
     "relative": Moved(

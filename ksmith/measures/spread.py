@@ -213,12 +213,24 @@ def _table(mode: Mode) -> dict[str, Spread]:
     }
 
 
+def _twin(mode: Mode) -> Spread:
+    """Return direct, of the facts that reverse is of: a difference is between the same facts."""
+    back = pl.col("probe") == "reverse"
+    return Spread(
+        doc="direct, of those requested facts alone that are asked in reverse as well.",
+        of=PLUS & mode.there & HAS & (pl.col("straight") | back),
+        value=pl.when(back.any()).then(mode.new.filter(pl.col("straight")).mean()),
+        whole=True,
+    )
+
+
 CORRECTED = (pl.col("choices") - 1) / pl.col("choices")  # 1 - 1/m
 RIGHT = (PLUS | MINUS) & HAS
 
 SPREAD: dict[str, Spread] = {
     **_table(MODES[0]),
     **_table(MODES[1]),
+    **{f"direct_reversible{mode.end}": _twin(mode) for mode in MODES},
     "rr_corrected": Spread(
         doc="rr less what guessing gets, 1/m among m choices, over 1 - 1/m.",
         of=PLUS & CHOICE & HAD,
@@ -282,8 +294,8 @@ COMBINED: dict[str, Combined] = {
             *("lower", None),
         ),
         (
-            *("consistency", "direct", "reverse"),
-            f"1 - |direct - reverse|, by {mode.told}s.",
+            *("consistency", "direct_reversible", "reverse"),
+            f"1 - |direct - reverse|, by {mode.told}s, of facts that are asked both ways.",
             *("higher", 1.0),
         ),
     )

@@ -7,9 +7,10 @@ from ksmith.measures import DERIVED, MEASURES, TABLES
 
 
 def tables() -> dict[str, str]:
-    """Return Markdown tables by name: methods, probes, metrics, settings."""
+    """Return Markdown tables by name: methods, tasks, probes, metrics, settings."""
     return {
         "methods": _methods(),
+        "tasks": _tasks(),
         "probes": _probes(),
         "metrics": _metrics(),
         "settings": _settings(),
@@ -35,6 +36,13 @@ def _methods() -> str:
             [f"`{row['name']}`", f"`{row['family']}/`", what, source.strip("."), row["assets"]]
         )
     return markdown(["method", "room", "what it does", "from", "also needs"], rows)
+
+
+def _tasks() -> str:
+    rows = settings.describe_tasks()
+    names = [name for name in rows[0] if name != "name"]
+    cells = [[f"`{row['name']}`", *(row[name] for name in names)] for row in rows]
+    return markdown(["method", *names], cells)
 
 
 def _probes() -> str:

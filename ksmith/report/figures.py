@@ -261,7 +261,7 @@ def plane(cells: pl.DataFrame, styles: dict[str, Look], title: str) -> Html:
     grid[0][0].set_ylabel("distance to the target (nats a token)", fontsize=8, color=FAINT)
     grid[0][0].locator_params(nbins=6)
     for along in (grid[0][0].xaxis, grid[0][0].yaxis):
-        along.set_major_formatter(lambda value, _: f"{10**value:.3g}")
+        along.set_major_formatter(_power)
     _legend(figure, styles, before=True)
     _place(figure, left=0.65, bottom=0.45, gap=(0.22, 0.16))
     return svg(figure, title)
@@ -309,6 +309,10 @@ def _terms(axes: Any, rows: pl.DataFrame, styles: dict[str, Look]) -> None:
 
 
 LEAST = 1e-4  # nats: nearer to the ideal is drawn there
+
+
+def _power(value: float, _: int) -> str:
+    return f"{10**value:.3g}"
 
 
 def _log(value: float) -> float:

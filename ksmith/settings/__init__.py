@@ -50,6 +50,7 @@ __all__ = [
     "describe",
     "describe_methods",
     "describe_probes",
+    "describe_tasks",
     "method",
     "names",
 ]
@@ -132,3 +133,33 @@ def describe_methods() -> list[dict[str, str]]:
 def describe_probes() -> list[dict[str, str]]:
     """Return one row a probe: name, doc."""
     return [{"name": name, "doc": doc} for name, doc in PROBES.items()]
+
+
+# What may stand for an unlearned answer (specified as "neutral target"), and its form.
+NEUTRAL: dict[str, str] = {
+    "abstain": "the reply to never-known subjects",
+    "prior": "the relation's most common other object",
+    "uniform": "all objects of the type alike",
+}
+NO_DISTRIBUTION = "no: it writes one answer, not a distribution"
+NO_TARGET = "no target: it pushes the old answer down, whatever is neutral"
+
+
+def describe_tasks() -> list[dict[str, str]]:
+    """Return one row a method: its name, and for each task what it does or why it does not."""
+    return [{"name": name, **_tasks(settings)} for name, settings in METHODS.items()]
+
+
+def _tasks(settings: type[Method]) -> dict[str, str]:
+    writes = settings.family == "edit"
+    edits = "writes the new object" if writes else "old object down, new object up"
+    row = {"edit": edits if "edit" in settings.tasks else "no: it has no new answer to teach"}
+    for neutral in NEUTRAL:
+        if "unlearn" not in settings.tasks:
+            told = "no: it takes no neutral answer"
+        elif not writes:
+            told = NO_TARGET
+        else:
+            told = NO_DISTRIBUTION if neutral == "uniform" else f"writes {NEUTRAL[neutral]}"
+        row[f"unlearn, {neutral}"] = told
+    return row

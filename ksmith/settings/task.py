@@ -19,6 +19,8 @@ class Task:
     )
     scale: Count = setting(1, "facts updated together")
     draws: Count = setting(20, "independent updates, each from the base weights")
-    neutral: Literal["abstain"] = setting(
-        "abstain", "what an unlearned fact should answer: the reply to never-known subjects"
+    neutral: Literal["abstain", "prior"] = setting(
+        "abstain",
+        "what an unlearned fact should answer: abstain, the reply to never-known subjects; "
+        "prior, the relation's most common other object",
     )

@@ -129,7 +129,7 @@ def make_trial(job: Job) -> dict[str, Any]:
         with deltas.applied(base.model, update):
             answers += score(base.model, base.tokenizer, asked)
             if look is not None:
-                tensors += drift.behaviour(base.model, base.tokenizer, look, draw)
+                tensors += drift.behaviour(base.model, look, draw)
         job.progress(draw + 1, len(updates), "draws asked")
     if look is not None:
         known = job.warm.setdefault("spectra", {})  # with the model, and no longer than it

@@ -99,7 +99,7 @@ def test_tables_are_markdown_and_cover_the_code() -> None:
     from ksmith.measures import MEASURES
 
     found = tables()
-    assert set(found) == {"verbs", "methods", "probes", "metrics", "settings"}
+    assert set(found) == {"verbs", "methods", "tasks", "probes", "metrics", "settings"}
     for table in found.values():
         columns = {line.replace("\\|", "").count("|") for line in table.splitlines()}
         assert len(columns) == 1, table

@@ -86,3 +86,16 @@ def test_a_level_that_is_not_there_is_refused(world: KnowledgeGraph, write: Writ
         graph.requests(flat, task(level="root"), 0)
     with pytest.raises(UserError, match=r"17 different ones.* has 16 .*graph\.records"):
         graph.requests(flat, task(level="any", scale=1, draws=17), 0)
+
+
+def test_the_prior_is_the_most_common_other_object(world: KnowledgeGraph) -> None:
+    asked = task(kind="unlearn", neutral="prior", scale=1, draws=30)
+    found = graph.requests(world, asked, 0)
+    assert [r.fact for r in found] == [r.fact for r in graph.requests(world, asked, 0)]
+    for request in found:
+        counts = Counter(fact.object for fact in world.of[request.relation])
+        best = max(count for name, count in counts.items() if name != request.old)
+        assert request.new != request.old
+        assert counts[request.new] == best
+        # What is unlearned has no answer afterwards, whatever is said instead.
+        assert graph.entail(world, [request]).target[request.fact].new is None

@@ -9,6 +9,7 @@ from ksmith.lm import drift
 from ksmith.lm.delta import Delta, LowRank, applied
 from ksmith.lm.geometry import Spectrum
 from ksmith.lm.sites import sites
+from ksmith.lm.text import encode
 from ksmith.records import Question, Set
 from tests.lm.models import CONFIGS, LAYERS, SUBJECTS, TEMPLATES, WIDTH, tiny, tokenizer
 
@@ -65,7 +66,7 @@ def test_a_fact_is_looked_at_once_and_texts_and_open_questions_never() -> None:
 def test_prompts_of_many_lengths_are_seen_as_one_by_one(kind: str) -> None:
     model: Any = tiny(kind)
     prompts = [q.prompt for q in asked()[:8]] + ["In Mira Tolu one sees the raven . In Oss"]
-    together = drift.look(model, tokenizer(), prompts, batch_tokens=16)
+    together = drift.look(model, encode(tokenizer(), prompts), batch_tokens=30)
     assert together.hidden.shape == (LAYERS, len(prompts), WIDTH)
     for i, prompt in enumerate(prompts):
         ids = torch.tensor([tokenizer()(prompt)["input_ids"]])
@@ -81,7 +82,7 @@ def test_prompts_of_many_lengths_are_seen_as_one_by_one(kind: str) -> None:
 def test_no_prompts() -> None:
     model: Any = tiny("llama")
     was = drift.before(model, tokenizer(), [])
-    assert list(drift.behaviour(model, tokenizer(), was, 0)) == []
+    assert list(drift.behaviour(model, was, 0)) == []
 
 
 # --- behaviour --------------------------------------------------------------------------------
@@ -90,7 +91,7 @@ def test_no_prompts() -> None:
 def test_nothing_moves_without_an_update() -> None:
     model: Any = tiny("llama")
     was = drift.before(model, tokenizer(), drift.chosen(asked(), 12, seed=0))
-    rows = list(drift.behaviour(model, tokenizer(), was, 0))
+    rows = list(drift.behaviour(model, was, 0))
     assert {row.value for row in rows if row.measure == "kl"} == {0.0}
     assert [row.value for row in rows if row.measure == "cka"] == pytest.approx([1] * LAYERS)
 
@@ -99,13 +100,27 @@ def test_an_update_moves_what_lies_above_it_and_counts_its_own_questions() -> No
     model: Any = tiny("llama")
     was = drift.before(model, tokenizer(), drift.chosen(asked(), 12, seed=0))
     with applied(model, change(model)):
-        rows = list(drift.behaviour(model, tokenizer(), was, 1))
+        rows = list(drift.behaviour(model, was, 1))
     apart = [row for row in rows if row.measure == "kl"]
     assert {row.question for row in apart} == {q.id for q in was.questions if q.draw == 1}
     assert min(row.value for row in apart) > 0
     below, at, above = (row.value for row in rows if row.measure == "cka")
     assert below == pytest.approx(1)  # layer 0 lies below the matrix that was changed
     assert max(at, above) < 0.999
+
+
+def test_states_are_looked_at_after_few_draws_and_divergence_after_all() -> None:
+    model: Any = tiny("llama")
+    every = [question(draw, i, "target") for draw in range(12) for i in range(2)]
+    was = drift.before(model, tokenizer(), every)
+    assert len(was.states) <= drift.STATES
+    with applied(model, change(model)):
+        rows = [row for draw in range(12) for row in drift.behaviour(model, was, draw)]
+    assert {row.draw for row in rows if row.measure == "cka"} == was.states
+    found = {row.question: row.value for row in rows if row.measure == "kl"}
+    assert set(found) == {q.id for q in every}
+    # Two questions of one prompt, looked at in a full pass and in one of a draw alone.
+    assert found["0.target.0"] == pytest.approx(found["1.target.0"], rel=1e-4)
 
 
 # --- matrices ---------------------------------------------------------------------------------

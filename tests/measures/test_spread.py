@@ -142,8 +142,10 @@ def test_consistency_compares_direct_with_reverse() -> None:
         ask(trial, "efficacy", "old", after, request=f"0.{i}")
         more = {"before": None, "set": "entailed", "fact": f"back {i}", "hop": 1}
         ask(trial, "reverse", "old", back, request=f"0.{i}", **more)
+    ask(trial, "efficacy", "old", "old", request="0.3")  # not asked in reverse
     found = trial.metrics()
-    assert found[1, "spread.direct"].value == pytest.approx(2 / 3)
+    assert found[1, "spread.direct"].value == 0.5
+    assert found[1, "spread.direct_reversible"].value == pytest.approx(2 / 3)
     assert found[1, "spread.reverse"].value == pytest.approx(1 / 3)
     consistency = found[1, "spread.consistency"]
     assert consistency.value == pytest.approx(2 / 3)
