@@ -198,9 +198,12 @@ def _send(sender: Connection, trial: Trial, number: int, workers: int) -> None:
 
 
 def _received(receivers: Sequence[Connection]) -> Iterator[Piece]:
-    """Yield parts in turn, one of each process; EOFError: a process died."""
+    """Yield parts in turn, one of each process."""
     for receiver in cycle(receivers):
-        message = receiver.recv_bytes()
+        try:
+            message = receiver.recv_bytes()
+        except EOFError:
+            raise RuntimeError("a process that makes questions died; it says why") from None
         if not message:  # whose turn it is has no more, so nobody has
             return
         with pa.ipc.open_stream(message) as stream:
