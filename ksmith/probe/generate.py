@@ -7,9 +7,10 @@ rows in the same order, the same bytes, whatever the number of processes. What i
 fact to find out whether it was known comes last, when all that is scored has been seen.
 """
 
+import gc
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle, islice
@@ -54,8 +55,7 @@ SCHEMA = pa.schema(
         "generate": pa.bool_(),
     }
 )
-FIELDS = {"question": "id"}  # column -> field of a question, where they differ
-
+Rows = Any  # pyarrow.RecordBatch: the package has no types
 Told = Callable[[int], None]  # questions so far
 
 
@@ -113,7 +113,7 @@ def generate(
     return count
 
 
-def _tables(trial: Trial, limit: int | None, workers: int) -> Iterator[pa.RecordBatch]:
+def _tables(trial: Trial, limit: int | None, workers: int) -> Iterator[Rows]:
     """Yield the rows of a trial, `limit` at most."""
     asking, ordered = opened(trial.graph, trial.requests, trial.settings, trial.seed)
     marks = Marks(asking)
@@ -131,11 +131,11 @@ def _tables(trial: Trial, limit: int | None, workers: int) -> Iterator[pa.Record
         yield table(found, trial.name)
 
 
-def table(questions: Sequence[Question], trial: str) -> pa.RecordBatch:
+def table(questions: Sequence[Question], trial: str) -> Rows:
     """Return one row a question; see `SCHEMA`."""
     columns: list[Any] = [pa.array([trial] * len(questions), pa.string())]
     for column in SCHEMA.names[1:]:
-        name = FIELDS.get(column, column)
+        name = "id" if column == "question" else column
         values = [getattr(question, name) for question in questions]
         columns.append(pa.array(values, SCHEMA.field(column).type))
     return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
@@ -143,7 +143,7 @@ def table(questions: Sequence[Question], trial: str) -> pa.RecordBatch:
 
 # --- processes --------------------------------------------------------------------------------
 
-Piece = tuple[pa.RecordBatch, list[tuple[str, Mark]]]
+Piece = tuple[Rows, list[tuple[str, Mark]]]
 
 
 def _asked(trial: Trial, number: int = 0, of: int = 1) -> Iterator[Piece]:
@@ -158,7 +158,7 @@ def _asked(trial: Trial, number: int = 0, of: int = 1) -> Iterator[Piece]:
 
 
 @contextmanager
-def _processes(trial: Trial, workers: int) -> Iterator[Iterator[Piece]]:
+def _processes(trial: Trial, workers: int) -> Generator[Iterator[Piece]]:
     """Yield the parts in order; when that is left, all processes have ended."""
     if workers < 2:
         yield _asked(trial)
@@ -185,6 +185,9 @@ def _processes(trial: Trial, workers: int) -> Iterator[Iterator[Piece]]:
 
 def _send(sender: Connection, trial: Trial, number: int, workers: int) -> None:
     """Send the parts of one process, then nothing; where nobody listens any more, end."""
+    # Nothing here is in a cycle; looking for some would go through the graph again and again.
+    gc.freeze()
+    gc.disable()
     try:
         for rows, marks in _asked(trial, number, workers):
             sender.send_bytes(memoryview(_message(rows)))
@@ -195,16 +198,19 @@ def _send(sender: Connection, trial: Trial, number: int, workers: int) -> None:
 
 
 def _received(receivers: Sequence[Connection]) -> Iterator[Piece]:
-    """Yield parts in turn, one of each process; EOFError: a process died."""
+    """Yield parts in turn, one of each process."""
     for receiver in cycle(receivers):
-        message = receiver.recv_bytes()
+        try:
+            message = receiver.recv_bytes()
+        except EOFError:
+            raise RuntimeError("a process that makes questions died; it says why") from None
         if not message:  # whose turn it is has no more, so nobody has
             return
         with pa.ipc.open_stream(message) as stream:
             yield stream.read_next_batch(), receiver.recv()
 
 
-def _message(rows: pa.RecordBatch) -> pa.Buffer:
+def _message(rows: Rows) -> Any:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, rows.schema) as stream:
         stream.write_batch(rows)

@@ -153,7 +153,7 @@ def test_turned_moves_the_options_on_and_the_right_letter_with_them() -> None:
 
 def test_letters_of_what_has_no_right_option() -> None:
     graph = known_graph()
-    fact = _editable(graph, "emblem") | {"new": "unknown"}
+    fact: dict[str, Any] = _editable(graph, "emblem") | {"new": "unknown"}
     asked = Request(id="0.0", draw=0, kind="unlearn", **fact)
     found = questions(graph, [asked], asdict(Probe(kinds=("direct",))), seed=0)
     form = next(lettered(of(found, "direct")))
