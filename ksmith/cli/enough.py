@@ -1,5 +1,6 @@
 """Are there facts enough for a study's trials? Asked before anything is stored or trained."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ksmith.cli.shell import note
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from ksmith.study import Study
 
 LARGEST = 20_000  # facts; a larger graph takes longer to build than its worker to complain
+LARGEST_FILE = 1 << 24  # bytes; so does one out of a larger file
 
 
 def check_facts(study: "Study") -> None:
@@ -22,7 +24,7 @@ def check_facts(study: "Study") -> None:
     asked: dict[str, str | None] = {}
     for point in study.points:
         settings = point.settings["graph"]
-        if settings.get("facts", 0) > LARGEST:
+        if settings.get("facts", 0) > LARGEST or _size(point.files) > LARGEST_FILE:
             continue
         name = canonical(settings)
         if name not in graphs:
@@ -62,6 +64,12 @@ def _place(study: "Study", *names: str) -> str:
     ways = [start + name for name in names for start in ("", "grid.", "zip.", "when.set.")]
     found = [place[way] for way in ways for place in (given, lines) if way in place]
     return next(iter(found), str(study.path))
+
+
+def _size(files: dict[str, str]) -> int:
+    """Return the bytes of the graph's data file; 0 where it has none."""
+    path = files.get("graph.path")
+    return Path(path).stat().st_size if path else 0
 
 
 def _say_rules(study: "Study", settings: dict[str, Any], known: Any) -> None:

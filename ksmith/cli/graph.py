@@ -115,7 +115,8 @@ def _defaults() -> dict[str, Json]:
 def _print(path: Path, found: "Found", confidence: float) -> None:
     facts, kinds = len(found.told.line), {triple[1] for triple in found.told.line}
     one = ", ".join(sorted(found.functional)) or "none"
-    click.echo(f"{path}: {facts:,} facts of {len(kinds)} relations")
+    of = f"{len(kinds)} relations" if len(kinds) > 1 else "1 relation"
+    click.echo(f"{path}: {facts:,} facts of {of}")
     for what, count in found.told.counts.items():
         if what != "facts in the file":
             click.echo(f"  {count:,} {what}")

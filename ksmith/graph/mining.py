@@ -92,6 +92,7 @@ class Index:
         self.forward = [_sorted(subject[relation == r], object_[relation == r]) for r in self]
         self.backward = [_sorted(object_[relation == r], subject[relation == r]) for r in self]
         self.one = [self._one(r) for r in self]
+        self._after: tuple[int, Ints, Ints] | None = None
 
     def __iter__(self) -> Iterator[int]:
         return iter(range(len(self.relations)))
@@ -103,6 +104,16 @@ class Index:
         there = np.zeros(self.width, bool)
         there[subjects if by_subject else objects] = True
         return by_subject, there
+
+    def after(self, relation: int) -> tuple[Ints, Ints]:
+        """Return, by entity, where its facts begin in `forward[relation]`, and how many it has.
+
+        The last one is kept: bodies come ordered by their second relation.
+        """
+        if self._after is None or self._after[0] != relation:
+            counts = np.bincount(self.forward[relation][0], minlength=self.width)
+            self._after = (relation, np.cumsum(counts) - counts, counts)
+        return self._after[1:]
 
     def told(self, pairs: Ints) -> tuple[Ints, Ints]:
         """Return, for each fact whose ends are one of `pairs`, which pair and which relation."""
@@ -165,7 +176,8 @@ def _bodies(index: Index) -> Iterator[tuple[tuple[int, ...], int]]:
     right = _ranges(first, many)
     code = np.repeat(into[1], many) * size + relations[right]
     joined = np.bincount(code, np.repeat(into[2], many) * counts[right], size * size)
-    for code in np.flatnonzero(joined).tolist():
+    codes = np.flatnonzero(joined)
+    for code in codes[np.argsort(codes % size, kind="stable")].tolist():
         yield divmod(code, size), int(joined[code])
 
 
@@ -220,9 +232,8 @@ def _predicted(index: Index, body: tuple[int, ...]) -> Iterator[Ints]:
         yield _different(index, subject, object_)
         return
     starts, middles = index.forward[body[0]]
-    keys, ends = index.forward[body[1]]
-    first = np.searchsorted(keys, middles, "left")
-    counts = np.searchsorted(keys, middles, "right") - first
+    ends = index.forward[body[1]][1]
+    first, counts = (column[middles] for column in index.after(body[1]))
     for low, high in _slices(starts, counts, index.at_once):
         many = counts[low:high]
         subject = np.repeat(starts[low:high], many)

@@ -123,6 +123,13 @@ def test_everything_else_works_on_it(make: Make, tmp_path: Path) -> None:
         graph.check(known, task | {"draws": 500})
 
 
+def test_our_own_graphml_is_read_again(make: Make, tmp_path: Path) -> None:
+    known = make([*kingdom(), ("مدينة", "colour", '<&"{}">')], rules="none")
+    graph.save(known, tmp_path)
+    again = graph.build(settings(rules="none"), {"graph.path": str(tmp_path / "graph.graphml")})
+    assert {fact.triple for fact in again.stated} == {fact.triple for fact in known.stated}
+
+
 def test_the_same_seed_the_same_graph_and_a_cut_that_hangs_together(make: Make) -> None:
     whole = make(kingdom(60), levels="none")
     cut = make(kingdom(60), levels="none", facts=100)

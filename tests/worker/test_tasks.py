@@ -65,6 +65,21 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_a_graph_of_ones_own_says_which_rules_it_uses(stranger: Path, tmp_path: Path) -> None:
+    facts = tmp_path / "facts.csv"
+    rows = [f"Place {i},ruler,Ruler {i}\nRuler {i},realm,Place {i}" for i in range(30)]
+    rows += [f"Place {i},colour,{('red', 'blue', 'green')[i % 3]}" for i in range(30)]
+    facts.write_text("subject,relation,object\n" + "\n".join(rows), encoding="utf-8")
+    own = ("graph.source=triples", f"graph.path={facts}", "graph.levels=none")
+    found = done(tmp_path, *own, f"model.load={stranger}", "method.ft_l.layer=0")
+    assert {role: outcome.error for role, outcome in found.items() if outcome.error} == {}
+    info = found["graph"].info
+    rule = {"rule": "ruler(a, b) -> realm(b, a)", "support": 30, "confidence": 1.0}
+    assert rule in info["rules"]
+    assert info["facts in the file"] == 90
+    assert found["trial"].info["metrics"] > 0
+
+
 def test_a_model_that_knows_nothing_is_measured_all_the_same(
     stranger: Path, tmp_path: Path
 ) -> None:
