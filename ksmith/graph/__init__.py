@@ -6,7 +6,7 @@ No torch here: both halves of ksmith may ask a graph.
 from collections.abc import Mapping
 from pathlib import Path
 
-from ksmith.graph import counterfact, synthetic
+from ksmith.graph import counterfact, geography, synthetic
 from ksmith.graph.asking import check, requests
 from ksmith.graph.change import entail
 from ksmith.graph.files import load, save
@@ -81,4 +81,6 @@ def build(settings: Mapping[str, Json], files: Mapping[str, str]) -> KnowledgeGr
         return synthetic.build(settings)
     if source == "counterfact":
         return counterfact.build(settings, Path(files["graph.path"]))
-    raise UserError(f"no graph source {source!r}; there are counterfact, synthetic")
+    if source == "geography":
+        return geography.build(settings)
+    raise UserError(f"no graph source {source!r}; there are counterfact, geography, synthetic")

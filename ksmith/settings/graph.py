@@ -56,7 +56,24 @@ class CounterFact:
     seed: Seed = setting(0, "draws the records and the wordings")
 
 
-GRAPHS: dict[str, type[Synthetic] | type[CounterFact]] = {
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Geography:
+    """Real places, for models that know the world; needs the extra `geography`."""
+
+    version: ClassVar[int] = 1
+    levels: ClassVar[tuple[str, ...]] = ("root", "intermediate", "leaf")
+
+    countries: Annotated[int, Field(ge=10, le=250)] = setting(
+        150, "how many countries, the most populous"
+    )
+    cities: Annotated[int, Field(ge=10, le=30_000)] = setting(
+        1000, "how many cities, about: capitals, then the largest"
+    )
+    seed: Seed = setting(0, "draws the wordings")
+
+
+GRAPHS: dict[str, type[Synthetic] | type[CounterFact] | type[Geography]] = {
     "synthetic": Synthetic,
+    "geography": Geography,
     "counterfact": CounterFact,
 }

@@ -80,6 +80,8 @@ def base(name: str, owner: str, folder: Path) -> dict[str, Any]:
     values: dict[str, Any] = {"task.method": "rome", "task.kind": "unlearn"}
     if owner == "counterfact":
         values |= {"graph.source": "counterfact", "graph.path": str(data)}
+    if owner == "geography":
+        values["graph.source"] = owner
     if owner == "load":
         values["model.load"] = "gpt2"
     if name.startswith("method."):
@@ -90,6 +92,7 @@ def base(name: str, owner: str, folder: Path) -> dict[str, Any]:
 def another(name: str, item: Declared, folder: Path) -> Any:
     """Return an allowed value that is not the default."""
     special = {
+        "graph.domains": ["companies", "places"],
         "graph.facts": 300,
         "graph.path": str(folder / "other.json"),
         "model.load": "org/other",
