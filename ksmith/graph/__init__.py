@@ -6,7 +6,7 @@ No torch here: both halves of ksmith may ask a graph.
 from collections.abc import Mapping
 from pathlib import Path
 
-from ksmith.graph import counterfact, synthetic, triples
+from ksmith.graph import counterfact, geography, synthetic, triples
 from ksmith.graph.asking import check, requests
 from ksmith.graph.change import entail
 from ksmith.graph.files import load, save
@@ -83,8 +83,11 @@ def build(settings: Mapping[str, Json], files: Mapping[str, str]) -> KnowledgeGr
         return synthetic.build(settings)
     if source == "counterfact":
         return counterfact.build(settings, Path(files["graph.path"]))
+    if source == "geography":
+        return geography.build(settings)
     if source == "triples":
         templates = files.get("graph.templates")
         path = Path(files["graph.path"])
         return triples.build(settings, path, Path(templates) if templates else None)
-    raise UserError(f"no graph source {source!r}; there are counterfact, synthetic, triples")
+    there = "counterfact, geography, synthetic, triples"
+    raise UserError(f"no graph source {source!r}; there are {there}")

@@ -67,6 +67,22 @@ class CounterFact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Geography:
+    """Real places, for models that know the world; needs the extra `geography`."""
+
+    version: ClassVar[int] = 1
+    task_levels: ClassVar[tuple[str, ...]] = LEVELS
+
+    countries: Annotated[int, Field(ge=10, le=250)] = setting(
+        150, "how many countries, the most populous"
+    )
+    cities: Annotated[int, Field(ge=10, le=30_000)] = setting(
+        1000, "how many cities, about: capitals, then the largest"
+    )
+    seed: Seed = setting(0, "draws the wordings")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Triples:
     """A user's own facts, whose levels, rules and functional relations are found."""
 
@@ -111,8 +127,9 @@ class Triples:
             raise ValueError(f'centrality means nothing where levels is "{self.levels}"')
 
 
-GRAPHS: dict[str, type[Synthetic] | type[CounterFact] | type[Triples]] = {
+GRAPHS: dict[str, type[Synthetic] | type[CounterFact] | type[Geography] | type[Triples]] = {
     "synthetic": Synthetic,
+    "geography": Geography,
     "counterfact": CounterFact,
     "triples": Triples,
 }

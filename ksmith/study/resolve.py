@@ -236,7 +236,10 @@ class Resolver:
         return {
             name: value
             for name, value in values.items()
-            if not (known[name].omit_at_default and value == known[name].default)
+            if not (
+                known[name].omit_at_default
+                and value == fields.plain(known[name], known[name].default)
+            )
         }
 
     # --- files --------------------------------------------------------------------------------

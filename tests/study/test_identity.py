@@ -86,6 +86,8 @@ def base(name: str, owner: str, folder: Path) -> dict[str, Any]:
         values |= {"graph.source": owner, "graph.path": str(folder / "facts.csv")}
     if name == "graph.centrality":
         values["graph.levels"] = "centrality"
+    if owner == "geography":
+        values["graph.source"] = owner
     if owner == "load":
         values["model.load"] = "gpt2"
     if name.startswith("method."):
@@ -98,6 +100,7 @@ def base(name: str, owner: str, folder: Path) -> dict[str, Any]:
 def another(name: str, item: Declared, folder: Path) -> Any:
     """Return an allowed value that is not the default."""
     special = {
+        "graph.domains": ["companies", "places"],
         "graph.facts": 300,
         "graph.path": str(folder / "other.json"),
         "graph.templates": str(folder / "other.json"),
