@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ksmith.graph import counterfact, synthetic
+from ksmith.graph.after import after
 from ksmith.graph.asking import check, requests
 from ksmith.graph.change import entail
 from ksmith.graph.files import load, save
@@ -45,6 +46,7 @@ __all__ = [
     "Relation",
     "Rule",
     "Sentence",
+    "after",
     "build",
     "check",
     "closure",
