@@ -74,7 +74,7 @@ class _Doc:
     subject: str
 
 
-def train(
+def train(  # noqa: PLR0913 - one argument a thing that a training depends on
     source: Source,
     chosen: Numbers,
     seed: int,

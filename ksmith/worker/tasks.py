@@ -10,13 +10,14 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from ksmith import edit, graph, probe, settings, unlearn
+from ksmith import edit, graph, settings, unlearn
 from ksmith.lm import delta as deltas
 from ksmith.lm.assets import Assets
 from ksmith.lm.moments import load_moments, save_moments, second_moments
 from ksmith.lm.score import score
-from ksmith.records import Kind, Question, Request, derived_seed
-from ksmith.worker import figures, opening
+from ksmith.lm.states import States
+from ksmith.records import Kind, Request, derived_seed
+from ksmith.worker import figures, gold, opening
 from ksmith.worker.job import Job
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def make_before(job: Job) -> dict[str, Any]:
     from ksmith import measures
 
     base = opening.base(job)
-    questions = _questions(job, base.graph)
+    questions = gold.every_question(job, base.graph)
     answers = score(base.model, base.tokenizer, questions)
     measures.frame(questions, answers, step=0).write_parquet(job.folder / "answers.parquet")
     return {"questions": len(questions)}
@@ -111,18 +112,23 @@ def make_trial(job: Job) -> dict[str, Any]:
 
     base = opening.base(job)
     # What was known is a matter of step 0 alone.
-    questions = [q for q in _questions(job, base.graph) if q.probe != "known"]
+    questions = [q for q in gold.every_question(job, base.graph) if q.probe != "known"]
     updates = deltas.load_for(job.need("update") / "delta.safetensors", base.weights)
     answers = []
+    inside: dict[int, States] = {}  # of the draws that have gold models to be compared with
     for draw, update in enumerate(updates):
         asked = [question for question in questions if question.draw == draw]
+        held = gold.compared(asked, draw) if job.spec.recipe["task"].get("gold") else []
         with deltas.applied(base.model, update):
             answers += score(base.model, base.tokenizer, asked)
+            if held:
+                inside[draw] = gold.look(base.model, base, held)
         job.progress(draw + 1, len(updates), "draws asked")
     before = pl.read_parquet(job.need("before") / "answers.parquet")
     rows = measures.steps(before, measures.frame(questions, answers, step=1))
     rows.write_parquet(job.folder / "answers.parquet")
     metrics = measures.metrics(rows, derived_seed(job.spec.recipe["seed"], "bootstrap"))
+    metrics += gold.measure(job, base, questions, rows, inside)
     _write_json(job, "metrics.json", [asdict(metric) for metric in metrics])
     _tensors(base.model, updates).write_parquet(job.folder / "tensors.parquet")
     return {"questions": len(questions), "metrics": len(metrics)}
@@ -133,15 +139,11 @@ HANDLERS: dict[Kind, Callable[[Job], dict[str, Any]]] = {
     "model": make_model,
     "moments": make_moments,
     "before": make_before,
+    "gold": gold.make_gold,
+    "standard": gold.make_standard,
     "update": make_update,
     "trial": make_trial,
 }
-
-
-def _questions(job: Job, known: graph.KnowledgeGraph) -> list[Question]:
-    recipe = job.spec.recipe
-    requests = graph.requests(known, recipe["task"], recipe["seed"])
-    return probe.questions(known, requests, recipe["probe"], recipe["seed"])
 
 
 def _draws(requests: Sequence[Request]) -> list[list[Request]]:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from ksmith.records import Json
+from ksmith.records import KINDS, Json
 from ksmith.worker.attempt import Handlers
 from ksmith.worker.job import Job
 from ksmith.worker.loop import main
@@ -104,9 +104,7 @@ ACTS = {
     "wait": _wait,
 }
 
-HANDLERS: Handlers = {
-    kind: handle for kind in ("graph", "model", "moments", "before", "update", "trial")
-}
+HANDLERS: Handlers = {kind: handle for kind in KINDS}
 
 if __name__ == "__main__":
     sys.exit(main(lambda: HANDLERS))

@@ -1,0 +1,201 @@
+"""From pairs of models to metrics: distances in units of gold-to-gold distance, and agreement.
+
+Intervals are those of gold seed > draw > subject. Gold seeds and draws cross (each draw has a
+gold model of each seed), so a replicate draws gold models, and updates with their subjects, each
+with replacement, and takes every mean over what came up: of a distance and of its unit alike.
+Arrays have the estimate itself in row 0 and the replicates behind it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from ksmith.measures.bootstrap import replicates, resampled
+from ksmith.measures.gold import (
+    ALL,
+    KINDS,
+    PARTS,
+    Compared,
+    Floats,
+    Group,
+    Ints,
+    groups,
+    over,
+    picked,
+)
+from ksmith.measures.metrics import Means
+from ksmith.records import Metric
+
+BALANCED = "balanced"
+
+# kind of pair -> measures: in units of the noise, as it is, among gold models
+NAMES: dict[str, tuple[str | None, str | None, str | None]] = {
+    "divergence": ("gold_distance", "gold_divergence", "gold_noise"),
+    "vocabulary": ("gold_distance_vocabulary", None, None),
+    "agrees": (None, "gold_agreement", "gold_unanimity"),
+}
+BOUNDED = ("gold_divergence", "gold_noise", "gold_agreement", "gold_unanimity", "gold_accuracy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Number:
+    """One metric before its interval."""
+
+    step: int
+    probe: str
+    measure: str
+    slice: str
+    hop: int | None = None
+    many: Floats  # (1 + replicates,)
+    n: int  # facts
+    clusters: int  # subjects
+
+
+@dataclass(frozen=True, slots=True)
+class Resampled:
+    """Which facts belong together, and how often each comes up in each replicate."""
+
+    unit: Ints  # (questions,) the fact that each is about
+    cluster: Ints  # (units,) the subject that each fact is about
+    draw: Ints  # (clusters,)
+    counts: Floats  # (1 + replicates, clusters)
+    golds: Floats  # (1 + replicates, golds)
+
+    @classmethod
+    def of(cls, questions: pl.DataFrame, golds: int, seed: int) -> "Resampled":
+        """Return what the bootstrap of `seed` draws."""
+        clusters = questions.select("draw", "cluster").unique().sort("draw", "cluster")
+        units = questions.select("draw", "cluster", "unit").unique().sort(pl.all())
+        row = {key: i for i, key in enumerate(clusters.iter_rows())}
+        place = {key: i for i, key in enumerate(units.iter_rows())}
+        mine = questions.select("draw", "cluster", "unit").iter_rows()
+        draw = clusters["draw"].rank("dense").to_numpy().astype(np.int64) - 1
+        counts = resampled(draw, seed)
+        return cls(
+            unit=np.array([place[key] for key in mine]),
+            cluster=np.array([row[key[:2]] for key in units.iter_rows()]),
+            draw=draw,
+            counts=np.vstack([np.ones(len(draw)), counts]),
+            golds=np.vstack([np.ones(golds), picked(golds, seed)]),
+        )
+
+    def sums(self, values: Floats, rows: Ints) -> tuple[Floats, Floats]:
+        """Return (clusters, columns): sums of the facts' means, and how many facts have one.
+
+        Args:
+            values: (len(rows), columns); nan is left out.
+            rows: the questions that they belong to.
+        """
+        there = ~np.isnan(values)
+        units = np.zeros((2, len(self.cluster), values.shape[1]))
+        np.add.at(units[0], self.unit[rows], np.where(there, values, 0.0))
+        np.add.at(units[1], self.unit[rows], there)
+        asked = units[1] > 0
+        found = np.zeros((2, len(self.draw), values.shape[1]))
+        means = np.divide(units[0], units[1], out=np.zeros_like(units[0]), where=asked)
+        np.add.at(found[0], self.cluster, means)
+        np.add.at(found[1], self.cluster, asked)
+        return found[0], found[1]
+
+
+def metrics(compared: Compared, drawn: Resampled) -> list[Metric]:
+    """Return what a trial says about its gold models; the rows of step 0 are the control."""
+    found: list[Number] = []
+    for group in groups(compared.questions):
+        if group.rows.any():
+            found += _numbers(compared, group, drawn)
+    return summary([*found, *_balanced(found)])
+
+
+def _numbers(compared: Compared, group: Group, drawn: Resampled) -> Iterator[Number]:
+    """Yield the numbers of one group of questions."""
+    rows = np.flatnonzero(group.rows)
+    for k, kind in enumerate(KINDS):
+        total, n = drawn.sums(compared.far[rows, :, k], rows)
+        means = replicates(drawn.counts, total, n)
+        *models, noise = over(means, compared.pairs, drawn.golds)
+        relative, plain, among = NAMES[kind]
+        for step, far in enumerate(models):
+            if relative:
+                yield _number(group, step, relative, in_units(far, noise), n)
+            if plain:
+                yield _number(group, step, plain, far, n)
+        if among:
+            yield _number(group, 1, among, noise, n)
+    total, n = drawn.sums(compared.right[rows], rows)
+    means = replicates(drawn.counts, total, n)
+    many = (means * drawn.golds).sum(1) / drawn.golds.sum(1)
+    yield _number(group, 1, "gold_accuracy", many, n)
+
+
+def _number(group: Group, step: int, measure: str, many: Floats, n: Floats) -> Number:
+    """Return one number; `n` is (clusters, columns), the same in each column."""
+    return Number(
+        step=step,
+        probe=group.probe,
+        measure=measure,
+        slice=group.slice,
+        hop=group.hop,
+        many=many,
+        n=int(n[:, 0].sum()),
+        clusters=int(np.count_nonzero(n[:, 0])),
+    )
+
+
+def in_units(far: Floats, noise: Floats) -> Floats:
+    """Return far / noise; nan where there is no noise to measure by."""
+    return np.divide(far, noise, out=np.full_like(far, np.nan), where=noise > 0)
+
+
+def _balanced(found: Sequence[Number]) -> Iterator[Number]:
+    """Yield the mean of what changed and what is kept, however many questions ask for either."""
+    parts = {
+        (x.step, x.measure, x.slice): x
+        for x in found
+        if x.probe == ALL and x.slice in PARTS and x.measure.startswith("gold_distance")
+    }
+    for (step, measure, name), changed in parts.items():
+        kept = parts.get((step, measure, "kept"))
+        if name == "changed" and kept is not None:
+            yield Number(
+                step=step,
+                probe=ALL,
+                measure=measure,
+                slice=BALANCED,
+                many=(changed.many + kept.many) / 2,
+                n=min(changed.n, kept.n),
+                clusters=min(changed.clusters, kept.clusters),
+            )
+
+
+def summary(found: Sequence[Number]) -> list[Metric]:
+    """Return numbers with their intervals; without facts, or noise to measure by, there is none."""
+    there = [number for number in found if np.isfinite(number.many[0])]
+    if not there:
+        return []
+    value = np.array([number.many[0] for number in there])
+    bounded = np.array([number.measure in BOUNDED for number in there])
+    means = Means(
+        value=value,
+        n=np.array([number.n for number in there], dtype=np.float64),
+        clusters=np.array([number.clusters for number in there], dtype=np.float64),
+        constant=bounded & ((value == 0) | (value == 1)),
+        sampled=np.stack([number.many[1:] for number in there], 1),
+    )
+    low, high = means.interval(np.where(bounded, 0.0, -np.inf), np.where(bounded, 1.0, np.inf))
+    return [
+        Metric(
+            step=number.step,
+            probe=number.probe,
+            measure=number.measure,
+            slice=number.slice,
+            hop=number.hop,
+            value=float(number.many[0]),
+            n=number.n,
+            low=low[i],
+            high=high[i],
+        )
+        for i, number in enumerate(there)
+    ]
