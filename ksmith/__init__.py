@@ -1,20 +1,20 @@
 """ksmith: studies of knowledge editing and machine unlearning in language models.
 
-The three names below read a lab as Polars frames; they are imported when first used, so that
+The four names below read a lab as Polars frames; they are imported when first used, so that
 `import ksmith` stays light.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ksmith.frames import answers, metrics, trials
+    from ksmith.frames import answers, gold, metrics, trials
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "answers", "metrics", "trials"]
+__all__ = ["__version__", "answers", "gold", "metrics", "trials"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"answers", "metrics", "trials"}:
+    if name in {"answers", "gold", "metrics", "trials"}:
         from ksmith import frames
 
         return getattr(frames, name)

@@ -15,7 +15,7 @@ import polars as pl
 from ksmith.frames import columns
 from ksmith.frames.lab import open_lab
 
-__all__ = ["answers", "metrics", "trials"]
+__all__ = ["answers", "gold", "metrics", "trials"]
 
 
 def trials(study: str | None = None, home: str | Path | None = None) -> pl.DataFrame:
@@ -69,3 +69,18 @@ def answers(study: str | None = None, home: str | Path | None = None) -> pl.Lazy
     lab = open_lab(home)
     rows = lab.trials(study).filter(pl.col("state") == "done")
     return columns.answers(columns.named(rows), lab.home)
+
+
+def gold(study: str | None = None, home: str | Path | None = None) -> pl.LazyFrame:
+    """Return a lazy frame of how far the models of each finished trial are from its gold models.
+
+    Columns: study, trial, method, task, level, scale, seed, graph_seed, model_seed, then those
+    of gold.parquet (`ksmith.measures.gold.SCHEMA`): one row a question and pair of models.
+    Trials without gold models have no rows.
+
+    Raises:
+        UserError: there is no lab in `home`, or no such study in it.
+    """
+    lab = open_lab(home)
+    rows = lab.trials(study).filter(pl.col("state") == "done")
+    return columns.gold(columns.named(rows), lab.home)

@@ -13,6 +13,7 @@ are the same, 1 where they have nothing in common.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -29,6 +30,27 @@ Ints = NDArray[np.int64]
 LEFT_OUT = ("known", "utility")  # asked before the update only; text, which has no candidates
 ALL = "all"  # the probe under which numbers over the questions of all probes stand
 KINDS = ("divergence", "vocabulary", "agrees")  # what is said of a pair, in this order
+
+# Of gold.parquet: one row a question and pair of models.
+SCHEMA: dict[str, Any] = {
+    "step": pl.Int32,  # of the model that is compared; null: two gold models
+    "gold": pl.Int32,
+    "other": pl.Int32,  # the other gold model, where there are two
+    "draw": pl.Int32,
+    "question": pl.String,
+    "probe": pl.String,
+    "set": pl.String,
+    "fact": pl.String,
+    "subject": pl.String,
+    "hop": pl.Int32,
+    "stored": pl.Boolean,
+    "known": pl.Boolean,
+    "unit": pl.String,  # the requested fact that the question is asked because of
+    "cluster": pl.String,  # and its subject
+    "divergence": pl.Float64,  # over the objects of the type, bits
+    "vocabulary": pl.Float64,  # over the vocabulary, bits; null where nobody looked
+    "agrees": pl.Float64,  # 1: the most probable object of the type is the same
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +89,8 @@ class Compared:
 
     def table(self) -> pl.DataFrame:
         """Return one row a question and pair, to keep: `step` is null between gold models."""
-        asked = self.questions.select(
-            "draw", "question", "probe", "set", "fact", "subject", "hop", "stored", "known"
-        )
         parts = [
-            asked.with_columns(
+            self.questions.with_columns(
                 step=pl.lit(pair.step, pl.Int32),
                 gold=pl.lit(pair.gold, pl.Int32),
                 other=pl.lit(pair.other, pl.Int32),
@@ -79,7 +98,7 @@ class Compared:
             )
             for column, pair in enumerate(self.pairs)
         ]
-        return pl.concat(parts)
+        return pl.concat(parts).select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
 
     def _column(self, pair: int, kind: int) -> pl.Series:
         return pl.Series(self.far[:, pair, kind]).fill_nan(None)

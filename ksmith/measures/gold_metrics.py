@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from ksmith.measures.bootstrap import replicates, resampled
+from ksmith.measures.compare import Difference
 from ksmith.measures.gold import (
     ALL,
     KINDS,
@@ -23,6 +24,7 @@ from ksmith.measures.gold import (
     Ints,
     groups,
     over,
+    pairs,
     picked,
 )
 from ksmith.measures.metrics import Means
@@ -168,6 +170,85 @@ def _balanced(found: Sequence[Number]) -> Iterator[Number]:
                 n=min(changed.n, kept.n),
                 clusters=min(changed.clusters, kept.clusters),
             )
+
+
+def paired(
+    a: pl.DataFrame, b: pl.DataFrame, part: str = BALANCED, seed: int = 0
+) -> Difference | None:
+    """Return how much farther `a` is from the gold models than `b`, in units of their noise.
+
+    Args:
+        a: the rows of gold.parquet of one trial.
+        b: those of another with the same gold models.
+        part: which questions: "", changed, kept, or balanced, the mean of the last two.
+        seed: of the bootstrap; gold models, draws and subjects are drawn for both alike.
+
+    Returns:
+        None where they have no question of that part in common, or no noise to measure by.
+    """
+    if part == BALANCED:
+        halves = [_apart(a, b, name, seed) for name in ("changed", "kept")]
+    else:
+        halves = [_apart(a, b, part, seed)]
+    found = [half for half in halves if half is not None]
+    if len(found) < len(halves):
+        return None
+    number = Number(
+        step=1,
+        probe=ALL,
+        measure="gold_distance",
+        slice=part,
+        many=np.mean([half.many for half in found], 0),
+        n=min(half.n for half in found),
+        clusters=min(half.clusters for half in found),
+    )
+    for metric in summary([number]):
+        return Difference(value=metric.value, n=metric.n, low=metric.low, high=metric.high)
+    return None
+
+
+def _apart(a: pl.DataFrame, b: pl.DataFrame, part: str, seed: int) -> Number | None:
+    """Return the difference over one set of questions, with its replicates."""
+    one, other = (_wide(rows.filter(PARTS[part])) for rows in (a, b))
+    common = one.join(other, on="question", suffix="_b", maintain_order="left")
+    if common.is_empty():
+        return None
+    names = [name for name in one.columns if name.startswith("1.")]
+    noise = [name for name in one.columns if name.startswith("null.")]
+    drawn = Resampled.of(common, len(names), seed)
+    rows = np.arange(common.height)
+    columns = [*names, *(f"{name}_b" for name in names), *noise]
+    total, n = drawn.sums(common.select(columns).to_numpy(), rows)
+    means = replicates(drawn.counts, total, n)
+    golds = len(names)
+    models = [means[:, golds * i : golds * (i + 1)] for i in (0, 1)]
+    far, near = ((x * drawn.golds).sum(1) / drawn.golds.sum(1) for x in models)
+    among = [pair for pair in pairs(golds) if pair.step is None]
+    weight = np.stack([drawn.golds[:, p.gold] * drawn.golds[:, p.other or 0] for p in among], 1)
+    with np.errstate(invalid="ignore"):
+        unit = (means[:, 2 * golds :] * weight).sum(1) / weight.sum(1)
+    return Number(
+        step=1,
+        probe=ALL,
+        measure="gold_distance",
+        slice=part,
+        many=in_units(far - near, unit),
+        n=int(n[:, 0].sum()),
+        clusters=int(np.count_nonzero(n[:, 0])),
+    )
+
+
+def _wide(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return one row a question: draw, cluster, unit, and a column for each pair of models."""
+    keys = ["question", "draw", "cluster", "unit"]
+    name = pl.concat_str(
+        pl.col("step").cast(pl.String).fill_null("null"),
+        pl.col("gold").cast(pl.String).str.zfill(4),
+        pl.col("other").cast(pl.String).fill_null("").str.zfill(4),
+        separator=".",
+    )
+    wide = rows.with_columns(pair=name).pivot("pair", index=keys, values="divergence")
+    return wide.select(*keys, *sorted(set(wide.columns) - set(keys))).sort("question")
 
 
 def summary(found: Sequence[Number]) -> list[Metric]:
