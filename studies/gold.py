@@ -8,6 +8,8 @@ model before the update. A number stands with its 95 % interval (gold seed > dra
 """
 
 import sys
+from dataclasses import asdict
+from typing import Any
 
 import polars as pl
 
@@ -88,47 +90,29 @@ def layers(rows: pl.DataFrame) -> pl.DataFrame:
     return inside.pivot("method", index=index, values="shown", aggregate_function="first")
 
 
-def compared(home: str | None = None) -> pl.DataFrame:
-    """Return for each method how much farther it is than the nearest one, on the same facts."""
+def compared(rows: pl.DataFrame, home: str | None = None) -> pl.DataFrame:
+    """Return how much farther each method is than the nearest of its cell, on the same facts."""
     pairs = ksmith.gold(study=STUDY, home=home).collect()
-    found: list[dict[str, object]] = []
-    for cell, rows in pairs.group_by(CELL, maintain_order=True):
-        methods = {str(name[0]): part for name, part in rows.group_by("method")}
-        near = nearest(methods)
-        for name, part in methods.items():
-            told = paired(part, methods[near]) if name != near else None
-            if told is not None:
-                row = {"method": name, "farther than": near, "value": told.value, "n": told.n}
-                row |= {"low": told.low, "high": told.high}
-                found.append(dict(zip(CELL, cell, strict=True)) | row)
-    if not found:
-        return pl.DataFrame()
-    table = pl.DataFrame(found).with_columns(by=shown())
-    return table.sort(*CELL, "value").select(
-        "task", "level", "scale", "method", "farther than", "by", "n"
+    of_all = rows.filter(
+        pl.col("probe") == "all",
+        pl.col("measure") == "gold_distance",
+        pl.col("slice") == PARTS[0],
+        pl.col("method") != CONTROL,
     )
-
-
-def nearest(methods: dict[str, pl.DataFrame]) -> str:
-    """Return the method whose mean divergence, of what changed and what is kept, is least."""
-
-    def far(rows: pl.DataFrame) -> float:
-        step = rows.filter(pl.col("step") == 1)
-        changed = pl.col("set").is_in(["target", "entailed"])
-        unit = rows.filter(pl.col("step").is_null())
-        halves = [
-            mean(step.filter(part)) / mean(unit.filter(part))
-            for part in (changed, pl.col("set").is_in(["neighbour", "unrelated"]))
-        ]
-        return sum(halves) / 2
-
-    return min(sorted(methods), key=lambda name: far(methods[name]))
-
-
-def mean(rows: pl.DataFrame) -> float:
-    """Return the mean divergence: over questions of a fact, then over facts."""
-    facts = rows.group_by("draw", "cluster", "unit").agg(pl.col("divergence").mean())
-    return float(facts["divergence"].sum()) / max(facts.height, 1)
+    found: list[dict[str, Any]] = []
+    for cell, methods in of_all.sort("value").group_by(CELL, maintain_order=True):
+        names = dict(zip(CELL, cell, strict=True))
+        near, *others = methods["method"]
+        mine = pairs.filter(pl.col(name).eq_missing(value) for name, value in names.items())
+        best = mine.filter(method=near)
+        for name in others:
+            told = paired(mine.filter(method=name), best)
+            if told is not None:
+                found.append({**names, "method": name, "farther than": near, **asdict(told)})
+    columns = ("task", "level", "scale", "method", "farther than", "by", "n")
+    if not found:
+        return pl.DataFrame(schema=columns)
+    return pl.DataFrame(found).with_columns(by=shown()).select(columns)
 
 
 def main(words: list[str]) -> None:
@@ -146,7 +130,7 @@ def main(words: list[str]) -> None:
         print("Distance to the gold models, nearest first (1: one more gold model)")
         print(ranking(rows))
         print("How much farther than the nearest, on the same facts")
-        print(compared(home))
+        print(compared(rows, home))
         print("By probe and hop")
         print(by_probe(rows))
         print("1 - CKA of hidden states, by layer")

@@ -31,6 +31,7 @@ from ksmith.measures.metrics import Means
 from ksmith.records import Metric
 
 BALANCED = "balanced"
+HALVES = ("changed", "kept")  # of what is balanced
 
 # kind of pair -> measures: in units of the noise, as it is, among gold models
 NAMES: dict[str, tuple[str | None, str | None, str | None]] = {
@@ -152,24 +153,32 @@ def in_units(far: Floats, noise: Floats) -> Floats:
 
 
 def _balanced(found: Sequence[Number]) -> Iterator[Number]:
-    """Yield the mean of what changed and what is kept, however many questions ask for either."""
-    parts = {
-        (x.step, x.measure, x.slice): x
-        for x in found
-        if x.probe == ALL and x.slice in PARTS and x.measure.startswith("gold_distance")
-    }
-    for (step, measure, name), changed in parts.items():
-        kept = parts.get((step, measure, "kept"))
-        if name == "changed" and kept is not None:
+    """Yield the distance with half the weight on what changed, half on what is kept.
+
+    However many questions ask for either. Both are in bits here, with one unit: in units of
+    their own, what gold models hardly disagree about would be nearly all of the mean.
+    """
+    parts = {(x.step, x.measure, x.slice): x for x in found if x.probe == ALL}
+    noise = [parts.get((1, "gold_noise", name)) for name in HALVES]
+    for step in (0, 1):
+        far = [parts.get((step, "gold_divergence", name)) for name in HALVES]
+        there = [number for number in (*far, *noise) if number is not None]
+        if len(there) == 2 * len(HALVES):
+            half = len(HALVES)
             yield Number(
                 step=step,
                 probe=ALL,
-                measure=measure,
+                measure="gold_distance",
                 slice=BALANCED,
-                many=(changed.many + kept.many) / 2,
-                n=min(changed.n, kept.n),
-                clusters=min(changed.clusters, kept.clusters),
+                many=in_units(*(sum_of(part) for part in (there[:half], there[half:]))),
+                n=min(number.n for number in there),
+                clusters=min(number.clusters for number in there),
             )
+
+
+def sum_of(numbers: Sequence[Number]) -> Floats:
+    """Return the sum of the estimates, and that of each replicate."""
+    return np.sum([number.many for number in numbers], 0)
 
 
 def paired(
@@ -180,62 +189,51 @@ def paired(
     Args:
         a: the rows of gold.parquet of one trial.
         b: those of another with the same gold models.
-        part: which questions: "", changed, kept, or balanced, the mean of the last two.
+        part: which questions: "", changed, kept, or balanced, half of the weight on each of both.
         seed: of the bootstrap; gold models, draws and subjects are drawn for both alike.
 
     Returns:
         None where they have no question of that part in common, or no noise to measure by.
     """
-    if part == BALANCED:
-        halves = [_apart(a, b, name, seed) for name in ("changed", "kept")]
-    else:
-        halves = [_apart(a, b, part, seed)]
-    found = [half for half in halves if half is not None]
-    if len(found) < len(halves):
+    halves = [_apart(a, b, name, seed) for name in (HALVES if part == BALANCED else (part,))]
+    if not all(halves):
         return None
     number = Number(
         step=1,
         probe=ALL,
         measure="gold_distance",
         slice=part,
-        many=np.mean([half.many for half in found], 0),
-        n=min(half.n for half in found),
-        clusters=min(half.clusters for half in found),
+        many=in_units(*(sum_of(numbers) for numbers in zip(*halves, strict=True))),
+        n=min(far.n for far, _ in halves),
+        clusters=min(far.clusters for far, _ in halves),
     )
     for metric in summary([number]):
         return Difference(value=metric.value, n=metric.n, low=metric.low, high=metric.high)
     return None
 
 
-def _apart(a: pl.DataFrame, b: pl.DataFrame, part: str, seed: int) -> Number | None:
-    """Return the difference over one set of questions, with its replicates."""
+def _apart(a: pl.DataFrame, b: pl.DataFrame, part: str, seed: int) -> list[Number]:
+    """Return a - b in bits over one set of questions, and the unit; nothing without questions."""
     one, other = (_wide(rows.filter(PARTS[part])) for rows in (a, b))
     common = one.join(other, on="question", suffix="_b", maintain_order="left")
     if common.is_empty():
-        return None
+        return []
     names = [name for name in one.columns if name.startswith("1.")]
-    noise = [name for name in one.columns if name.startswith("null.")]
-    drawn = Resampled.of(common, len(names), seed)
-    rows = np.arange(common.height)
-    columns = [*names, *(f"{name}_b" for name in names), *noise]
-    total, n = drawn.sums(common.select(columns).to_numpy(), rows)
-    means = replicates(drawn.counts, total, n)
     golds = len(names)
-    models = [means[:, golds * i : golds * (i + 1)] for i in (0, 1)]
-    far, near = ((x * drawn.golds).sum(1) / drawn.golds.sum(1) for x in models)
-    among = [pair for pair in pairs(golds) if pair.step is None]
-    weight = np.stack([drawn.golds[:, p.gold] * drawn.golds[:, p.other or 0] for p in among], 1)
-    with np.errstate(invalid="ignore"):
-        unit = (means[:, 2 * golds :] * weight).sum(1) / weight.sum(1)
-    return Number(
-        step=1,
-        probe=ALL,
-        measure="gold_distance",
-        slice=part,
-        many=in_units(far - near, unit),
-        n=int(n[:, 0].sum()),
-        clusters=int(np.count_nonzero(n[:, 0])),
-    )
+    noise = [name for name in one.columns if name.startswith("null.")]
+    columns = [*names, *(f"{name}_b" for name in names), *noise]
+    drawn = Resampled.of(common, golds, seed)
+    total, n = drawn.sums(common.select(columns).to_numpy(), np.arange(common.height))
+    means = replicates(drawn.counts, total, n)
+    # As if b were step 0 and a step 1 of one trial.
+    swapped = np.roll(means[:, : 2 * golds], golds, 1)
+    both = np.concatenate([swapped, means[:, 2 * golds :]], 1)
+    before, after, unit = over(both, pairs(golds), drawn.golds)
+    group = Group(ALL, part, None, np.ones(common.height, dtype=np.bool_))
+    return [
+        _number(group, 1, "gold_divergence", after - before, n),
+        _number(group, 1, "gold_noise", unit, n),
+    ]
 
 
 def _wide(rows: pl.DataFrame) -> pl.DataFrame:

@@ -228,8 +228,8 @@ DERIVED: dict[str, tuple[str, str]] = {
         "every probe",
         "How many of its questions got no answer; they count as failures.",
     ),
-    # Those of gold models (`task.gold`), also under the probe "all": slices changed, kept and
-    # balanced, which is the mean of the two.
+    # Those of gold models (`task.gold`), also under the probe "all": slices changed and kept,
+    # and balanced, with half of the weight on each.
     "gold_distance": (
         "every probe but utility, all",
         "Jensen-Shannon divergence from the gold models over the objects of the type, in units "

@@ -177,9 +177,11 @@ def test_a_distance_is_the_mean_divergence_over_that_between_gold_models() -> No
     assert found[1, "efficacy.gold_agreement"].value == 1
     assert found[0, "efficacy.gold_agreement"].value == 0
     assert found[1, "efficacy.gold_accuracy"].value == 1
-    kept = found[1, "neighborhood.gold_distance"].value
-    both = (found[1, "efficacy.gold_distance"].value + kept) / 2
-    assert found[1, "all.gold_distance.balanced"].value == pytest.approx(both)
+    # Half of the weight on what changed, half on what is kept, of the distance and of its unit.
+    stayed = [textbook(after[1], one[1]) for one in golds]
+    unit = noise + textbook(golds[0][1], golds[1][1])
+    balanced = (far + np.mean(stayed)) / unit
+    assert found[1, "all.gold_distance.balanced"].value == pytest.approx(balanced, rel=1e-5)
     assert found[1, "efficacy.gold_distance"].low is None  # one fact has no interval
     pairs = table.filter(pl.col("probe") == "efficacy").select("step", "gold", "other")
     assert set(pairs.rows()) == {(s, g, None) for s in (0, 1) for g in (0, 1)} | {(None, 0, 1)}
@@ -211,6 +213,25 @@ def test_more_gold_models_and_facts_narrow_the_interval() -> None:
         assert metric.low is not None and metric.high is not None
         widths.append(metric.high - metric.low)
     assert widths[1] < widths[0] / 2
+
+
+def test_two_methods_are_compared_on_the_same_facts() -> None:
+    asked = questions(30, draws=2)
+    new, old = truth(asked, edited=True), truth(asked, edited=False)
+    golds = [around(new, 0.3, seed) for seed in range(4)]
+    # Facts differ much in how far they are, methods little: what one does, the other nearly does.
+    rough = around(new, 1.0, 90)
+    one, near = trial(asked, old, rough, golds)[:2]
+    other, far = trial(asked, old, around(rough, 0.2, 91), golds)[:2]
+    found = gold_metrics.paired(far, near)
+    assert found is not None and found.low is not None and found.high is not None
+    name = (1, "all.gold_distance.balanced")
+    assert found.value == pytest.approx(other[name].value - one[name].value, rel=1e-6)
+    low, high = one[name].low, one[name].high
+    assert low is not None and high is not None
+    assert found.high - found.low < (high - low) / 2
+    same = gold_metrics.paired(near, near, "changed")
+    assert same is not None and (same.value, same.low, same.high) == (0, 0, 0)
 
 
 def test_a_broken_model_is_as_far_as_can_be() -> None:

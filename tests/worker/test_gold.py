@@ -1,6 +1,7 @@
 """Gold models from a study file to a trial's metrics, on models too small to learn anything."""
 
 import json
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,11 @@ import polars as pl
 import pytest
 from transformers import AutoTokenizer
 
+import ksmith
 from ksmith import study
+from ksmith.measures.gold import SCHEMA
 from ksmith.records import Node, Outcome, Spec
+from ksmith.store import Store
 from ksmith.worker.attempt import perform
 from ksmith.worker.tasks import HANDLERS
 from tests.conftest import ROOT
@@ -17,7 +21,8 @@ from tests.conftest import ROOT
 SMALL = (
     *("graph.facts=120", "model.mechanism=plain", "model.width=32", "model.layers=2"),
     *("model.steps=2", "model.rows=2", "task.level=any", "task.scale=6", "task.draws=2"),
-    *('task.method=["ft_l"]', "method.ft_l.layer=0", "task.gold=2"),
+    *('task.method=["ft_l", "graddiff"]', "method.ft_l.layer=0", "method.graddiff.steps=1"),
+    *("method.graddiff.retain=4", "task.gold=2"),
     'probe.kinds=["efficacy", "multi_hop", "same_subject", "utility"]',
 )
 
@@ -44,15 +49,20 @@ def performed(home: Path, node: Node, done: dict[str, Path], warm: dict[str, Any
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Node]]:
-    """Return the home and the nodes, by role, of one trial with gold models."""
+    """Return a lab with a study of two methods that ran, and the first's nodes by role."""
     home = tmp_path_factory.mktemp("gold")
-    (point,) = study.read(ROOT / "studies" / "gold.toml", SMALL).points
-    nodes = study.nodes(point)
+    read = study.read(ROOT / "studies" / "gold.toml", SMALL)
     done: dict[str, Path] = {}
     warm: dict[str, Any] = {}
-    for node in nodes.values():
-        performed(home, node, done, warm)
-    return home, nodes
+    points = [study.nodes(point) for point in read.points]
+    for nodes in points:
+        for node in nodes.values():
+            if node.key not in done:
+                performed(home, node, done, warm)
+    with Store.open(home) as store:
+        store.add(read)
+        assert not store.reindex().damaged
+    return home, points[0]
 
 
 def folder_of(home: Path, node: Node) -> Path:
@@ -78,6 +88,7 @@ def test_a_trial_says_how_far_it_is_from_its_gold_models(
     pairs = pl.read_parquet(folder / "gold.parquet")
     assert set(pairs["probe"]) == {"efficacy", "multi_hop", "same_subject"}
     # Two gold models: two pairs a step, one among themselves, for every question of both draws.
+    assert dict(pairs.schema) == SCHEMA
     assert pairs.height == 5 * pairs["question"].n_unique()
     assert pairs["divergence"].is_between(0, 1).all() and set(pairs["draw"]) == {0, 1}
     layers = pl.read_parquet(folder / "gold_layers.parquet")
@@ -133,3 +144,35 @@ def test_a_standard_of_other_requests_is_refused(
     )
     with pytest.raises(AssertionError, match="trained for other requests"):
         performed(home, wrong, done, {})
+
+
+def test_frames_and_the_study_script_read_it(
+    ran: tuple[Path, dict[str, Node]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    home, _ = ran
+    pairs = ksmith.gold("gold", home=home).collect()
+    assert pairs["method"].unique().sort().to_list() == ["ft_l", "graddiff"]
+    # Both methods are held to the same gold models.
+    keys = ["question", "gold", "other"]
+    among = [
+        pairs.filter(pl.col("method") == name, pl.col("step").is_null()).sort(keys)
+        for name in ("ft_l", "graddiff")
+    ]
+    assert among[0]["divergence"].to_list() == among[1]["divergence"].to_list()
+    script = runpy.run_path(str(ROOT / "studies" / "gold.py"))
+    rows = script["numbers"](str(home))
+    order = script["ranking"](rows)["method"].to_list()
+    assert set(order) == {"ft_l", "graddiff", "unedited"}
+    told = {
+        row["method"]: row["value"]
+        for row in rows.filter(
+            probe="all", measure="gold_distance", slice="balanced"
+        ).to_dicts()
+    }
+    assert order == sorted(told, key=lambda name: told[name])
+    near, far = sorted(("ft_l", "graddiff"), key=lambda name: told[name])
+    (row,) = script["compared"](rows, str(home)).to_dicts()
+    assert (row["method"], row["farther than"]) == (far, near)
+    assert float(row["by"].split()[0]) == pytest.approx(told[far] - told[near], abs=0.01)
+    script["main"]([str(home)])
+    assert "layer1" in capsys.readouterr().out
