@@ -1,10 +1,11 @@
 """Gold: which method leaves the model that is nearest to one trained on the changed graph.
 
-    python studies/gold.py [HOME]
+    python studies/gold.py [HOME [STUDY]]
 
-reads the lab in HOME (else KSMITH_HOME, else ./mlruns). Distances are in units of the distance
-between two gold models: 1 can't be told from one more of them. `unedited` is the control, the
-model before the update. A number stands with its 95 % interval (gold seed > draw > subject).
+reads the lab in HOME (else KSMITH_HOME, else ./mlruns), and its study gold if no other is named.
+Distances are in units of the distance between two gold models: 1 can't be told from one more of
+them. `unedited` is the control, the model before the update. A number stands with its 95 %
+interval (gold seed > draw > subject).
 """
 
 import sys
@@ -16,7 +17,6 @@ import polars as pl
 import ksmith
 from ksmith.measures.gold_metrics import paired
 
-STUDY = "gold"
 PARTS = ("balanced", "changed", "kept")
 CONTROL = "unedited"
 CELL = (
@@ -37,9 +37,9 @@ def shown() -> pl.Expr:
     return pl.format("{} [{}, {}]", number, low, high).fill_null(number)
 
 
-def numbers(home: str | None = None) -> pl.DataFrame:
+def numbers(home: str | None = None, study: str = "gold") -> pl.DataFrame:
     """Return the metrics about gold models; those of step 0 belong to the method `unedited`."""
-    rows = ksmith.metrics(study=STUDY, home=home)
+    rows = ksmith.metrics(study=study, home=home)
     before = pl.col("step") == 0
     told = rows.filter(pl.col("measure").str.starts_with("gold_")).with_columns(
         method=pl.when(before).then(pl.lit(CONTROL)).otherwise("method"), shown=shown()
@@ -90,9 +90,9 @@ def layers(rows: pl.DataFrame) -> pl.DataFrame:
     return inside.pivot("method", index=index, values="shown", aggregate_function="first")
 
 
-def compared(rows: pl.DataFrame, home: str | None = None) -> pl.DataFrame:
+def compared(rows: pl.DataFrame, home: str | None = None, study: str = "gold") -> pl.DataFrame:
     """Return how much farther each method is than the nearest of its cell, on the same facts."""
-    pairs = ksmith.gold(study=STUDY, home=home).collect()
+    pairs = ksmith.gold(study=study, home=home).collect()
     of_all = rows.filter(
         pl.col("probe") == "all",
         pl.col("measure") == "gold_distance",
@@ -117,8 +117,8 @@ def compared(rows: pl.DataFrame, home: str | None = None) -> pl.DataFrame:
 
 def main(words: list[str]) -> None:
     """Print the ranking, the differences to the nearest, then probes and layers."""
-    home = words[0] if words else None
-    rows = numbers(home)
+    home, study = words[0] if words else None, words[1] if len(words) > 1 else "gold"
+    rows = numbers(home, study)
     with pl.Config(
         tbl_rows=-1,
         tbl_cols=-1,
@@ -130,7 +130,7 @@ def main(words: list[str]) -> None:
         print("Distance to the gold models, nearest first (1: one more gold model)")
         print(ranking(rows))
         print("How much farther than the nearest, on the same facts")
-        print(compared(rows, home))
+        print(compared(rows, home, study))
         print("By probe and hop")
         print(by_probe(rows))
         print("1 - CKA of hidden states, by layer")
