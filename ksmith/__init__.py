@@ -7,14 +7,14 @@ The four names below read a lab as Polars frames; they are imported when first u
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ksmith.frames import answers, curves, findings, metrics, trials
+    from ksmith.frames import answers, curves, findings, gold, metrics, trials
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "answers", "curves", "findings", "metrics", "trials"]
+__all__ = ["__version__", "answers", "curves", "findings", "gold", "metrics", "trials"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"answers", "curves", "findings", "metrics", "trials"}:
+    if name in {"answers", "curves", "findings", "gold", "metrics", "trials"}:
         from ksmith import frames
 
         return getattr(frames, name)

@@ -7,8 +7,9 @@ A *spec* is what a worker is given, an *outcome* is the folder that it leaves. I
     events.jsonl          progress and warnings, one JSON object a line
     outcome.json          written last; only a folder that holds it, under its final name, counts
     answers.parquet       trial, before: one row a question and step
-    metrics.json          trial: rows of `Metric`; model: accuracy and trace
+    metrics.json          trial: rows of `Metric`; model, gold: accuracy and trace
     tensors.parquet       what was measured on weights and activations
+    gold*.parquet         trial: distances to its gold models, by question and by layer
     *.png                 figures for people
     ...                   an asset's own: graph.json, delta.safetensors, a transformers folder
 """
@@ -23,8 +24,17 @@ from typing import Any, Literal
 
 Json = Any  # what json.loads returns
 
-Kind = Literal["graph", "model", "moments", "before", "update", "trial"]
-KINDS: tuple[Kind, ...] = ("graph", "model", "moments", "before", "update", "trial")
+Kind = Literal["graph", "model", "moments", "before", "gold", "standard", "update", "trial"]
+KINDS: tuple[Kind, ...] = (
+    "graph",
+    "model",
+    "moments",
+    "before",
+    "gold",  # a model trained on the graph after a draw's change
+    "standard",  # what a gold model says: the standard that updated models are held to
+    "update",
+    "trial",
+)
 
 TaskKind = Literal["edit", "unlearn"]
 Wording = Literal[

@@ -70,7 +70,8 @@ def _settings(node: "NodeRow", needs: "dict[str, NodeRow]") -> dict[str, Any]:
 
     found: dict[str, Any] = {}
     for row in (*needs.values(), node):
-        found |= flat(row.recipe)
+        if row.kind != "standard":  # which draw it is of is no setting of the trial
+            found |= flat(row.recipe)
     return dict(sorted(found.items()))
 
 

@@ -22,7 +22,7 @@ from ksmith.records import UserError
 from ksmith.settings import METHODS, names
 from ksmith.study import findings_in
 
-__all__ = ["answers", "curves", "findings", "judged", "metrics", "trials"]
+__all__ = ["answers", "curves", "findings", "gold", "judged", "metrics", "trials"]
 
 
 def trials(study: str | None = None, home: str | Path | None = None) -> pl.DataFrame:
@@ -120,3 +120,18 @@ def curves(
     own = table.select("study", "trial", *missing)
     rows = rows.join(own, on=["study", "trial"], how="left", maintain_order="left")
     return measured_curves(rows, by, mode=mode, part=part)
+
+
+def gold(study: str | None = None, home: str | Path | None = None) -> pl.LazyFrame:
+    """Return a lazy frame of how far the models of each finished trial are from its gold models.
+
+    Columns: study, trial, method, task, level, scale, seed, graph_seed, model_seed, then those
+    of gold.parquet (`ksmith.measures.gold.SCHEMA`): one row a question and pair of models.
+    Trials without gold models have no rows.
+
+    Raises:
+        UserError: there is no lab in `home`, or no such study in it.
+    """
+    lab = open_lab(home)
+    rows = lab.trials(study).filter(pl.col("state") == "done")
+    return columns.gold(columns.named(rows), lab.home)

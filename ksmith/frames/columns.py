@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,17 +89,36 @@ def answers(rows: pl.DataFrame, home: Path) -> pl.LazyFrame:
     """Return a lazy scan of the answers of the trials in `rows`, which `named` made."""
     from ksmith.measures import SCHEMA
 
-    rows = rows.with_columns(
-        pl.col("folder")
-        .map_elements(lambda folder: _file(home, folder), return_dtype=pl.String)
-        .alias("file")
+    return _scan(_with_file(rows, lambda folder: _file(home, folder)), SCHEMA)
+
+
+def gold(rows: pl.DataFrame, home: Path) -> pl.LazyFrame:
+    """Return a lazy scan of the distances of the trials in `rows` that have gold models."""
+    from ksmith.measures.gold import SCHEMA
+
+    def file(folder: str) -> str:
+        return str(inside_folder(home, folder) / "gold.parquet")
+
+    there = _with_file(rows, file).filter(
+        pl.col("file").map_elements(lambda path: Path(path).is_file(), return_dtype=pl.Boolean)
     )
+    return _scan(there, SCHEMA)
+
+
+def _with_file(rows: pl.DataFrame, file: Callable[[str], str]) -> pl.DataFrame:
+    return rows.with_columns(
+        pl.col("folder").map_elements(file, return_dtype=pl.String).alias("file")
+    )
+
+
+def _scan(rows: pl.DataFrame, schema: Mapping[str, Any]) -> pl.LazyFrame:
+    """Return the rows of all files, each with the names of its trial."""
     by_schema: dict[tuple[Any, ...], list[str]] = defaultdict(list)
     for file in rows["file"].unique(maintain_order=True):
         by_schema[tuple(pl.read_parquet_schema(file).items())].append(file)
     scans = [pl.scan_parquet(files, include_file_paths="file") for files in by_schema.values()]
     if not scans:
-        scans = [pl.LazyFrame(schema={**SCHEMA, "file": pl.String})]
+        scans = [pl.LazyFrame(schema={**schema, "file": pl.String})]
     found = pl.concat(scans, how="diagonal_relaxed") if len(scans) > 1 else scans[0]
     names = [name for name in found.collect_schema().names() if name != "file"]
     if "level" in names:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ksmith.graph import counterfact, geography, synthetic, triples
+from ksmith.graph.after import after
 from ksmith.graph.asking import check, requests
 from ksmith.graph.change import entail
 from ksmith.graph.files import load, save
@@ -48,6 +49,7 @@ __all__ = [
     "Rule",
     "Sentence",
     "Several",
+    "after",
     "build",
     "check",
     "closure",

@@ -68,6 +68,8 @@ def load(folder: Path) -> KnowledgeGraph:
         typed=about["typed"],
         rates=Rates(**about["rates"]),
         records=tuple(_record(row) for row in about["records"]),
+        # Graphs of before there were such have none.
+        blocked=tuple((s, r) for s, r in about.get("blocked", ())),
         counts=about["counts"],
     )
 
@@ -114,6 +116,7 @@ def node_link(graph: KnowledgeGraph) -> dict[str, Json]:
         "typed": graph.typed,
         "rates": asdict(graph.rates),
         "records": [asdict(record) for record in graph.records],
+        "blocked": [list(key) for key in graph.blocked],
         "counts": dict(graph.counts),
     }
     return {

@@ -131,6 +131,7 @@ class KnowledgeGraph:
     typed: bool = False  # training has sentences such as "Varen Tolu is a place ."
     rates: Rates = Rates()
     records: tuple[Record, ...] = ()
+    blocked: tuple[Key, ...] = ()  # defaults conclude nothing here, though nothing is declared
     counts: Mapping[str, int] = field(default_factory=dict[str, int])  # what a source dropped
 
     @cached_property
@@ -268,8 +269,8 @@ class KnowledgeGraph:
 
     @cached_property
     def overridden(self) -> frozenset[Key]:
-        """What is declared, so that defaults conclude nothing about it."""
-        return frozenset(declared_keys(self.declared))
+        """What is declared or blocked, so that defaults conclude nothing about it."""
+        return frozenset(declared_keys(self.declared)).union(self.blocked)
 
 
 def _grouped(facts: tuple[Fact, ...], key: str) -> dict[str, tuple[Fact, ...]]:

@@ -182,8 +182,13 @@ def declared_keys(triples: Iterable[Triple]) -> set[Key]:
     return {(subject, relation) for subject, relation, _ in triples}
 
 
-def closure(declared: Collection[Triple], rules: Iterable[Rule]) -> World:
-    """Return all that follows from `declared`: the least set closed under `rules`."""
+def closure(
+    declared: Collection[Triple], rules: Iterable[Rule], blocked: Collection[Key] = ()
+) -> World:
+    """Return all that follows from `declared`: the least set closed under `rules`.
+
+    Defaults conclude nothing about what is declared, nor about `blocked`.
+    """
     world = World()
-    Rulebook(rules).spread(world, declared, declared_keys(declared))
+    Rulebook(rules).spread(world, declared, declared_keys(declared).union(blocked))
     return world

@@ -21,7 +21,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ksmith.lm.recipes import Numbers, fresh
 from ksmith.lm.text import build_tokenizer, encodings
@@ -55,7 +55,7 @@ class Trained:
     """A trained model, its tokenizer, and the weighted loss of each step in nats."""
 
     model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerFast
+    tokenizer: PreTrainedTokenizerBase
     losses: list[float]
 
 
@@ -74,13 +74,14 @@ class _Doc:
     subject: str
 
 
-def train(
+def train(  # noqa: PLR0913 - one argument a thing that a training depends on
     source: Source,
     chosen: Numbers,
     seed: int,
     progress: Progress,
     *,
     keep: Sequence[str] = (),
+    tokenizer: PreTrainedTokenizerBase | None = None,
     device: str = "cpu",
 ) -> Trained:
     """Return a model that knows the source's sentences: float32, evaluating, gradients off.
@@ -91,16 +92,21 @@ def train(
         seed: of the first weights, and of all that is drawn on the way.
         progress: called with steps done, steps in all, and the loss in words.
         keep: texts whose words get a place in the vocabulary, however rare they are.
+        tokenizer: another model's, to be comparable with it token by token; made of the source
+            where there is none, and of `keep`.
         device: where to train; the model stays there.
 
     Raises:
         UserError: no sentences, or one that is longer than a row.
     """
-    first = _epoch(source, chosen, derived_seed(seed, "epoch", 0))
-    texts = [sentence.text for sentence in first]
-    tokenizer = build_tokenizer(
-        texts, keep=[*_told(first), *keep], least=chosen.least, length=4 * chosen.length
-    )
+    if tokenizer is None:
+        first = _epoch(source, chosen, derived_seed(seed, "epoch", 0))
+        tokenizer = build_tokenizer(
+            [sentence.text for sentence in first],
+            keep=[*_told(first), *keep],
+            least=chosen.least,
+            length=4 * chosen.length,
+        )
     generator = torch.Generator().manual_seed(derived_seed(seed, "weights"))
     model = fresh(chosen, len(tokenizer), generator)
     nn.Module.to(model, device)
@@ -117,7 +123,7 @@ def train(
 
 
 def packed(
-    source: Source, tokenizer: PreTrainedTokenizerFast, chosen: Numbers, seed: int
+    source: Source, tokenizer: PreTrainedTokenizerBase, chosen: Numbers, seed: int
 ) -> Iterator[Rows]:
     """Yield the rows of each step: whole sentences, each behind an end token, in random order.
 
@@ -155,7 +161,7 @@ def _told(sentences: Sequence[Sentence]) -> Iterator[str]:
 
 def _docs(
     source: Source,
-    tokenizer: PreTrainedTokenizerFast,
+    tokenizer: PreTrainedTokenizerBase,
     chosen: Numbers,
     seed: int,
     shown: set[str] | None,

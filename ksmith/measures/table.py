@@ -297,6 +297,43 @@ DERIVED: dict[str, tuple[str, str]] = {
         "every probe",
         "How many of its questions got no answer; they count as failures.",
     ),
+    # Those of gold models (`task.gold`), also under the probe "all": slices changed and kept,
+    # and balanced, with half of the weight on each.
+    "gold_distance": (
+        "every probe but utility, all",
+        "Jensen-Shannon divergence from the gold models over the objects of the type, in units "
+        "of that between two gold models (1 can't be told from one of them; step 0 is the "
+        "control).",
+    ),
+    "gold_distance_vocabulary": (
+        "every probe but utility, all",
+        "The same over the whole vocabulary, for the first token of the answer.",
+    ),
+    "gold_divergence": (
+        "every probe but utility, all",
+        "The divergence itself, in bits (0 the same, 1 nothing in common).",
+    ),
+    "gold_noise": (
+        "every probe but utility, all",
+        "The unit: mean divergence between two gold models, in bits.",
+    ),
+    "gold_agreement": (
+        "every probe but utility, all",
+        "The most probable object of the type is the gold model's; mean over gold models.",
+    ),
+    "gold_unanimity": (
+        "every probe but utility, all",
+        "... is that of another gold model: what agreement can be.",
+    ),
+    "gold_accuracy": (
+        "every probe but utility, all",
+        "Gold models that give the right answer: the ceiling of accuracy.",
+    ),
+    "gold_cka": (
+        "all",
+        "1 - linear CKA of hidden states at the prompt's end, in units of that between two gold "
+        "models; slices layer0, layer0.changed, layer0.kept and so on.",
+    ),
 }
 
 ASKED = (*CHANGED, *NEAR, "letters")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from ksmith.settings.fields import REQUIRED, Count, setting
+from ksmith.settings.fields import REQUIRED, Count, CountFromZero, setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,3 +24,16 @@ class Task:
         "what an unlearned fact should answer: abstain, the reply to never-known subjects; "
         "prior, the relation's most common other object",
     )
+    gold: CountFromZero = setting(
+        0,
+        "gold models a draw, trained on the changed graph, to which updates are held; 5 or more "
+        "where it carries a claim",
+        omit_at_default=True,
+    )
+
+    def __post_init__(self) -> None:
+        if self.gold == 1:
+            raise ValueError(
+                "gold = 1: must be 0, or 2 and more: the unit of distance is that between two "
+                "gold models"
+            )

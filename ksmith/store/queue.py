@@ -26,6 +26,8 @@ PRIORITY: dict[Kind, int] = {
     "graph": 50,
     "model": 40,
     "moments": 30,
+    "gold": 25,  # trained, but below the gate: a warm model's other work may come first
+    "standard": 22,
     "before": 20,
     "trial": 10,
     "update": 0,

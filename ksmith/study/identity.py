@@ -34,6 +34,8 @@ def flat(settings: Mapping[str, Json]) -> dict[str, Json]:
 
 
 MOMENTS = 1  # raise it when second moments of the same settings change
+GOLD = 1  # raise it when a gold model of the same settings changes
+STANDARD = 1  # raise it when other things than answers are read off a gold model
 
 
 def nodes(point: Point, methods: Mapping[str, type[Method]] = METHODS) -> dict[str, Node]:
@@ -44,7 +46,9 @@ def nodes(point: Point, methods: Mapping[str, type[Method]] = METHODS) -> dict[s
     """
     settings = point.settings
     task, seed, name = settings["task"], settings["seed"], settings["method"]["name"]
-    asked = {key: value for key, value in task.items() if key != "method"}
+    # Who else answers makes no difference to a question, nor to the update.
+    asked = {key: value for key, value in task.items() if key not in ("method", "gold")}
+    updated = {key: value for key, value in task.items() if key != "gold"}
     probe = {key: value for key, value in settings["probe"].items() if key not in OF_WEIGHTS}
     graph = Node(
         kind="graph", recipe={"graph": settings["graph"]}, files=_files(point, "graph.")
@@ -75,10 +79,12 @@ def nodes(point: Point, methods: Mapping[str, type[Method]] = METHODS) -> dict[s
     moments = {role: node.key for role, node in found.items() if role == "moments"}
     found["update"] = Node(
         kind="update",
-        recipe={"task": task, "method": settings["method"], "seed": seed},
+        recipe={"task": updated, "method": settings["method"], "seed": seed},
         needs=base | moments,
         files=model.files,
     )
+    found |= _golds(settings, asked, probe, base)
+    standards = {role: node.key for role, node in found.items() if node.kind == "standard"}
     found["trial"] = Node(
         kind="trial",
         recipe={
@@ -87,9 +93,49 @@ def nodes(point: Point, methods: Mapping[str, type[Method]] = METHODS) -> dict[s
             "probe": settings["probe"],
             "seed": seed,
         },
-        needs=base | {"update": found["update"].key, "before": found["before"].key},
+        needs=base | {"update": found["update"].key, "before": found["before"].key} | standards,
         files=model.files,
     )
+    return found
+
+
+def _golds(
+    settings: Mapping[str, Json],
+    asked: Mapping[str, Json],
+    probe: Mapping[str, Json],
+    base: dict[str, str],
+) -> dict[str, Node]:
+    """Return each draw's gold models, and what each says, by role: `gold.<draw>.<number>`.
+
+    A gold model knows the facts that its draw changes and no method, no probe and no further
+    draw: all methods share it, and so do studies with more draws. It has the tokenizer of the
+    base model, so that their answers can be compared token by token.
+    """
+    found: dict[str, Node] = {}
+    changed = {name: asked[name] for name in ("kind", "level", "scale")}
+    for draw in range(asked["draws"]):
+        for number in range(settings["task"].get("gold", 0)):
+            gold = Node(
+                kind="gold",
+                recipe={
+                    "gold": {"version": GOLD, "draw": draw, "number": number},
+                    "model": settings["model"],
+                    "task": changed,
+                    "seed": settings["seed"],
+                },
+                needs=base,
+            )
+            found[f"gold.{draw}.{number}"] = gold
+            found[f"standard.{draw}.{number}"] = Node(
+                kind="standard",
+                recipe={
+                    "standard": {"version": STANDARD, "draw": draw},
+                    "task": asked,
+                    "probe": probe,
+                    "seed": settings["seed"],
+                },
+                needs=base | {"gold": gold.key},
+            )
     return found
 
 

@@ -66,6 +66,7 @@ class Resolver:
         """Return the tables of a trial; what is wrong with them is noted once."""
         source = _value(flat, "graph.source", "synthetic")
         method = _value(flat, "task.method", "")
+        self._check_gold(flat)
         tables = {
             "seed": self._table(flat, "seed", self._seed, ""),
             "graph": self._table(flat, "graph", self._graph, source),
@@ -180,6 +181,16 @@ class Resolver:
         if values["kind"] == "edit":
             del values["neutral"]
         return _resolved(values)
+
+    def _check_gold(self, flat: Flat) -> None:
+        """Note a gold model that nobody could train: by what recipe was a loaded model made?"""
+        if "model.load" in flat and _value(flat, "task.gold", 0):
+            message = (
+                f"task.gold = {show(flat['task.gold'].value)}: gold models are trained by the "
+                "recipe of the model, and model.load names one that exists; leave task.gold out, "
+                "or name a model.recipe"
+            )
+            self.mistakes.add(_where(flat, "task.gold", self.start), message)
 
     def _method(self, own: Flat, method: str) -> Resolved:
         if not method:

@@ -99,7 +99,7 @@ def make_model(job: Job) -> dict[str, Any]:
     known = graph.load(job.need("graph"))
     opened = None
     if "recipe" in settings:
-        model, tokenizer = _trained(job, known, settings)
+        model, tokenizer = trained(job, known, settings, int(settings["seed"]))
     else:
         source = str(job.spec.files.get("model.load", settings.get("load")))
         revision, dtype = settings.get("revision"), str(settings["dtype"])
@@ -151,10 +151,14 @@ def _traced(
     return {"layer": traced.peak.layer, "warning": traced.warning()}
 
 
-def _trained(
-    job: Job, known: graph.KnowledgeGraph, settings: Mapping[str, Any]
+def trained(
+    job: Job,
+    known: graph.KnowledgeGraph,
+    settings: Mapping[str, Any],
+    seed: int,
+    tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    seed = int(settings["seed"])
+    """Return a model trained on `known`, with `tokenizer` where one is given; write it, too."""
     chosen = numbers(settings)
     result = train(
         lambda epoch: graph.sentences(known, epoch),
@@ -162,6 +166,7 @@ def _trained(
         seed,
         job.progress,
         keep=[name for pool in known.types.values() for name in pool],
+        tokenizer=tokenizer,
         device=job.device,
     )
     save(result.model, result.tokenizer, job.folder / "model")

@@ -5,21 +5,21 @@ and returns what goes into `Outcome.info`. Nothing else of ksmith's records is k
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
-from itertools import groupby
 from typing import Any
 
 from ksmith import edit, graph, probe, settings, unlearn
 from ksmith.lm import delta as deltas
-from ksmith.lm import drift
 from ksmith.lm.assets import Assets
 from ksmith.lm.moments import load_moments, save_moments, second_moments
 from ksmith.lm.score import score
-from ksmith.records import Kind, Question, Request, derived_seed
-from ksmith.worker import figures, opening
+from ksmith.records import Kind, derived_seed
+from ksmith.worker import figures, gold, opening
+from ksmith.worker.asking import by_draw, every_question, letters
 from ksmith.worker.inputs import inputs
 from ksmith.worker.job import Job
+from ksmith.worker.trial import make_trial
 
 CONTEXT_SENTENCES = 200  # of the graph's own text, from which methods draw their prefixes
 
@@ -61,12 +61,12 @@ def make_before(job: Job) -> dict[str, Any]:
     from ksmith import measures
 
     base = opening.base(job)
-    questions = _questions(job, base)
+    questions = every_question(job, base)
     answers = score(base.model, base.tokenizer, questions)
     measures.frame(questions, answers, step=0).write_parquet(job.folder / "answers.parquet")
     return {
         "questions": len(questions),
-        "letters": _letters(job, base),
+        "letters": letters(job, base),
         "permutation_seed": probe.permutation_seed(job.spec.recipe["seed"]),
         **inputs(job, base, questions=questions),
     }
@@ -76,7 +76,7 @@ def make_update(job: Job) -> dict[str, Any]:
     """Compute every draw's update; the model's own weights are never changed."""
     base = opening.base(job)
     recipe = job.spec.recipe
-    draws = _draws(graph.requests(base.graph, recipe["task"], recipe["seed"]))
+    draws = by_draw(graph.requests(base.graph, recipe["task"], recipe["seed"]))
     values = {k: v for k, v in recipe["method"].items() if k not in {"name", "version"}}
     name = recipe["method"]["name"]
     hp: Any = settings.method(name, values)
@@ -112,86 +112,16 @@ def make_update(job: Job) -> dict[str, Any]:
     }
 
 
-def make_trial(job: Job) -> dict[str, Any]:
-    """Ask the questions of each updated model; derive every metric from the answers."""
-    import polars as pl
-
-    from ksmith import measures
-
-    base = opening.base(job)
-    # What was known is a matter of step 0 alone.
-    questions = [q for q in _questions(job, base) if q.probe != "known"]
-    updates = deltas.load_for(job.need("update") / "delta.safetensors", base.weights)
-    look = _looked(job, base, questions)
-    answers, tensors = [], list(drift.sizes(base.model, updates))
-    for draw, update in enumerate(updates):
-        asked = [question for question in questions if question.draw == draw]
-        with deltas.applied(base.model, update):
-            answers += score(base.model, base.tokenizer, asked)
-            if look is not None:
-                tensors += drift.behaviour(base.model, look, draw)
-        job.progress(draw + 1, len(updates), "draws asked")
-    if look is not None:
-        known = job.warm.setdefault("spectra", {})  # with the model, and no longer than it
-        tensors += drift.matrices(base.model, updates, known)
-    before = pl.read_parquet(job.need("before") / "answers.parquet")
-    rows = measures.steps(before, measures.frame(questions, answers, step=1))
-    rows.write_parquet(job.folder / "answers.parquet")
-    moved = measures.tensors(tensors)
-    moved.write_parquet(job.folder / "tensors.parquet")
-    metrics = measures.metrics(rows, derived_seed(job.spec.recipe["seed"], "bootstrap"), moved)
-    _write_json(job, "metrics.json", [asdict(metric) for metric in metrics])
-    made = json.loads((job.need("update") / "update.json").read_text(encoding="utf-8"))
-    draws = _draws([Request(**row) for draw in made["requests"] for row in draw])
-    page = figures.change(base.graph, draws, rows, made["method"])
-    (job.folder / "change.html").write_text(page, encoding="utf-8")
-    return {
-        "questions": len(questions),
-        "metrics": len(metrics),
-        "letters": _letters(job, base),
-        **inputs(job, base, questions=questions),
-    }
-
-
-def _looked(job: Job, base: opening.Base, questions: Sequence[Question]) -> drift.Before | None:
-    """Return what was seen of the model before the updates, or None where nobody wants to know."""
-    asked = {name: item.default for name, item in settings.declared(settings.Probe).items()}
-    asked |= job.spec.recipe["probe"]
-    if not asked["drift"]:
-        return None
-    seed = derived_seed(job.spec.recipe["seed"], "drift")
-    chosen = drift.chosen(questions, asked["drift_facts"], seed)
-    return drift.before(base.model, base.tokenizer, chosen)
-
-
 HANDLERS: dict[Kind, Callable[[Job], dict[str, Any]]] = {
     "graph": make_graph,
     "model": make_model,
     "moments": make_moments,
     "before": make_before,
+    "gold": gold.make_gold,
+    "standard": gold.make_standard,
     "update": make_update,
     "trial": make_trial,
 }
-
-
-def _questions(job: Job, base: opening.Base) -> list[Question]:
-    recipe = job.spec.recipe
-    requests = graph.requests(base.graph, recipe["task"], recipe["seed"])
-    found = probe.questions(base.graph, requests, recipe["probe"], recipe["seed"])
-    if recipe["probe"]["letters"] == "auto" and base.letters.passes:
-        found += probe.lettered(found)
-    return found
-
-
-def _letters(job: Job, base: opening.Base) -> str:
-    """Return whether letters were asked, and why or why not."""
-    if job.spec.recipe["probe"]["letters"] == "never":
-        return "not asked: probe.letters is never"
-    return f"{'asked' if base.letters.passes else 'not asked'}: {base.letters.why}"
-
-
-def _draws(requests: Sequence[Request]) -> list[list[Request]]:
-    return [list(group) for _, group in groupby(requests, key=lambda request: request.draw)]
 
 
 def _moments(job: Job) -> Any:

@@ -280,3 +280,10 @@ def test_ten_thousand_trials_are_read_within_seconds(tmp_path: Path) -> None:
 def _one(lab: MadeLab, query: str) -> Any:
     with lab.store.read() as connection:
         return connection.execute(text(query)).scalar()
+
+
+def test_trials_without_gold_models_have_no_distances(made: MadeLab) -> None:
+    found = ksmith.gold(home=made.home).collect()
+    assert found.is_empty()
+    assert found.columns[:3] == ["study", "trial", "method"]
+    assert {"step", "gold", "other", "divergence"} <= set(found.columns)

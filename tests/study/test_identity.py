@@ -114,6 +114,7 @@ def another(name: str, item: Declared, folder: Path) -> Any:
         "probe.kinds": ["efficacy"],
         "task.method": "memit",
         "task.kind": "edit",
+        "task.gold": 2,
     }
     if name in special:
         return special[name]
@@ -142,6 +143,7 @@ EXCEPT = {
     "task.method": {"update", "trial"},
     "probe.drift": {"trial"},
     "probe.drift_facts": {"trial"},
+    "task.gold": {"trial"},
 }
 FIXED = {"method.graddiff.trainable", "method.npo.trainable"}  # of one value
 
@@ -309,3 +311,60 @@ def test_the_shape_of_a_trial(tmp_path: Path) -> None:
         assert "probe" not in found["update"].recipe
     assert flat(points[0].settings)["method.rome.lr"] == 0.2
     assert json.loads(json.dumps(points[0].settings)) == points[0].settings
+
+
+GOLD = ROME + "scale = 3\ndraws = 2\ngold = 2\n"
+
+
+def golds(found: dict[str, str], kind: str = "gold") -> dict[str, str]:
+    return {role: key for role, key in found.items() if role.startswith(f"{kind}.")}
+
+
+def test_each_draw_has_its_gold_models_and_the_trial_needs_what_they_say(
+    tmp_path: Path,
+) -> None:
+    found = nodes(only(written(tmp_path, GOLD)))
+    names = {f"{draw}.{number}" for draw in range(2) for number in range(2)}
+    for kind in ("gold", "standard"):
+        made = {role: node for role, node in found.items() if node.kind == kind}
+        assert set(made) == {f"{kind}.{name}" for name in names}
+        assert len({node.key for node in made.values()}) == 4
+    assert found["standard.1.0"].needs["gold"] == found["gold.1.0"].key
+    assert set(found["trial"].needs) == {
+        *("graph", "model", "update", "before"),
+        *(f"standard.{name}" for name in names),
+    }
+    order = list(found)
+    for role, node in found.items():
+        by_key = {other.key: name for name, other in found.items()}
+        assert all(
+            order.index(by_key[need]) < order.index(role) for need in node.needs.values()
+        )
+
+
+def test_methods_probes_and_further_draws_share_gold_models(tmp_path: Path) -> None:
+    mine = keys(only(written(tmp_path, GOLD)))
+    for line in ("task.method=memit", "task.draws=3", "probe.hops=2", "task.gold=3"):
+        other = keys(only(written(tmp_path, GOLD), line))
+        assert golds(mine).items() <= golds(other).items(), line
+    other = keys(only(written(tmp_path, GOLD), "task.method=memit"))
+    assert golds(other, "standard") == golds(mine, "standard")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("task.scale=4", "task.level=leaf", "task.kind=unlearn", "seed=1"),
+        *("graph.seed=1", "model.steps=9", "model.seed=1"),
+    ],
+)
+def test_gold_models_are_of_one_change_and_one_recipe(tmp_path: Path, line: str) -> None:
+    mine = keys(only(written(tmp_path, GOLD)))
+    other = keys(only(written(tmp_path, GOLD), line))
+    assert not set(golds(mine).values()) & set(golds(other).values())
+
+
+def test_a_study_without_gold_has_the_keys_it_had(tmp_path: Path) -> None:
+    plain = keys(only(written(tmp_path, ROME)))
+    assert keys(only(written(tmp_path, ROME + "gold = 0\n"))) == plain
+    assert not golds(plain)

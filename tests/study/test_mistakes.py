@@ -22,15 +22,15 @@ ONE_EACH = {
     # unknown and misplaced names
     ROME + "sclae = 2\n": [
         "x.toml:4: no setting task.sclae; did you mean task.scale? "
-        "task has kind, method, level, scale, draws, neutral"
+        "task has kind, method, level, scale, draws, neutral, gold"
     ],
     ROME + "beta = 0.1\n": [
         "x.toml:4: no setting task.beta; did you mean method.npo.beta? "
-        "task has kind, method, level, scale, draws, neutral"
+        "task has kind, method, level, scale, draws, neutral, gold"
     ],
     HEAD + '[task]\nmetod = "rome"\n': [
         "x.toml:3: no setting task.metod; did you mean task.method? "
-        "task has kind, method, level, scale, draws, neutral"
+        "task has kind, method, level, scale, draws, neutral, gold"
     ],
     "facts = 10\n" + ROME: [
         "x.toml:1: no facts; did you mean graph.facts? there are name, question, seed, graph, "
@@ -70,6 +70,14 @@ ONE_EACH = {
     ROME + "[when]\nif = {}\n": ["x.toml:4: when must be a list of tables: write [[when]]"],
     # wrong types and impossible values
     ROME + 'scale = "ten"\n': ['x.toml:4: task.scale = "ten": must be a whole number >= 1'],
+    ROME + "gold = 1\n": [
+        "x.toml:4: task.gold = 1: must be 0, or 2 and more: the unit of distance is that between "
+        "two gold models"
+    ],
+    ROME + 'gold = 5\n[model]\nload = "org/name"\nrevision = "abc"\n': [
+        "x.toml:4: task.gold = 5: gold models are trained by the recipe of the model, and "
+        "model.load names one that exists; leave task.gold out, or name a model.recipe"
+    ],
     ROME + "scale = 1.5\n": ["x.toml:4: task.scale = 1.5: must be a whole number >= 1"],
     ROME + "scale = true\n": ["x.toml:4: task.scale = true: must be a whole number >= 1"],
     ROME + "scale = 0\n": ["x.toml:4: task.scale = 0: must be >= 1"],
@@ -162,7 +170,7 @@ ONE_EACH = {
     ],
     ROME + '[[when]]\nif = { "task.scale" = 1 }\nset = { "task.drawz" = 3 }\n': [
         "x.toml:6: no setting task.drawz; did you mean task.draws? "
-        "task has kind, method, level, scale, draws, neutral"
+        "task has kind, method, level, scale, draws, neutral, gold"
     ],
     ROME + '[[when]]\nif = { "task.scale" = 1 }\n': [
         '"x.toml:4: [[when]] needs if and set: write if = { "task.scale" = "> 10" } and '

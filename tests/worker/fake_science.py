@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-from ksmith.records import Json
+from ksmith.records import KINDS, Json
 from ksmith.worker.attempt import Handlers
 from ksmith.worker.job import Job
 from ksmith.worker.loop import main
@@ -111,9 +111,7 @@ ACTS = {
     "wait": _wait,
 }
 
-HANDLERS: Handlers = {
-    kind: handle for kind in ("graph", "model", "moments", "before", "update", "trial")
-}
+HANDLERS: Handlers = {kind: handle for kind in KINDS}
 
 if __name__ == "__main__":
     sys.exit(main(lambda: HANDLERS))
