@@ -4,7 +4,8 @@ import pytest
 
 from ksmith import graph
 from ksmith.graph import KnowledgeGraph
-from ksmith.graph.statements import aside, picked, worded
+from ksmith.graph.knowledge import aside
+from ksmith.graph.statements import picked, worded
 from ksmith.records import Request
 
 TASK = {"kind": "edit", "level": "any", "scale": 5, "draws": 6}

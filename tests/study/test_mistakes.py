@@ -61,7 +61,7 @@ ONE_EACH = {
     ],
     ROME + "[rome]\nlayer = 1\n": [
         "x.toml:4: no [rome]; did you mean [method.rome]? there are name, question, seed, "
-        "graph, model, task, probe, method, grid, zip, when, exclude"
+        "graph, model, task, probe, method, grid, zip, when, exclude, finding"
     ],
     '"task.scale" = 3\n' + ROME: [
         'x.toml:1: "task.scale" in quotes is one name: write scale under [task]'
