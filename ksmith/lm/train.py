@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ksmith.lm.muon import Muon
 from ksmith.lm.recipes import Numbers, fresh
 from ksmith.lm.text import build_tokenizer, encodings
 from ksmith.records import UserError, derived_seed
@@ -253,7 +254,7 @@ def _optimisers(model: PreTrainedModel, chosen: Numbers) -> list[torch.optim.Opt
     outer = [w for w in weights if w.ndim != 2 or id(w) in embeddings]
     decay = chosen.weight_decay
     return [
-        torch.optim.Muon(inner, lr=chosen.lr, weight_decay=decay),
+        Muon(inner, lr=chosen.lr, weight_decay=decay),
         torch.optim.AdamW(outer, lr=chosen.adam_lr, weight_decay=decay, fused=True),
     ]
 

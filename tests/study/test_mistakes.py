@@ -146,7 +146,7 @@ ONE_EACH = {
     # a rule without its misspelt condition would leave out everything: that is not said
     ROME + '[[exclude]]\n"task.scael" = 1\n': [
         "x.toml:5: no setting task.scael; did you mean task.scale? "
-        "task has kind, method, level, scale, draws, neutral"
+        "task has kind, method, level, scale, draws, neutral, gold"
     ],
     ROME + "[grid]\n": ["x.toml:4: [grid] is empty: name an axis, or leave the table out"],
     ROME + '[grid]\n"task.scale" = [1, 2, 1.0]\n': [
