@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedTokenizerBase
 
+from ksmith.lm.cache import after
 from ksmith.lm.text import encode
 from ksmith.records import Answer, Question, UserError
 
@@ -181,7 +182,7 @@ def _ask(
 
 def _forward(model: nn.Module, ids: Tensor, cache: Any, keep: int) -> Tensor:
     """Return the logits of the last `keep` tokens, (n, keep, vocab) float32; `cache` grows."""
-    out = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=keep)
+    out = model(input_ids=ids, use_cache=True, logits_to_keep=keep, **after(model, cache))
     return out.logits[:, -keep:].float()
 
 

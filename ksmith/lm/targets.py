@@ -24,6 +24,7 @@ from transformers import DynamicCache, PreTrainedTokenizerBase
 
 from ksmith.lm.adam import Adam
 from ksmith.lm.assets import Progress, silent
+from ksmith.lm.cache import after
 from ksmith.lm.hooks import Change, rewired, watched
 from ksmith.lm.text import encode, subject_last, with_prefix
 from ksmith.records import Json, Request, UserError
@@ -217,9 +218,9 @@ def _run(model: nn.Module, ids: Tensor, mask: Tensor, cache: Any, logits: int = 
         input_ids=ids.to(device),
         attention_mask=mask.long().to(device),
         position_ids=positions.to(device),
-        past_key_values=cache,
         use_cache=cache is not None,
         logits_to_keep=logits,
+        **after(model, cache),
     )
     return out.logits
 
