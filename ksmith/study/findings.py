@@ -10,7 +10,8 @@
 A finding is no part of any trial: it can be written, changed and taken out after the fact, and
 `ksmith report` says whether it holds. `more` and `less` are conditions as in [[exclude]], or one
 of them a number. `more_from` and `less_from` name what is subtracted on each side, so that a
-rise can be compared with another rise.
+rise can be compared with another rise. `margin` is by how much the one has to be larger; below
+zero, by how much it may be smaller.
 """
 
 import math
@@ -140,8 +141,8 @@ def _margin(claim: Claim, mistakes: Mistakes) -> float:
     given = claim.given.get("margin")
     if given is None:
         return 0.0
-    if not _is_number(given.value) or given.value < 0:
-        mistakes.add(given.where, f"margin = {show(given.value)}: must be a number >= 0")
+    if not _is_number(given.value):
+        mistakes.add(given.where, f"margin = {show(given.value)}: must be a number")
         return 0.0
     return float(given.value)
 

@@ -84,7 +84,7 @@ SIDES = 'more = { "task.scale" = 1 }\nless = 1\n'
             ["x.toml:7: more = nan: must be conditions in"],
         ),
         (START + "more_from = 1\n" + SIDES, ["x.toml:7: more_from = 1: must be conditions in"]),
-        (START + "margin = -1\n" + SIDES, ["x.toml:7: margin = -1: must be a number >= 0"]),
+        (START + "margin = true\n" + SIDES, ["x.toml:7: margin = true: must be a number"]),
         (
             START + 'less = 1\nmore = { "task.sclae" = 1 }\n',
             ["x.toml:8: no setting task.sclae"],
