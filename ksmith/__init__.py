@@ -1,20 +1,20 @@
 """ksmith: studies of knowledge editing and machine unlearning in language models.
 
-The four names below read a lab as Polars frames; they are imported when first used, so that
+The names below read a lab as Polars frames; they are imported when first used, so that
 `import ksmith` stays light.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ksmith.frames import answers, curves, findings, gold, metrics, trials
+    from ksmith.frames import answers, curves, findings, gold, metrics, table, trials
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "answers", "curves", "findings", "gold", "metrics", "trials"]
+__all__ = ["__version__", "answers", "curves", "findings", "gold", "metrics", "table", "trials"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"answers", "curves", "findings", "gold", "metrics", "trials"}:
+    if name in {"answers", "curves", "findings", "gold", "metrics", "table", "trials"}:
         from ksmith import frames
 
         return getattr(frames, name)

@@ -3,6 +3,7 @@
     ksmith.trials("plasticity")      one row a trial and study; every setting in its own column
     ksmith.metrics()                 one row a metric, ready to filter and to plot
     ksmith.answers()                 a lazy frame over every question that was asked
+    ksmith.table("plasticity", ["efficacy.generated"])    metrics side by side, as text
     ksmith.findings("plasticity")    one row a [[finding]]: does it hold, by how much
     ksmith.curves("plasticity")      one row a curve: accuracy over scale, where it is half, falls
 
@@ -18,11 +19,12 @@ import polars as pl
 from ksmith.frames import columns
 from ksmith.frames.findings import judged
 from ksmith.frames.lab import open_lab
+from ksmith.frames.wide import side_by_side
 from ksmith.records import UserError
 from ksmith.settings import METHODS, names
 from ksmith.study import findings_in
 
-__all__ = ["answers", "curves", "findings", "gold", "judged", "metrics", "trials"]
+__all__ = ["answers", "curves", "findings", "gold", "judged", "metrics", "table", "trials"]
 
 
 def trials(study: str | None = None, home: str | Path | None = None) -> pl.DataFrame:
@@ -135,3 +137,23 @@ def gold(study: str | None = None, home: str | Path | None = None) -> pl.LazyFra
     lab = open_lab(home)
     rows = lab.trials(study).filter(pl.col("state") == "done")
     return columns.gold(columns.named(rows), lab.home)
+
+
+def table(
+    study: str,
+    shown: Sequence[str],
+    by: Sequence[str] = ("task", "method", "level", "scale"),
+    home: str | Path | None = None,
+) -> pl.DataFrame:
+    """Return one row for each `by`, one column for each metric: `value [low, high] n`, as text.
+
+    Args:
+        study: its name.
+        shown: metrics by their names in MLflow, such as "multi_hop.accuracy.stored.hop2".
+        by: columns of `metrics` that tell trials apart.
+        home: the lab's folder.
+
+    Raises:
+        UserError: no lab, study or column of that name, or a metric that no trial measured.
+    """
+    return side_by_side(metrics(study, home), shown, by)

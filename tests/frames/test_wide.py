@@ -1,0 +1,41 @@
+"""Metrics side by side: names as in MLflow, numbers with interval and n."""
+
+import polars as pl
+import pytest
+
+from ksmith.frames.wide import named, side_by_side
+from ksmith.records import UserError
+
+ROWS = pl.DataFrame(
+    [
+        {"method": "rome", "step": step, "probe": "multi_hop", "measure": "accuracy"}
+        | {"slice": part, "hop": hop, "value": 0.5 + step, "low": low, "high": 1.0, "n": 7}
+        for step, part, hop, low in (
+            (0, "", None, 0.1),
+            (1, "", None, 0.25),
+            (1, "stored", 2, None),
+        )
+    ],
+    schema_overrides={"hop": pl.Int64, "low": pl.Float64},
+)
+
+
+def test_names_are_those_of_mlflow() -> None:
+    names = named(ROWS)["metric"].to_list()
+    assert names == ["multi_hop.accuracy"] * 2 + ["multi_hop.accuracy.stored.hop2"]
+
+
+def test_one_row_a_trial_one_column_a_metric() -> None:
+    shown = ["multi_hop.accuracy.stored.hop2", "multi_hop.accuracy"]
+    table = side_by_side(ROWS, shown, ["method"])
+    assert table.columns == ["method", *shown]
+    assert table.row(0) == ("rome", "1.5 7", "1.5 [0.25, 1.0] 7")
+
+
+def test_what_nobody_measured_is_named() -> None:
+    with pytest.raises(UserError, match=r"'multi_hop.acc'; .* multi_hop.accuracy, multi"):
+        side_by_side(ROWS, ["multi_hop.acc"], ["method"])
+    with pytest.raises(UserError, match="no column 'model'; there are method"):
+        side_by_side(ROWS, ["multi_hop.accuracy"], ["model"])
+    empty = side_by_side(ROWS.clear(), ["multi_hop.accuracy"], ["method"])
+    assert empty.height == 0
