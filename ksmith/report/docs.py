@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ksmith import settings
 from ksmith.measures import DERIVED, MEASURES, TABLES
+from ksmith.measures.table import CHANGED, NEAR
 
 
 def tables() -> dict[str, str]:
@@ -50,9 +51,22 @@ def _probes() -> str:
     return markdown(["probe", "asks"], rows)
 
 
+# Groups of probes that many metrics share, in one word.
+GROUPS = {CHANGED + NEAR: "changed and near", CHANGED: "changed", NEAR: "near"}
+
+
+def _of(probes: tuple[str, ...]) -> str:
+    """Return the probes in few words: groups stand for their probes."""
+    for group, word in GROUPS.items():
+        rest = [name for name in probes if name not in group]
+        if set(group) <= set(probes):
+            return ", ".join([word, *rest])
+    return ", ".join(probes)
+
+
 def _metrics() -> str:
     rows = [
-        [f"`{name}`", ", ".join(measure.probes), measure.doc, measure.better]
+        [f"`{name}`", _of(measure.probes), measure.doc, measure.better]
         for name, measure in MEASURES.items()
     ]
     rows += [[f"`{name}`", probe, doc, "-"] for name, (probe, doc) in DERIVED.items()]
