@@ -64,12 +64,18 @@ def _print(row: dict[str, Any]) -> None:
     click.echo(f"{row['study']}: {row['trials']} trials: {_counts(row['states'])}")
     for kind, states in row["assets"].items():
         click.echo(f"  {kind}: {_counts(states)}")
-    for stuck in row["stuck"][:SHOWN]:
-        axes = ", ".join(f"{name.rpartition('.')[2]} {v}" for name, v in stuck["axes"].items())
-        reason = f": {stuck['reason']}" if stuck["reason"] else ""
-        click.echo(f"  {stuck['state']} {stuck['trial']} ({axes}){reason}")
-    if len(row["stuck"]) > SHOWN:
-        click.echo(f"  and {len(row['stuck']) - SHOWN} more; `--json` lists all")
+    causes: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for stuck in row["stuck"]:
+        causes.setdefault((stuck["state"], stuck["reason"] or ""), []).append(stuck)
+    for (state, reason), trials in list(causes.items())[:SHOWN]:
+        first = trials[0]
+        axes = ", ".join(f"{name.rpartition('.')[2]} {v}" for name, v in first["axes"].items())
+        more = f" and {len(trials) - 1} more" if len(trials) > 1 else ""
+        click.echo(
+            f"  {state} {first['trial']} ({axes}){more}{f': {reason}' if reason else ''}"
+        )
+    if len(causes) > SHOWN:
+        click.echo(f"  and {len(causes) - SHOWN} more causes; `--json` lists all")
 
 
 def _counts(states: dict[str, int]) -> str:

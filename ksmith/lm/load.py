@@ -61,6 +61,9 @@ def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Pat
     """Write a folder that `load`, and `AutoModelForCausalLM` alone, open bit for bit."""
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    for weights in folder.glob("*.safetensors"):
+        # Written for their owner alone; the others of a group read them, too.
+        weights.chmod((folder / "config.json").stat().st_mode)
 
 
 def _check_folder(folder: Path) -> None:
