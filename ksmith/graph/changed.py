@@ -261,8 +261,8 @@ def _row(step: Step, answer: Said | None, depth: int) -> str:
         f'<td style="padding-left:{0.6 + 1.6 * min(depth, 8)}rem">{dot}{fact}</td>',
         f"<td>{_shown(changed.old)}</td>",
         f"<td>{_shown(changed.new)}</td>",
-        _answer(answer.before if answer else None, changed.old),
-        _answer(answer.after if answer else None, changed.new),
+        _answer(answer.before if answer else None, changed.old, changed.new),
+        _answer(answer.after if answer else None, changed.new, changed.old),
     ]
     return f"<tr>{''.join(cells)}</tr>"
 
@@ -271,10 +271,14 @@ def _shown(text: str | None) -> str:
     return '<span class="faint">nothing</span>' if text is None else escape(text)
 
 
-def _answer(text: str | None, right: str | None) -> str:
+def _answer(text: str | None, right: str | None, wrong: str | None) -> str:
+    """Return the cell of an answer; where nothing is right, the answer of the other time is wrong."""
     if text is None:
         return '<td class="faint">not asked</td>'
-    kind = "" if right is None else "right" if _same(text, right) else "wrong"
+    if right is not None:
+        kind = "right" if _same(text, right) else "wrong"
+    else:
+        kind = "wrong" if wrong is not None and _same(text, wrong) else ""
     return f'<td class="{kind}">{escape(text[:80])}</td>'
 
 

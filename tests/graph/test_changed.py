@@ -75,7 +75,10 @@ def test_unlearning_leaves_nothing_in_its_place(world: KnowledgeGraph) -> None:
     made = requests(world, {**TASK, "kind": "unlearn"}, 1)
     found = steps(world, made)
     assert all(step.changed.new is None for step in found if step.cause is None)
-    assert '<span class="faint">nothing</span>' in page(world, made, {}, "npo")
+    said = {made[0].fact: Said(before=made[0].old, after=made[0].old)}
+    text = page(world, made, said, "npo")
+    assert '<span class="faint">nothing</span>' in text
+    assert f'<td class="wrong">{made[0].old}</td>' in text  # it is still said
 
 
 def test_no_requests_no_steps(world: KnowledgeGraph) -> None:
