@@ -272,7 +272,7 @@ def _shown(text: str | None) -> str:
 
 
 def _answer(text: str | None, right: str | None, wrong: str | None) -> str:
-    """Return the cell of an answer; where nothing is right, the answer of the other time is wrong."""
+    """Return the cell of an answer; where none is right, that of the other time is wrong."""
     if text is None:
         return '<td class="faint">not asked</td>'
     if right is not None:
