@@ -1,6 +1,7 @@
 """Derived numbers count where the facts that they are about were held before the update."""
 
 from dataclasses import asdict
+from typing import Any
 
 import polars as pl
 import pytest
@@ -58,7 +59,7 @@ def test_other_numbers_stay_and_trials_speak_for_themselves() -> None:
 def test_rows_without_hops_are_joined_to_each_other() -> None:
     trial = Trial()
     for number in range(30):
-        more = {"request": f"{number}.0", "of_type": (0, 1), "stored": False}
+        more: dict[str, Any] = {"request": f"{number}.0", "of_type": (0, 1), "stored": False}
         question = trial.ask("reverse", ["new", "old"], **more)
         for step in (0, 1):
             trial.answer(step, question, {"new": (-2, 1), "old": (-1, 1)})

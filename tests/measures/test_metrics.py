@@ -473,7 +473,7 @@ def test_no_choice_where_the_right_answer_is_not_offered(more: dict[str, Any]) -
 def test_choices_are_sliced_by_wording_context_and_what_letters_ask() -> None:
     trial = Trial()
     right, wrong = four(-1, -2, -3, -4), four(-5, -2, -3, -4)
-    options = {"options": (0, 1, 2, 3)}
+    options: dict[str, Any] = {"options": (0, 1, 2, 3)}
     trial.add("conflict", right, context="new", wording="novel", **options)
     trial.add("conflict", wrong, context="old", wording="seen", **options)
     letters = trial.ask("direct", list(right), **options)
