@@ -263,12 +263,15 @@ def metric(row: Mapping[str, Any]) -> Metric:
 
 
 def points(rows: Iterable[Metric]) -> Iterator[Point]:
-    """Yield what MLflow can chart: every value, and the interval of those over everything.
+    """Yield what MLflow can chart: values over everything and over slices, intervals of the first.
 
-    A slice's interval is left out: three times the columns in MLflow's table would hide the
-    rest, and frames have it.
+    Slices of slices ("known.stored", or "stored" at hop 2) and their intervals are left out:
+    a thousand columns more in MLflow's table would hide the rest. metrics.json, which the run
+    has, and frames have them all.
     """
     for row in rows:
+        if "." in row.slice or (row.slice and row.hop is not None):
+            continue
         whole = is_whole(row)
         yield Point(
             name=row.name, value=row.value, step=row.step, headline=whole and row.step > 0

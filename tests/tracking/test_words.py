@@ -85,6 +85,9 @@ def test_only_whole_metrics_have_intervals_and_reach_the_checkpoint() -> None:
         Metric(step=1, value=0.5, **whole),
         Metric(step=1, value=0.4, slice="known", **whole),
         Metric(step=1, value=math.inf, probe="p", measure="m", hop=2, n=1),
+        # Slices of slices are in metrics.json and in frames, and would be columns without end.
+        Metric(step=1, value=0.3, slice="known.stored", **whole),
+        Metric(step=1, value=0.3, probe="p", measure="m", slice="stored", hop=2, n=1),
     ]
     found = [(point.name, point.step, point.headline) for point in points(rows)]
     assert found == [
