@@ -1,6 +1,6 @@
-"""README.md is true: its tables are those of the code, its commands parse, its examples run.
+"""README.md and studies/README.md are true: tables of the code, commands that parse, examples.
 
-python -m tests.test_readme      writes the tables into it again
+python -m tests.test_readme      writes the tables into them again
 """
 
 import re
@@ -13,15 +13,19 @@ import pytest
 
 from ksmith import study
 from ksmith.cli import ksmith
-from ksmith.cli.docs import tables
+from ksmith.report.docs import tables
 from tests.conftest import ROOT
 
-README = ROOT / "README.md"
-TABLES = ("verbs", "methods", "tasks", "probes", "metrics")
+PAGES = {  # and the tables in each
+    ROOT / "README.md": ("methods", "probes", "metrics"),
+    ROOT / "studies" / "README.md": ("settings", "tasks", "further"),
+}
+LINES = 170
 
 
 def text() -> str:
-    return README.read_text(encoding="utf-8")
+    """Return both pages, one after the other."""
+    return "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 
 
 def block(name: str) -> re.Pattern[str]:
@@ -38,11 +42,17 @@ def commands() -> list[list[str]]:
     return [shlex.split(re.split(r" {2,}", line)[0])[1:] for line in lines]
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_tables_are_generated(name: str) -> None:
-    found = block(name).search(text())
-    assert found, f"README.md has no table {name}"
+@pytest.mark.parametrize(
+    ("page", "name"), [(p, n) for p, names in PAGES.items() for n in names]
+)
+def test_tables_are_generated(page: Path, name: str) -> None:
+    found = block(name).search(page.read_text(encoding="utf-8"))
+    assert found, f"{page} has no table {name}"
     assert found.group(0) == f"<!-- {name} -->\n{tables()[name].strip()}\n<!-- /{name} -->"
+
+
+def test_the_first_page_stays_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= LINES
 
 
 def test_commands_parse() -> None:
@@ -81,15 +91,17 @@ def test_the_python_in_it_runs(
     assert "rome" in capsys.readouterr().out
 
 
-def test_its_picture_is_there() -> None:
-    for path in re.findall(r"!\[[^]]*\]\(([^)]+)\)", text()):
-        assert (ROOT / path).is_file(), path
+def test_what_they_link_to_is_there() -> None:
+    for page in PAGES:
+        for path in re.findall(r"\[[^]]*\]\(([^):]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / path).is_file(), (page, path)
 
 
 if __name__ == "__main__":
-    written = text()
-    for each in TABLES:
-        body = tables()[each].strip().replace("\\", "\\\\")
-        written = block(each).sub(rf"\g<1>{body}\n\g<2>", written)
-    README.write_text(written, encoding="utf-8")
+    for page, names in PAGES.items():
+        written = page.read_text(encoding="utf-8")
+        for each in names:
+            body = tables()[each].strip().replace("\\", "\\\\")
+            written = block(each).sub(rf"\g<1>{body}\n\g<2>", written)
+        page.write_text(written, encoding="utf-8")
     sys.exit(0)

@@ -208,6 +208,8 @@ def logs(lab: Lab, trial: str, attempt: int | None) -> None:
     path = inside(lab.home, chosen[-1].log)
     if not path.is_file():
         raise UserError(f"attempt {chosen[-1].no} wrote no log: {path} is not there")
+    if path.stat().st_size == 0:
+        note(f"attempt {chosen[-1].no} wrote nothing")
     with path.open(encoding="utf-8", errors="replace") as file:
         for line in file:
             click.echo(line, nl=False)

@@ -1,4 +1,4 @@
-"""The README's tables, made from the code that they describe."""
+"""The tables of README.md and studies/README.md, made from the code that they describe."""
 
 from collections.abc import Sequence
 
@@ -8,12 +8,13 @@ from ksmith.measures.table import CHANGED, NEAR
 
 
 def tables() -> dict[str, str]:
-    """Return Markdown tables by name: methods, tasks, probes, metrics, settings."""
+    """Return Markdown tables by name: methods, tasks, probes, metrics, further, settings."""
     return {
         "methods": _methods(),
         "tasks": _tasks(),
         "probes": _probes(),
-        "metrics": _metrics(),
+        "metrics": markdown(METRIC, _of_questions()),
+        "further": markdown(METRIC, _of_trials()),
         "settings": _settings(),
     }
 
@@ -64,20 +65,39 @@ def _of(probes: tuple[str, ...]) -> str:
     return ", ".join(probes)
 
 
-def _metrics() -> str:
+METRIC = ("metric", "of probes", "says", "better")
+GOLD = "gold_"
+
+
+def _of_questions() -> list[list[str]]:
+    """Return a row for each metric that is a mean over the questions of one probe."""
     rows = [
         [f"`{name}`", _of(measure.probes), measure.doc, measure.better]
         for name, measure in MEASURES.items()
     ]
-    rows += [[f"`{name}`", probe, doc, "-"] for name, (probe, doc) in DERIVED.items()]
+    derived = [
+        [f"`{name}`", probe, doc, "-"]
+        for name, (probe, doc) in DERIVED.items()
+        if not name.startswith(GOLD)
+    ]
+    return rows + derived
+
+
+def _of_trials() -> list[list[str]]:
+    """Return a row for each metric of several probes, of gold models, of weights or states."""
+    gold = [
+        [f"`{name}`", probe, doc, "-"]
+        for name, (probe, doc) in DERIVED.items()
+        if name.startswith(GOLD)
+    ]
     # Where an answer can be the chosen or the written one, one row says it of both.
-    rows += [
+    rest = [
         [f"`{name}`", probe, measure.doc, measure.better]
         for probe, table in TABLES.items()
         for name, measure in table.items()
         if not (name.endswith("_generated") and name.removesuffix("_generated") in table)
     ]
-    return markdown(["metric", "of probes", "says", "better"], rows)
+    return rest + gold
 
 
 def _settings() -> str:

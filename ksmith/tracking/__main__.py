@@ -43,7 +43,11 @@ def main() -> int:
         drained = drain(store, given.uri, follow=given.follow, stop=stop)
     finally:
         store.close()
-    sys.stdout.write(json.dumps(asdict(drained)) + "\n")
+    try:
+        sys.stdout.write(json.dumps(asdict(drained)) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:  # the run that asked was killed; what was sent is in the database
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1 if drained.left else 0
 
 

@@ -194,7 +194,15 @@ def is_silent(error: Exception) -> bool:
 
 
 def describe(error: Exception) -> str:
-    """Return an error in one line, without credentials."""
+    """Return an error in one line, without credentials.
+
+    A client of HTTP wraps why there was no answer several times; only the innermost says it.
+    """
+    cause: BaseException = error
+    while inner := cause.__cause__ or cause.__context__:
+        cause = inner
+    if is_silent(error) and isinstance(cause, OSError) and cause.strerror:
+        return f"no answer from the server: {cause.strerror}"
     text = str(error).strip().splitlines()
     return redact(f"{type(error).__name__}: {text[0] if text else ''}")[:1000]
 

@@ -14,6 +14,9 @@ def perform(spec: Spec, warm: dict[str, Any], load: Load = load) -> None:
     Raises:
         Exception: whatever the work raised, after its outcome was published.
     """
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # of the weights: it would break into the lines of progress
     failure = attempt(spec, load, warm=warm).failure
     if failure is not None:
         raise failure

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from ksmith import __version__
 from ksmith.cli import ksmith
-from ksmith.cli.docs import tables, verbs
+from ksmith.report.docs import tables
 
 HEAVY = {"torch", "transformers", "mlflow", "polars", "sqlmodel", "sqlalchemy", "networkx"}
 BUDGET = 0.3  # seconds
@@ -87,19 +87,12 @@ def test_completion_is_a_script_of_that_shell(shell: str, mark: str) -> None:
     assert "_KSMITH_COMPLETE" in done.stdout
 
 
-def test_the_table_of_verbs_is_complete() -> None:
-    named = [usage for usage, _ in verbs()]
-    assert len(named) == len(VERBS)
-    for verb in VERBS:
-        assert any(usage.startswith("ksmith " + " ".join(verb)) for usage in named), verb
-
-
 def test_tables_are_markdown_and_cover_the_code() -> None:
     from ksmith import settings
     from ksmith.measures import MEASURES
 
     found = tables()
-    assert set(found) == {"verbs", "methods", "tasks", "probes", "metrics", "settings"}
+    assert set(found) == {"methods", "tasks", "probes", "metrics", "further", "settings"}
     for table in found.values():
         columns = {line.replace("\\|", "").count("|") for line in table.splitlines()}
         assert len(columns) == 1, table
