@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle, islice
 from multiprocessing.connection import Connection
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,7 @@ def table(questions: Sequence[Question], trial: str) -> Rows:
     columns: list[Any] = [pa.array([trial] * len(questions), pa.string())]
     for column in SCHEMA.names[1:]:
         name = "id" if column == "question" else column
-        values = [getattr(question, name) for question in questions]
+        values = list(map(attrgetter(name), questions))
         columns.append(pa.array(values, SCHEMA.field(column).type))
     return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
