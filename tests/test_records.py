@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 
 from ksmith.records import derived_seed, digest
 
-
 WORD = st.text(st.characters(exclude_categories=["Cs"]))  # lone surrogates have no bytes
 
 
