@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from ksmith.edit import ft_l, memit, rome
+from ksmith.edit import alphaedit, emmet, ft_l, memit, rome
 
 EDITORS: dict[str, Callable[..., Any]] = {
     "rome": rome.edit,
     "memit": memit.edit,
+    "emmet": emmet.edit,
+    "alphaedit": alphaedit.edit,
     "ft_l": ft_l.edit,
 }

@@ -2,30 +2,20 @@
 
 Meng et al., "Mass-Editing Memory in a Transformer", ICLR 2023, arXiv:2210.07229.
 
-Shapes: b requests of a draw, n rows (requests in their contexts), d = d_model, f = d_ff.
+Shapes: b requests of a draw, d = d_model, f = d_ff.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from ksmith.lm.assets import Assets, Progress, Result, silent
-from ksmith.lm.delta import Block, applied
-from ksmith.lm.sites import Sites, sites
-from ksmith.lm.solve import compact, factor, least_squares
-from ksmith.lm.targets import Place, Rows, at_subject, prefixes, rows, search
-from ksmith.records import Json, Request
+from ksmith.lm.delta import LowRank
+from ksmith.lm.sites import sites
+from ksmith.lm.solve import factor, least_squares
+from ksmith.lm.spread import Write, layers_of, write_many
+from ksmith.records import Request
 from ksmith.settings.memit import Memit
-
-
-@dataclass(frozen=True, slots=True)
-class Aims:
-    """What was found for all requests of all draws, on the base weights."""
-
-    aim: Tensor  # (b, d) z: the output of the last layer that says the new object
-    log: list[dict[str, Json]]
 
 
 def edit(
@@ -41,132 +31,14 @@ def edit(
     so that a weight means the same in a small and in a large model (the papers' 15000 on GPT-J
     is 0.92).
     """
-    s = sites(model)
-    layers = [s.layer(i) for i in layers_of(hp, assets, s)]
-    factors = {layer: factor(assets.moment(layer), hp.ridge) for layer in layers}
-    requests = [request for draw in draws for request in draw]
-    if not requests:
-        return [Result(delta={}) for _ in draws]
-    aims = find_aims(model, requests, layers[-1], hp, assets, progress)
-    results: list[Result] = []
-    start = 0
-    for draw in draws:
-        stop = start + len(draw)
-        delta = _spread(model, draw, aims.aim[start:stop], factors, hp, assets) if draw else {}
-        log: dict[str, Json] = {"layers": layers, "requests": aims.log[start:stop]}
-        results.append(Result(delta=delta, log=log))
-        start = stop
-        progress(len(results), len(draws), "draws written")
-    return results
+    writes: dict[int, Write] = {}
+    for layer in layers_of(hp, assets, sites(model)):
+        writes[layer] = _write(factor(assets.moment(layer), hp.ridge), hp.weight)
+    return write_many(model, draws, hp, assets, writes, progress)
 
 
-def layers_of(hp: Memit, assets: Assets, s: Sites) -> list[int]:
-    """Return the layers to write, lowest first: by default the trace's peak and the next."""
-    if hp.layers is not None:
-        return list(hp.layers)
-    peak = assets.place(None)
-    return [layer for layer in (peak, peak + 1) if layer < s.n_layers]
+def _write(L: Tensor, weight: float) -> Write:
+    def write(K: Tensor, R: Tensor) -> LowRank:
+        return least_squares(K, R, L.to(K.device), weight * len(K))
 
-
-def find_aims(
-    model: nn.Module,
-    requests: Sequence[Request],
-    layer: int,
-    hp: Memit,
-    assets: Assets,
-    progress: Progress,
-) -> Aims:
-    """Return z for each request, optimised together.
-
-    Departs: behind Gemma's norm a sum of outputs is not the output of a sum: there the search
-    is made at the MLP's second matrix, and z is the layer's output with what came of it.
-    """
-    s = sites(model)
-    template = assets.kl_template if hp.kl_weight else None
-    asked = rows(assets.tokenizer, requests, prefixes(assets.contexts, hp.contexts), template)
-    site, block = s.mlp_out(layer), s.block(layer)
-    bare = asked.where(asked.bare)
-    seen = at_subject(model, bare, [site, block])
-    reference = seen[site] if s.norm_after_mlp else seen[block]
-    found = search(
-        model, asked, Place(site, s.head, reference.norm(dim=1)), hp, progress=progress
-    )
-    aim = seen[block] + _behind_norm(model, s, layer, seen[site], found.delta)
-    log = [
-        found.log(i, request, float(reference[i].norm())) for i, request in enumerate(requests)
-    ]
-    return Aims(aim, log)
-
-
-def _spread(
-    model: nn.Module,
-    draw: Sequence[Request],
-    aim: Tensor,
-    factors: Mapping[int, Tensor],
-    hp: Memit,
-    assets: Assets,
-) -> dict[str, Block]:
-    """Return the delta that brings the last layer's output to `aim` (b, d), layer after layer.
-
-    Each layer writes an equal share of what is missing on the model with the layers below
-    written.
-    """
-    s = sites(model)
-    asked = rows(assets.tokenizer, draw, prefixes(assets.contexts, hp.contexts), None)
-    last = s.block(max(factors))
-    delta: dict[str, Block] = {}
-    for turn, (layer, L) in enumerate(factors.items()):
-        site = s.mlp_out(layer)
-        with applied(model, delta):
-            seen = at_subject(model, asked, [site, last], [site])
-        K = averaged(asked, seen[f"{site} in"]).T  # (f, b)
-        missing = (aim - seen[last][asked.bare]) / (len(factors) - turn)
-        R = _before_norm(model, s, layer, seen[site][asked.bare], missing).T  # (d, b)
-        weight = hp.weight * K.shape[0]
-        block = least_squares(K, R, L.to(K.device), weight)
-        delta[s.weight(layer)] = compact(block.T if s.transposed else block)
-    return delta
-
-
-def averaged(asked: Rows, keys: Tensor) -> Tensor:
-    """Return each request's key, (b, f): half the bare prompt's, half the others' mean."""
-    bare = keys[asked.bare]
-    if asked.bare.all():
-        return bare
-    prefixed = asked.where(~asked.bare).mean(keys[~asked.bare])
-    return (bare + prefixed) / 2
-
-
-# --- Gemma ------------------------------------------------------------------------------------
-
-
-def _behind_norm(
-    model: nn.Module, s: Sites, layer: int, value: Tensor, change: Tensor
-) -> Tensor:
-    """Return what a change (b, d) of the matrix's output comes to in the residual stream."""
-    if not s.norm_after_mlp:
-        return change
-    norm = model.get_submodule(s.mlp(layer))
-    dtype = next(model.parameters()).dtype
-    with torch.no_grad():
-        return (norm((value + change).to(dtype)) - norm(value.to(dtype))).to(value.dtype)
-
-
-def _before_norm(
-    model: nn.Module, s: Sites, layer: int, value: Tensor, wanted: Tensor
-) -> Tensor:
-    """Return the change (b, d) of the matrix's output that adds `wanted` to the stream.
-
-    A norm's output has a fixed length, up to its gains: of the outputs that it can give this is
-    the one in the wanted direction, from an input as long as before.
-    """
-    if not s.norm_after_mlp:
-        return wanted
-    norm = model.get_submodule(s.mlp(layer))
-    dtype = next(model.parameters()).dtype
-    with torch.no_grad():
-        gains = norm(torch.ones_like(value, dtype=dtype)).to(value.dtype)
-        output = norm(value.to(dtype)).to(value.dtype) + wanted
-    direction = output / torch.where(gains.abs() > 1e-3, gains, 1e-3)
-    scale = value.norm(dim=1) / direction.norm(dim=1)
-    return direction * scale[:, None] - value
+    return write

@@ -40,15 +40,50 @@ def rank_one(k: Tensor, change: Tensor, L: Tensor) -> LowRank:
     return LowRank((change / (u @ k))[:, None], u[None])
 
 
-def least_squares(K: Tensor, R: Tensor, L: Tensor, weight: float) -> LowRank:
+def least_squares(
+    K: Tensor, R: Tensor, L: Tensor, weight: float, slack: float = 1.0
+) -> LowRank:
     """Return R K^T (weight C + K K^T)^-1, MEMIT, eq. 14, as R (I + K^T X)^-1 and X^T.
 
     X = (weight C)^-1 K. By Woodbury's identity: N x N instead of d_ff x d_ff. float64: keys of
     one subject in many requests are nearly parallel.
+
+    With another `slack` a it is EMMET's R (a I + K^T X)^-1 X^T: MEMIT with the weight a times
+    as large (push-through identity). With none, values are met exactly, and keys have to be
+    linearly independent.
     """
     X = torch.cholesky_solve(K.double(), L) / weight
-    inner = torch.eye(K.shape[1], dtype=X.dtype, device=X.device) + K.double().T @ X
+    inner = K.double().T @ X
+    inner.diagonal().add_(slack)
     return LowRank(torch.linalg.solve(inner, R.double(), left=False), X.T)
+
+
+def free_directions(moment: Tensor, cut: float) -> Tensor:
+    """Return the eigenvectors of C below `cut` x the mean eigenvalue, (d_ff, r) float64.
+
+    Along them the keys of ordinary text hardly reach: what is written there changes little
+    else.
+
+    Raises:
+        UserError: there is none.
+    """
+    values, vectors = torch.linalg.eigh(moment.double())
+    free = vectors[:, values < cut * values.mean()]
+    if free.shape[1] == 0:
+        least = float(values[0] / values.mean())
+        raise UserError(f"no direction is free: nullspace must be above {least:.2g}")
+    return free
+
+
+def projected(K: Tensor, R: Tensor, U: Tensor, l2: float) -> LowRank:
+    """Return R Ku^T (Ku Ku^T + l2 I)^-1 U^T with Ku = U^T K, AlphaEdit, eq. 14 without history.
+
+    As R (Ku^T Ku + l2 I)^-1 and (U Ku)^T, an N x N solve; `U` (d_ff, r) has orthonormal columns.
+    """
+    Ku = U.T @ K.double()
+    inner = Ku.T @ Ku
+    inner.diagonal().add_(l2)
+    return LowRank(torch.linalg.solve(inner, R.double(), left=False), (U @ Ku).T)
 
 
 def compact(block: LowRank, dtype: torch.dtype = torch.float32) -> Block:

@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Protocol
 
 from ksmith.records import UserError
 from ksmith.settings import fields
+from ksmith.settings.alphaedit import AlphaEdit
+from ksmith.settings.emmet import Emmet
 from ksmith.settings.fields import Declared, declared
 from ksmith.settings.ft_l import FtL
 from ksmith.settings.graddiff import GradDiff
@@ -31,8 +33,10 @@ __all__ = [
     "PROBES",
     "RECIPES",
     "SECTIONS",
+    "AlphaEdit",
     "CounterFact",
     "Declared",
+    "Emmet",
     "FtL",
     "GradDiff",
     "Load",
@@ -68,6 +72,8 @@ class Method(Protocol):
 METHODS: dict[str, type[Method]] = {
     "rome": Rome,
     "memit": Memit,
+    "emmet": Emmet,
+    "alphaedit": AlphaEdit,
     "ft_l": FtL,
     "graddiff": GradDiff,
     "npo": Npo,

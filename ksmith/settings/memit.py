@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ksmith.settings.fields import Count, Layer, NotNegative, Positive, setting
+from ksmith.settings.fields import Layer, NotNegative, Positive, setting
+from ksmith.settings.search import Search, check_layers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Memit:
+class Memit(Search):
     """Hyperparameters, named as in the paper; step sizes are relative to activations."""
 
     version: ClassVar[int] = 1  # raise it when a published number can move
@@ -19,18 +20,7 @@ class Memit:
         None, "edited layers, lowest first; by default the trace's peak and the next"
     )
     weight: Positive = setting(0.3, "lambda / d_ff: the weight of the second moment")
-    steps: Count = setting(30, "steps that look for the value")
-    lr: Positive = setting(0.2, "step of Adam, x norm(v_init) / sqrt(d)")
-    clamp: Positive = setting(3.0, "largest change of the value, x norm(v_init)")
-    kl_weight: NotNegative = setting(0.0625, "keeps what the subject is")
-    weight_decay: NotNegative = setting(0.005, "pull of the value back to v_init")
-    stop_loss: NotNegative = setting(0.05, "stop looking below this loss")
-    contexts: Count = setting(4, "wordings averaged: the bare prompt and prefixed ones")
-    moment_tokens: Count = setting(40_000, "tokens behind the second moment")
     ridge: NotNegative = setting(1e-4, "added to the second moment, x its mean diagonal")
 
     def __post_init__(self) -> None:
-        if self.layers is not None and list(self.layers) != sorted(set(self.layers)):
-            raise ValueError(f"layers must rise, each once: {list(self.layers)}")
-        if self.layers == ():
-            raise ValueError("layers is empty; leave it out to take them from the trace")
+        check_layers(self.layers)

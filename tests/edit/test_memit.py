@@ -10,6 +10,7 @@ from ksmith.lm.assets import silent
 from ksmith.lm.delta import applied, dense
 from ksmith.lm.sites import sites
 from ksmith.lm.solve import compact, factor, least_squares, rank_one
+from ksmith.lm.spread import averaged, find_aims, layers_of
 from ksmith.lm.targets import at_subject, rows
 from ksmith.settings.memit import Memit
 from tests.edit.test_rome import random
@@ -58,7 +59,7 @@ def reached(kind: str, layers: tuple[int, ...]) -> tuple[float, float]:
     )
     draw = [request(0, 0), request(1, 0)]
     given_ = assets(kind)
-    aims = memit.find_aims(model, draw, layers[-1], hp, given_, silent)
+    aims = find_aims(model, draw, layers[-1], hp, given_, silent)
     result = memit.edit(model, [draw], hp, given_)[0]
     asked = rows(tokenizer(), draw, [""], None)
     block = s.block(layers[-1])
@@ -84,15 +85,15 @@ def test_two_layers_reach_it_together(kind: str) -> None:
 def test_the_key_is_half_the_bare_prompts() -> None:
     asked = rows(tokenizer(), [request(0, 0)], ["", "One .", "Mira ."], None)
     keys = torch.tensor([[8.0], [1.0], [3.0]])
-    assert memit.averaged(asked, keys).tolist() == [[5.0]]
+    assert averaged(asked, keys).tolist() == [[5.0]]
     alone = rows(tokenizer(), [request(0, 0)], [""], None)
-    assert memit.averaged(alone, keys[:1]).tolist() == [[8.0]]
+    assert averaged(alone, keys[:1]).tolist() == [[8.0]]
 
 
 def test_layers_come_from_the_trace() -> None:
     s = sites(tiny("llama"))
     given_ = assets("llama")  # its trace peaks at layer 1
-    assert memit.layers_of(Memit(), given_, s) == [1, 2]
+    assert layers_of(Memit(), given_, s) == [1, 2]
     last = type(given_)(tokenizer=tokenizer(), layer=LAYERS - 1, seed=0)
-    assert memit.layers_of(Memit(), last, s) == [LAYERS - 1]
-    assert memit.layers_of(Memit(layers=(0, 2)), given_, s) == [0, 2]
+    assert layers_of(Memit(), last, s) == [LAYERS - 1]
+    assert layers_of(Memit(layers=(0, 2)), given_, s) == [0, 2]

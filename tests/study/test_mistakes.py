@@ -14,7 +14,7 @@ ONE_EACH = {
     "": [
         'x.toml:1: name is missing: write name = "..." on top',
         "x.toml:1: task.method is missing; write it under [task] or [grid]: "
-        '"rome", "memit", "ft_l", "graddiff" or "npo"',
+        '"rome", "memit", "emmet", "alphaedit", "ft_l", "graddiff" or "npo"',
     ],
     ROME + '[graph]\nsource = "counterfact"\n': [
         'x.toml:4: graph.path is missing: graph.source is "counterfact"'
@@ -42,7 +42,7 @@ ONE_EACH = {
     ],
     ROME + "[method.memmit]\nlr = 1\n": [
         'x.toml:4: no method "memmit"; did you mean memit? '
-        "there are rome, memit, ft_l, graddiff, npo"
+        "there are rome, memit, emmet, alphaedit, ft_l, graddiff, npo"
     ],
     ROME + "[method]\nlr = 1\n": [
         "x.toml:5: method.lr: [method] holds only tables: write [method.rome]"
@@ -56,8 +56,8 @@ ONE_EACH = {
     ],
     ROME + "[method.rome]\nlayrs = 1\n": [
         "x.toml:5: no setting method.rome.layrs; did you mean method.rome.layer? "
-        "method.rome has layer, steps, lr, clamp, kl_weight, weight_decay, stop_loss, contexts, "
-        "moment_tokens, ridge"
+        "method.rome has steps, lr, clamp, kl_weight, weight_decay, stop_loss, contexts, "
+        "moment_tokens, layer, ridge"
     ],
     ROME + "[rome]\nlayer = 1\n": [
         "x.toml:4: no [rome]; did you mean [method.rome]? there are name, question, seed, "
@@ -180,8 +180,8 @@ ONE_EACH = {
         "x.toml:6: task.method decides which axes there are: [[when]] can't set it; use [grid]"
     ],
     ROME + '[[exclude]]\n"task.method" = "memmit"\n': [
-        'x.toml:5: task.method is compared with "memmit": must be "rome", "memit", "ft_l", '
-        '"graddiff" or "npo"; did you mean "memit"?'
+        'x.toml:5: task.method is compared with "memmit": must be "rome", "memit", "emmet", '
+        '"alphaedit", "ft_l", "graddiff" or "npo"; did you mean "memit"?'
     ],
     ROME + '[[exclude]]\n"task.level" = "> leaf"\n': [
         'x.toml:5: task.level is compared with "> leaf": only numbers have an order; '

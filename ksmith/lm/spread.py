@@ -1,0 +1,183 @@
+"""Many facts at once, spread over layers: what MEMIT and its successors share.
+
+The aims z of all requests are found on the base weights (`find_aims`); then each layer, from
+the lowest, writes an equal share of what is still missing, on the model with the layers below
+written. How one layer writes values for keys is the method's own: MEMIT weighs the second
+moment, EMMET asks for equality, AlphaEdit keeps out of the directions that text uses.
+
+Meng et al., "Mass-Editing Memory in a Transformer", ICLR 2023, arXiv:2210.07229.
+
+Shapes: b requests of a draw, n rows (requests in their contexts), d = d_model, f = d_ff.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ksmith.lm.assets import Assets, Progress, Result, silent
+from ksmith.lm.delta import Block, LowRank, applied
+from ksmith.lm.sites import Sites, sites
+from ksmith.lm.solve import compact
+from ksmith.lm.targets import Climb, Place, Rows, at_subject, prefixes, rows, search
+from ksmith.records import Json, Request
+
+Write = Callable[[Tensor, Tensor], LowRank]  # keys K (f, b), changes R (d, b) -> change (d, f)
+
+
+class Spread(Climb, Protocol):
+    """The hyperparameters that these methods share, explained in settings/memit.py."""
+
+    @property
+    def layers(self) -> tuple[int, ...] | None: ...
+
+
+def layers_of(hp: Spread, assets: Assets, s: Sites, count: int = 2) -> list[int]:
+    """Return the layers to write, lowest first: by default `count` from the trace's peak on.
+
+    Raises:
+        UserError: the model has no such layer.
+    """
+    if hp.layers is not None:
+        return [s.layer(layer) for layer in hp.layers]
+    peak = s.layer(assets.place(None))
+    return list(range(peak, min(peak + count, s.n_layers)))
+
+
+def write_many(
+    model: nn.Module,
+    draws: Sequence[Sequence[Request]],
+    hp: Climb,
+    assets: Assets,
+    writes: Mapping[int, Write],
+    progress: Progress = silent,
+) -> list[Result]:
+    """Return one delta a draw, written by `writes`, lowest layer first; `model` stays as it was."""
+    requests = [request for draw in draws for request in draw]
+    if not requests:
+        return [Result(delta={}) for _ in draws]
+    layers = list(writes)
+    aims = find_aims(model, requests, layers[-1], hp, assets, progress)
+    results: list[Result] = []
+    start = 0
+    for draw in draws:
+        stop = start + len(draw)
+        delta = _spread(model, draw, aims.aim[start:stop], writes, hp, assets) if draw else {}
+        log: dict[str, Json] = {"layers": layers, "requests": aims.log[start:stop]}
+        results.append(Result(delta=delta, log=log))
+        start = stop
+        progress(len(results), len(draws), "draws written")
+    return results
+
+
+@dataclass(frozen=True, slots=True)
+class Aims:
+    """What was found for all requests of all draws, on the base weights."""
+
+    aim: Tensor  # (b, d) z: the output of the last layer that says the new object
+    log: list[dict[str, Json]]
+
+
+def find_aims(
+    model: nn.Module,
+    requests: Sequence[Request],
+    layer: int,
+    hp: Climb,
+    assets: Assets,
+    progress: Progress,
+) -> Aims:
+    """Return z for each request, optimised together.
+
+    Departs: behind Gemma's norm a sum of outputs is not the output of a sum: there the search
+    is made at the MLP's second matrix, and z is the layer's output with what came of it.
+    """
+    s = sites(model)
+    template = assets.kl_template if hp.kl_weight else None
+    asked = rows(assets.tokenizer, requests, prefixes(assets.contexts, hp.contexts), template)
+    site, block = s.mlp_out(layer), s.block(layer)
+    bare = asked.where(asked.bare)
+    seen = at_subject(model, bare, [site, block])
+    reference = seen[site] if s.norm_after_mlp else seen[block]
+    found = search(
+        model, asked, Place(site, s.head, reference.norm(dim=1)), hp, progress=progress
+    )
+    aim = seen[block] + _behind_norm(model, s, layer, seen[site], found.delta)
+    log = [
+        found.log(i, request, float(reference[i].norm())) for i, request in enumerate(requests)
+    ]
+    return Aims(aim, log)
+
+
+def _spread(
+    model: nn.Module,
+    draw: Sequence[Request],
+    aim: Tensor,
+    writes: Mapping[int, Write],
+    hp: Climb,
+    assets: Assets,
+) -> dict[str, Block]:
+    """Return the delta that brings the last layer's output to `aim` (b, d), layer after layer.
+
+    Each layer writes an equal share of what is missing on the model with the layers below
+    written.
+    """
+    s = sites(model)
+    asked = rows(assets.tokenizer, draw, prefixes(assets.contexts, hp.contexts), None)
+    last = s.block(max(writes))
+    delta: dict[str, Block] = {}
+    for turn, (layer, write) in enumerate(writes.items()):
+        site = s.mlp_out(layer)
+        with applied(model, delta):
+            seen = at_subject(model, asked, [site, last], [site])
+        K = averaged(asked, seen[f"{site} in"]).T  # (f, b)
+        missing = (aim - seen[last][asked.bare]) / (len(writes) - turn)
+        R = _before_norm(model, s, layer, seen[site][asked.bare], missing).T  # (d, b)
+        block = write(K, R)
+        delta[s.weight(layer)] = compact(block.T if s.transposed else block)
+    return delta
+
+
+def averaged(asked: Rows, keys: Tensor) -> Tensor:
+    """Return each request's key, (b, f): half the bare prompt's, half the others' mean."""
+    bare = keys[asked.bare]
+    if asked.bare.all():
+        return bare
+    prefixed = asked.where(~asked.bare).mean(keys[~asked.bare])
+    return (bare + prefixed) / 2
+
+
+# --- Gemma ------------------------------------------------------------------------------------
+
+
+def _behind_norm(
+    model: nn.Module, s: Sites, layer: int, value: Tensor, change: Tensor
+) -> Tensor:
+    """Return what a change (b, d) of the matrix's output comes to in the residual stream."""
+    if not s.norm_after_mlp:
+        return change
+    norm = model.get_submodule(s.mlp(layer))
+    dtype = next(model.parameters()).dtype
+    with torch.no_grad():
+        return (norm((value + change).to(dtype)) - norm(value.to(dtype))).to(value.dtype)
+
+
+def _before_norm(
+    model: nn.Module, s: Sites, layer: int, value: Tensor, wanted: Tensor
+) -> Tensor:
+    """Return the change (b, d) of the matrix's output that adds `wanted` to the stream.
+
+    A norm's output has a fixed length, up to its gains: of the outputs that it can give this is
+    the one in the wanted direction, from an input as long as before.
+    """
+    if not s.norm_after_mlp:
+        return wanted
+    norm = model.get_submodule(s.mlp(layer))
+    dtype = next(model.parameters()).dtype
+    with torch.no_grad():
+        gains = norm(torch.ones_like(value, dtype=dtype)).to(value.dtype)
+        output = norm(value.to(dtype)).to(value.dtype) + wanted
+    direction = output / torch.where(gains.abs() > 1e-3, gains, 1e-3)
+    scale = value.norm(dim=1) / direction.norm(dim=1)
+    return direction * scale[:, None] - value
