@@ -181,7 +181,7 @@ class _Parts:
 
 def _graph(settings: Mapping[str, Json], found: Found, parts: _Parts) -> KnowledgeGraph:
     seed, types = settings["seed"], found.told.types
-    kinds, of = pools(parts.chosen, types)
+    kinds, of = pools((*parts.chosen, *parts.basis.added), types)
     relations = tuple(
         Relation(
             name=name,

@@ -333,6 +333,15 @@ def test_rules_by_hand_or_none(make: Make) -> None:
     assert len(make(kingdom(), min_support=31).rules) < len(make(kingdom()).rules)
 
 
+def test_what_rules_conclude_is_of_the_type(make: Make) -> None:
+    facts = [(f"Child {i}", "mother", f"Mother {i}") for i in range(6)]
+    facts += [(f"Mother {i}", "husband", f"Man {i}") for i in range(6)]
+    facts += [(f"Child {i}", "father", f"Man {i}") for i in range(4)]  # of two, no line says it
+    known = make(facts, rules=["mother(a, b) & husband(b, c) -> father(a, c)"])
+    assert known.world.objects("father", "Child 5") == ["Man 5"]
+    assert {"Man 4", "Man 5"} <= set(graph.objects(known, "father"))
+
+
 # --- words ------------------------------------------------------------------------------------
 
 
