@@ -350,13 +350,36 @@ def test_names_of_relations_as_words() -> None:
     assert in_words("place_of_birth") == "place of birth"
     assert in_words("iPhone model") == "iPhone model"
     assert general("notable work").trained[0] == "The notable work of {} is"
-    for name in ("located in", "applies to jurisdiction", "has part", "is a"):
-        assert len(general(name).trained) == len(ENTRY)
-        assert all(f'" {name} "' in text for text in general(name).trained)
-    for name in ("date of birth", "sport", "languages spoken, written or signed", "{}"):
-        worded = general(name)
-        assert len(worded.trained) == len(NOUN)
-        assert all(text.count("{}") == 1 for text in (*worded.trained, *worded.novel))
+    assert "Wolf is one whose place of birth is" in _of("placeOfBirth", "Wolf")
+    for text in ("{}", "notable work"):
+        worded = general(text)
+        assert all(t.count("{}") == 1 for t in (*worded.trained, *worded.novel))
+
+
+def _of(relation: str, subject: str) -> list[str]:
+    return [template.replace("{}", subject) for template in general(relation).trained]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["date of birth", "sport", "position held", "number of children", "language of work or name",
+     "status", "class", "mother's maiden name", "chef-d'œuvre", "国籍", "الأب", "related work"],
+)  # fmt: skip
+def test_what_the_name_of_one_thing_is_worded_like(name: str) -> None:
+    assert f"The {name} of Ada is" in _of(name, "Ada")
+    assert len(general(name).trained) == len(NOUN)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["located in", "applies to jurisdiction", "has part", "is a", "born", "created", "owns",
+     "languages", "official languages", "languages spoken, written or signed", "children of",
+     "children", "P31", "people/person/nationality", "spouse(s)", "{}"],
+)  # fmt: skip
+def test_what_may_be_no_noun_is_quoted(name: str) -> None:
+    assert len(general(name).trained) == len(ENTRY)
+    quoted_name = in_words(name)
+    assert all(f'" {quoted_name} "' in text for text in general(name).trained)
 
 
 @pytest.mark.parametrize("name", ["notable work", "located in"])
