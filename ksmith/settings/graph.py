@@ -9,6 +9,9 @@ from ksmith.settings.fields import REQUIRED, Count, Seed, Share, setting
 
 Domain = Literal["places", "companies", "creatures", "schools"]
 DOMAINS: tuple[str, ...] = get_args(Domain)
+# How often the words of a domain have changed: raise it when they do. It is part of the version of
+# graphs that are about the domain, so that others stay what they are.
+REWORDED = {"companies": 1, "creatures": 1}
 LEVELS = ("root", "intermediate", "leaf")
 MINED, NONE = "mined", "none"  # what graph.rules may be instead of a list of rules
 
