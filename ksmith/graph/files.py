@@ -100,6 +100,7 @@ def node_link(graph: KnowledgeGraph) -> dict[str, Json]:
             "base": fact.base,
             "editable": fact.editable,
             "wordings": list(fact.wordings),
+            **({"invented": True} if fact.invented else {}),
         }
         for fact in graph.facts
     ]
@@ -171,6 +172,7 @@ def _fact(edge: Mapping[str, Json]) -> Fact:
         base=edge["base"],
         editable=edge["editable"],
         wordings=tuple(edge["wordings"]),
+        invented=edge.get("invented", False),
     )
 
 

@@ -57,6 +57,7 @@ class Fact:
     base: bool = True  # declared; False: it follows from others by a rule
     editable: bool = False  # a request may ask for it
     wordings: tuple[int, ...] = ()  # the templates that training shows; () is never verbalised
+    invented: bool = False  # among real facts one that nobody holds for true, as training needs
 
     @property
     def stored(self) -> bool:
