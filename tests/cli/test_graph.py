@@ -60,6 +60,24 @@ def test_of_a_study_as_json_and_of_a_stored_one(tmp_path: Path) -> None:
     assert json.loads(again.stdout) == [found]
 
 
+def test_what_is_left_out_and_what_can_not_be_asked_is_said_before_anything_runs(
+    tmp_path: Path,
+) -> None:
+    rows = [f"Player {i},sport,{('polo', 'golf', 'chess')[i % 3]}" for i in range(300)]
+    rows += [rows[0], "Player 1,sport,chess", f"{'very ' * 30}long name,sport,golf"]
+    (tmp_path / "facts.csv").write_text("subject,relation,object\n" + "\n".join(rows))
+    study = tmp_path / "own.toml"
+    study.write_text(STUDY)
+    said = run("study", "plan", str(study), "--home", str(tmp_path / "lab")).stderr.splitlines()
+    assert said == [
+        "facts.csv: left out are duplicate facts (1), contradictory facts (2), "
+        "facts with names that are too long (1)",
+        f"no mined rule is sure enough: nothing follows from an update; `ksmith graph rules "
+        f"{study}` shows them",
+        "'sport' has 3 objects: too few for a choice of four; questions about it have no options",
+    ]
+
+
 def test_what_has_no_rules(tmp_path: Path) -> None:
     study = tmp_path / "other.toml"
     study.write_text('name = "other"\nquestion = "?"\n[task]\nmethod = "rome"\n')
