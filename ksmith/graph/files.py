@@ -110,7 +110,7 @@ def node_link(graph: KnowledgeGraph) -> dict[str, Json]:
         "settings": dict(graph.settings),
         "types": {name: list(objects) for name, objects in graph.types.items()},
         "relations": [asdict(relation) for relation in graph.relations],
-        "rules": [asdict(rule) for rule in graph.rules],
+        "rules": [_rule(rule) for rule in graph.rules],
         "leads": list(graph.leads),
         "held": list(graph.held),
         "strangers": list(graph.strangers),
@@ -158,6 +158,11 @@ def printable(graph: KnowledgeGraph) -> "nx.MultiDiGraph[str]":
 def _xml(text: str) -> str:
     """Return `text` with U+FFFD for what XML 1.0 cannot hold."""
     return "".join(c if c >= " " and c not in "\ufffe\uffff" else "\ufffd" for c in text)
+
+
+def _rule(rule: Rule) -> dict[str, Json]:
+    # What most rules are not is left out, so that their graphs are the bytes that they were.
+    return {k: v for k, v in asdict(rule).items() if v or k != "mirror"}
 
 
 def _given(row: Mapping[str, Json], *names: str) -> dict[str, Json]:

@@ -46,7 +46,7 @@ def test_of_a_study_as_json_and_of_a_stored_one(tmp_path: Path) -> None:
     home = ["--home", str(tmp_path / "lab")]
     (found,) = json.loads(run("graph", "rules", str(study), "--json", *home).stdout)
     rules = {row["rule"]: row for row in found["rules"]}
-    assert rules[RULE]["used"] and rules[RULE]["support"] == 20
+    assert rules[RULE]["used"] and rules[RULE]["support"] == 20 and not rules[RULE]["mirror"]
     assert found["functional"] == ["heir", "realm", "ruler"]
     strict = run("graph", "rules", str(study), "--set", "graph.rules=none", "--json", *home)
     assert json.loads(strict.stdout)[0]["rules"] == []

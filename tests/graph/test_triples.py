@@ -301,11 +301,17 @@ def test_declared_facts_entail_all_and_contradict_none(
         if triple[1] not in one or not any(f[:2] == triple[:2] for f in facts):
             facts[triple] = None
     rules = [
-        Rule(body=tuple(body), head=head, default=head in one, loops=False)
+        Rule(
+            body=tuple(body),
+            head=head,
+            default=head in one,
+            loops=False,
+            mirror=len(body) == 1 and head == "s",
+        )
         for body, head in shapes
     ]
     found = basis(list(facts), rules, one)
-    world = closure(found.declared, rules)
+    world = closure(found.declared, rules, stated=facts)
     assert found.declared <= facts.keys()
     assert set(world) == facts.keys() | set(found.added)
     assert not facts.keys() & set(found.added)
@@ -322,6 +328,33 @@ def test_the_inverse_goes_with_the_fact(make: Make) -> None:
     back = known.fact["Ruler 3 / realm"]
     assert back.stored and not back.base
     assert known.rules[0].support == 30
+
+
+def test_a_fact_goes_with_its_image_where_the_rule_is_not_sure(make: Make) -> None:
+    """Every third child is in the list of the father, not in that of the mother."""
+    facts = [(f"Child {i}", "mother", f"Mother {i // 3}") for i in range(60)]
+    lists = {i: f"Father {i}" if i % 3 == 1 else f"Mother {i // 3}" for i in range(60)}
+    facts += [(parent, "child", f"Child {i}") for i, parent in lists.items()]
+    known = make(facts)
+    rules = {str(graph.told(rule)["rule"]): rule for rule in known.rules}
+    back = rules["mother(a, b) -> child(b, a)"]
+    assert back.mirror and back.confidence == round(40 / 60, 6)
+    assert "child(a, b) -> mother(b, a)" not in rules  # fathers have children, too
+    assert {fact.triple for fact in known.facts} == set(facts)  # it adds nothing
+    image, own = known.fact["Mother 1 / child"], known.fact["Child 3 / mother"]
+    assert (image.object, image.stored, image.base) == ("Child 3", True, False)
+    assert own.editable
+    request = next(
+        r
+        for r in graph.requests(known, {"kind": "edit", "scale": 1, "draws": 60}, 0)
+        if r.fact == own.name
+    )
+    gone = graph.entail(known, [request]).several[image.name]
+    assert (gone.gone, gone.new, gone.kept) == (("Child 3",), (), ("Child 5",))
+    after = graph.after(known, [request])
+    assert not [f for f in after.facts if f.relation == "child" and f.object == "Child 3"]
+    sure = {rule.body: rule for rule in make(facts, min_confidence=0.6).rules}
+    assert not sure[back.body].mirror
 
 
 def test_rules_by_hand_or_none(make: Make) -> None:
