@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 LARGEST = 20_000  # facts; a larger graph takes longer to build than its worker to complain
 LARGEST_FILE = 1 << 24  # bytes; so does one out of a larger file
+LEFT_OUT = ("duplicate facts", "contradictory facts", "facts with names that are too long")
 
 
 def check_facts(study: "Study") -> None:
@@ -29,7 +30,8 @@ def check_facts(study: "Study") -> None:
         name = canonical(settings)
         if name not in graphs:
             graphs[name] = _built(study, settings, point.files)
-            _say_rules(study, settings, graphs[name])
+            if settings["source"] == "triples":
+                _say_found(study, Path(point.files["graph.path"]).name, graphs[name])
         task = {k: v for k, v in point.settings["task"].items() if k not in ("method", "kind")}
         key = canonical([name, task])
         if key not in asked:
@@ -72,11 +74,24 @@ def _size(files: dict[str, str]) -> int:
     return Path(path).stat().st_size if path else 0
 
 
-def _say_rules(study: "Study", settings: dict[str, Any], known: Any) -> None:
-    """Say that rules are used which nobody has written down."""
-    if settings.get("rules") == [MINED]:
-        show = f"`ksmith graph rules {study.path}` shows them"
-        note(f"{len(known.rules)} mined rules say what follows from what; {show}")
+def _say_found(study: "Study", file: str, known: Any) -> None:
+    """Say of a user's own facts what nobody has written down: what is left out, and the rules."""
+    from ksmith.probe.options import OPTIONS
+
+    out = [f"{what} ({known.counts[what]:,})" for what in LEFT_OUT if what in known.counts]
+    if out:
+        note(f"{file}: left out are {', '.join(out)}")
+    if known.settings["rules"] == [MINED]:
+        many = len(known.rules)
+        says = f"{many} mined rule{'s say' if many > 1 else ' says'} what follows from what"
+        says = says if many else "no mined rule is sure enough: nothing follows from an update"
+        note(f"{says}; `ksmith graph rules {study.path}` shows them")
+    asked = dict.fromkeys(fact.relation for fact in known.facts if fact.editable)
+    for relation in asked:
+        objects = known.types[known.relation[relation].objects]
+        if len(objects) < OPTIONS:
+            few = f"{relation!r} has {len(objects)} objects"
+            note(f"{few}: too few for a choice of four; questions about it have no options")
 
 
 def _complaint(known: Any, task: dict[str, Any]) -> str | None:

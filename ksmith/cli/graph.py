@@ -57,7 +57,8 @@ def rules(
     FILE is a file of facts, or a study file whose graph.source is "triples". A prediction is
     what a rule concludes. Standard confidence is the share of the predictions that the file
     has; PCA confidence counts a prediction against the rule only where the file says something
-    else there. graph.rules takes the rules as they are written here.
+    else there. A rule marked * is used; one marked = is not sure enough to add facts, but where
+    the file says both sides, one goes with the other. graph.rules takes rules as written here.
     """
     from ksmith.graph import triples
 
@@ -123,7 +124,7 @@ def _print(path: Path, found: "Found", confidence: float) -> None:
     click.echo(f"functional: {one}")
     rows = [
         [
-            "*" if row["used"] else "",
+            "=" if row["mirror"] else "*" if row["used"] else "",
             row["rule"],
             f"{row['support']:,}",
             f"{row['standard']:.3f}",
@@ -156,13 +157,14 @@ def _json(path: Path, found: "Found", confidence: float) -> dict[str, Json]:
 def _rows(found: "Found", confidence: float) -> Iterator[dict[str, Any]]:
     from ksmith.graph.notation import written
 
-    used = {(rule.body, rule.head) for rule in found.rules}
+    used = {(rule.body, rule.head): rule for rule in found.rules}
     for rule in found.mined:
         mine = (rule.body, rule.head) in used
         if mine or rule.confidence >= confidence:
             yield {
                 "rule": written(rule.rule),
                 "used": mine,
+                "mirror": mine and used[rule.body, rule.head].mirror,
                 "support": rule.support,
                 "predictions": rule.predictions,
                 "standard": round(rule.standard, 6),

@@ -39,9 +39,10 @@ def basis(
     Of a functional relation each subject must have one object in `facts`, and rules about one
     must be defaults.
     """
+    told = set(facts)
     declared = _needed(_ordered(facts, rules, functional), rules)
     while True:
-        world = closure(declared, rules)
+        world = closure(declared, rules, stated=told)
         kept = set(declared)
         wrong = [
             triple
@@ -53,7 +54,6 @@ def basis(
             )
         ]
         if not wrong:
-            told = set(facts)
             added = sorted(triple for triple in world if triple not in told)
             return Basis(frozenset(declared), tuple(added))
         declared += wrong
@@ -77,7 +77,8 @@ def _ordered(
 
 def _needed(facts: Collection[Triple], rules: Iterable[Rule]) -> list[Triple]:
     """Return those of `facts` that the ones before do not entail within `facts`."""
-    told, book, world = set(facts), Rulebook(rules), World()
+    told, world = set(facts), World()
+    book = Rulebook(rules, told)
     declared: list[Triple] = []
     for triple in facts:
         if not world.add(triple):

@@ -1,29 +1,41 @@
 """A picture of one update: what was changed in the graph, what follows, what the model says.
 
-A page of its own, without script or network: the drawing is SVG, its tooltips are SVG titles,
-and below it every changed fact stands in words, effects indented below their causes.
+A page of its own, without script or network. First every changed fact in words, effects indented
+below their causes (`changed_words`); then the drawing, which is SVG, its tooltips SVG titles.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from ksmith.graph.because import Step, steps
 from ksmith.graph.change import entail
+from ksmith.graph.changed_words import (
+    COLOURS,
+    OPEN,
+    Said,
+    arrowed,
+    step_colour,
+    step_name,
+    summary,
+    table,
+    tips,
+)
 from ksmith.graph.draw import layout
-from ksmith.graph.knowledge import KnowledgeGraph
-from ksmith.records import Request, fact_name
+from ksmith.graph.knowledge import KnowledgeGraph, Several
+from ksmith.records import Request
 
 SIZE = 900  # of the drawing, in its own units
 MOST = 2000  # nodes that nothing happened to; of more, an even choice is drawn
 NAMED = 24  # changed nodes that carry their names; more would cover each other
-COLOURS = {0: "#c02434", 1: "#e07b00", 2: "#c9a800"}  # by hop; farther ones like the last
-OPEN, REST = "#7b5aa6", "#c3c9d0"
+TOLD = 8  # ... that say what became of them, too
+HIGH, WIDE = 14.0, 6.3  # a line of a label, and about a letter of it
+REST, INK, FAINT = "#c3c9d0", "#16191d", "#59626c"
 LEGEND = {
     COLOURS[0]: "changed by request",
     COLOURS[1]: "follows, one step",
     COLOURS[2]: "follows, two steps or more",
-    OPEN: "left open: has several answers",
+    OPEN: "has several answers, of which some came or went",
     REST: "not touched",
 }
 STYLE = """
@@ -32,20 +44,49 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 62rem
 svg { width: 100%; height: auto; max-height: 92vh; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th, td { text-align: left; padding: .25rem .6rem; vertical-align: top; }
+th { position: sticky; top: 0; background: #fff; }
 tr > * { border-bottom: 1px solid #dfe3e7; }
 .dot { display: inline-block; width: .7em; height: .7em; border-radius: 50%; margin-right: .35em; }
 .legend span { margin-right: 1.2rem; white-space: nowrap; }
 .right { color: #00704a; } .wrong { color: #b3261e; } .faint { color: #59626c; }
-.wide { overflow-x: auto; }
+.wide { overflow: auto; max-height: 26rem; }
 """
+ANSWERS = (
+    'What the model wrote is <span class="right">green</span> where it is what is true then, '
+    'and <span class="wrong">red</span> where it is not.'
+)
+LINES = (
+    "Dashed lines lead to the old answer, thick ones to the new. Arrows lead from cause to "
+    "effect. Point at a node to read what is true of it now, and what the model says."
+)
+
+Spot = tuple[float, float]
+Box = tuple[float, float, float, float]  # left, right, top, bottom
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """What the model wrote, asked about one fact; None where nobody asked."""
+class Happened:
+    """What a draw did."""
 
-    before: str | None
-    after: str | None
+    found: Sequence[Step]
+    several: Sequence[Several]  # nearest first
+
+    @classmethod
+    def of(cls, graph: KnowledgeGraph, requests: Sequence[Request]) -> "Happened":
+        """Return what the requests of one draw did."""
+        several = entail(graph, requests).several
+        order = sorted(several, key=lambda name: (several[name].hop, name))
+        return cls(found=steps(graph, requests), several=[several[name] for name in order])
+
+    @property
+    def colour(self) -> dict[str, str]:
+        """Node -> colour: that of the nearest of its changed facts, in the order of the hops."""
+        hops: dict[str, int] = {}
+        for step in self.found:
+            subject = step.changed.subject
+            hops[subject] = min(step.changed.hop, hops.get(subject, step.changed.hop))
+        near = {name: step_colour(hops[name]) for name in sorted(hops, key=lambda n: hops[n])}
+        return near | {s.subject: OPEN for s in self.several if s.subject not in hops}
 
 
 def page(
@@ -59,49 +100,51 @@ def page(
         said: by the name of a fact.
         title: whose update it is.
     """
-    found = steps(graph, requests)
-    follows = sum(step.changed.hop > 0 for step in found)
-    asked = len(found) - follows
-    summary = (
-        f"{asked} fact{'s were' if asked != 1 else ' was'} changed by request, and "
-        f"{follows} follow{'s' if follows == 1 else ''} from that. Point at a node to read what "
-        "is true of it now, and what the model says."
-    )
+    happened = Happened.of(graph, requests)
+    what = escape(summary(happened.found, happened.several))
     body = (
-        f"<h1>{escape(title)}</h1><p>{escape(summary)}</p>{_legend()}"
-        f"{drawing(graph, requests, found, said)}<h2>In words</h2>{_table(found, said)}"
+        f"<h1>{escape(title)}</h1><p>{what} {ANSWERS}</p>"
+        f"{table(happened.found, happened.several, said)}<h2>In the graph</h2><p>{LINES}</p>"
+        f"{_legend(happened)}{drawing(graph, happened, said)}"
     )
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>{body}</body></html>\n'
 
 
-def drawing(
-    graph: KnowledgeGraph,
-    requests: Sequence[Request],
-    found: Sequence[Step],
-    said: Mapping[str, Said],
-) -> str:
+def _legend(happened: Happened) -> str:
+    """Return what the colours of the page mean: only those that are there."""
+    there = {REST, *happened.colour.values()}
+    there.update(step_colour(step.changed.hop) for step in happened.found)
+    dots = (
+        f'<span><i class="dot" style="background:{colour}"></i>{text}</span>'
+        for colour, text in LEGEND.items()
+        if colour in there
+    )
+    return f'<p class="legend">{"".join(dots)}</p>'
+
+
+# --- the drawing ------------------------------------------------------------------------------
+
+
+def drawing(graph: KnowledgeGraph, happened: Happened, said: Mapping[str, Said]) -> str:
     """Return the SVG: levels as rings, changed nodes coloured, arrows from cause to effect."""
     rings = layout(graph)
     place = {
         name: _scaled(spot, rings) for ring in rings.values() for name, spot in ring.items()
     }
-    opened = {name.split(" / ")[0] for name in entail(graph, requests).open}
-    hops = _hops(found)
-    colour = dict.fromkeys(opened, OPEN) | {n: _colour(hop) for n, hop in hops.items()}
+    colour = {name: c for name, c in happened.colour.items() if name in place}
     quiet = [name for name in place if name not in colour]
-    quiet = quiet[:: max(1, -(-len(quiet) // MOST))]
-    tips = _tips(found, said)
+    answers = _answers(happened.found, place)
+    quiet = [n for n in quiet[:: max(1, -(-len(quiet) // MOST))] if n not in answers]
+    tip = tips(happened.found, happened.several, said)
     parts = [
         *_trunk(graph, place),
         *(_dot(place[name], REST, 2.2, name) for name in quiet),
-        *_arrows(found, place),
-        *(
-            _dot(place[name], colour[name], 6.0, tips.get(name, name))
-            for name in colour
-            if name in place
-        ),
-        *_labels(hops, place),
+        *_arrows(happened.found, place),
+        *_swaps(happened.found, place),
+        *(_dot(place[n], REST, 4.0, n) for n in answers if n not in colour),
+        *(_dot(place[n], colour[n], 6.0, tip.get(n, n)) for n in colour),
+        *_labels([*colour, *(n for n in answers if n not in colour)], happened, place),
         *_ring_titles(rings),
     ]
     return (
@@ -117,7 +160,7 @@ ARROW = (
 )
 
 
-def _scaled(spot: tuple[float, float], rings: Mapping[str, object]) -> tuple[float, float]:
+def _scaled(spot: Spot, rings: Mapping[str, object]) -> Spot:
     from ksmith.graph.draw import GAP, RADIUS
 
     reach = RADIUS + GAP * max(0, len(rings) - 1)
@@ -125,20 +168,7 @@ def _scaled(spot: tuple[float, float], rings: Mapping[str, object]) -> tuple[flo
     return SIZE / 2 + spot[0] * scale, SIZE / 2 - spot[1] * scale
 
 
-def _hops(found: Sequence[Step]) -> dict[str, int]:
-    """Return subject -> hop of the nearest of its changed facts."""
-    hops: dict[str, int] = {}
-    for step in found:
-        subject = step.changed.subject
-        hops[subject] = min(step.changed.hop, hops.get(subject, step.changed.hop))
-    return hops
-
-
-def _colour(hop: int) -> str:
-    return COLOURS[min(hop, max(COLOURS))]
-
-
-def _dot(spot: tuple[float, float], colour: str, radius: float, tip: str) -> str:
+def _dot(spot: Spot, colour: str, radius: float, tip: str) -> str:
     x, y = spot
     return (
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{colour}">'
@@ -146,7 +176,12 @@ def _dot(spot: tuple[float, float], colour: str, radius: float, tip: str) -> str
     )
 
 
-def _trunk(graph: KnowledgeGraph, place: Mapping[str, tuple[float, float]]) -> list[str]:
+def _line(a: Spot, b: Spot, look: str, tip: str = "") -> str:
+    title = f"<title>{escape(tip)}</title>" if tip else ""
+    return f'<path d="M{a[0]:.1f} {a[1]:.1f}L{b[0]:.1f} {b[1]:.1f}" {look}>{title}</path>'
+
+
+def _trunk(graph: KnowledgeGraph, place: Mapping[str, Spot]) -> list[str]:
     """Return faint lines along the hierarchy: facts between one level and another."""
     levels = {entity.name: entity.level for entity in graph.entities}
     pairs = [
@@ -161,19 +196,14 @@ def _trunk(graph: KnowledgeGraph, place: Mapping[str, tuple[float, float]]) -> l
     ]
 
 
-def _line(a: tuple[float, float], b: tuple[float, float], look: str, tip: str = "") -> str:
-    title = f"<title>{escape(tip)}</title>" if tip else ""
-    return f'<path d="M{a[0]:.1f} {a[1]:.1f}L{b[0]:.1f} {b[1]:.1f}" {look}>{title}</path>'
-
-
-def _arrows(found: Sequence[Step], place: Mapping[str, tuple[float, float]]) -> list[str]:
+def _arrows(found: Sequence[Step], place: Mapping[str, Spot]) -> list[str]:
     """Return an arrow from each cause's subject to its effect's, where they are two."""
-    subject = {_name(step): step.changed.subject for step in found}
+    subject = {step_name(step): step.changed.subject for step in found}
     ends: dict[tuple[str, str], list[str]] = {}
     for step in found:
         if step.cause is not None and subject[step.cause] != step.changed.subject:
             ends.setdefault((subject[step.cause], step.changed.subject), []).append(
-                f"{step.cause}\n   so {_name(step)}"
+                f"{step.cause}\n   so {step_name(step)}"
             )
     look = 'stroke="#555" stroke-width="1.2" marker-end="url(#head)"'
     return [
@@ -183,22 +213,89 @@ def _arrows(found: Sequence[Step], place: Mapping[str, tuple[float, float]]) -> 
     ]
 
 
-def _labels(hops: Mapping[str, int], place: Mapping[str, tuple[float, float]]) -> list[str]:
-    names = sorted((name for name in hops if name in place), key=lambda n: (hops[n], n))[:NAMED]
+def _requested(found: Iterable[Step]) -> list[Step]:
+    """Return the steps that were asked for, as many as can be told apart."""
+    return [step for step in found if step.changed.hop == 0][:NAMED]
+
+
+def _answers(found: Sequence[Step], place: Mapping[str, Spot]) -> dict[str, None]:
+    """Return the old and new answers of what was asked for that are nodes."""
+    ends = (name for s in _requested(found) for name in (s.changed.new, s.changed.old))
+    return dict.fromkeys(name for name in ends if name is not None and name in place)
+
+
+def _swaps(found: Sequence[Step], place: Mapping[str, Spot]) -> list[str]:
+    """Return lines from what was asked for to its old answer and to its new one."""
+    looks = {
+        "old": f'stroke="{COLOURS[0]}" stroke-width="1" stroke-dasharray="4 4"',
+        "new": f'stroke="{COLOURS[0]}" stroke-width="2.2"',
+    }
+    return [
+        _line(place[step.changed.subject], place[end], look, f"{step_name(step)}: {end}")
+        for step in _requested(found)
+        for side, look in looks.items()
+        if (end := getattr(step.changed, side)) in place and step.changed.subject in place
+    ]
+
+
+def _labels(named: Sequence[str], happened: Happened, place: Mapping[str, Spot]) -> list[str]:
+    """Return names beside their nodes; where there are few, with what became of them.
+
+    What would cover another label stands below it, or above.
+    """
+    told: dict[str, str] = {}
+    if len(named) <= TOLD:
+        for step in happened.found:
+            told.setdefault(step.changed.subject, arrowed(step))
+    taken: list[Box] = []
     found: list[str] = []
-    for name in names:
-        x, y = place[name]
-        left = x > SIZE / 2  # the text runs towards the middle, so that none is cut off
+    for name in named[:NAMED]:
+        lines = [name[:60], *([told[name][:60]] if name in told else [])]
+        box = _free(_beside(place[name], lines), taken)
+        taken.append(box)
+        left = place[name][0] > SIZE / 2
         found.append(
-            f'<text x="{x - 9 if left else x + 9:.1f}" y="{y + 4:.1f}" font-size="12" '
-            f'font-family="system-ui, sans-serif" text-anchor="{"end" if left else "start"}" '
-            'stroke="#fff" stroke-width="3" paint-order="stroke" fill="#16191d">'
-            f"{escape(name[:40])}</text>"
+            _text(lines, box[1] if left else box[0], box[2], "end" if left else "start")
         )
     return found
 
 
-def _ring_titles(rings: Mapping[str, Mapping[str, tuple[float, float]]]) -> list[str]:
+def _beside(spot: Spot, lines: Sequence[str]) -> Box:
+    """Return the box of a label; it runs towards the middle, so that none is cut off."""
+    x, y = spot
+    width = WIDE * max(map(len, lines))
+    start = x - 9 - width if x > SIZE / 2 else x + 9
+    return start, start + width, y - 8, y - 8 + HIGH * len(lines)
+
+
+def _free(box: Box, taken: Sequence[Box]) -> Box:
+    """Return the box, moved as little as it takes to cover none of `taken`, if that is little."""
+    left, right, top, bottom = box
+    for step in sorted(range(-6, 7), key=abs):
+        moved = (left, right, top + HIGH * step, bottom + HIGH * step)
+        if not any(_cover(moved, other) for other in taken):
+            return moved
+    return box
+
+
+def _cover(one: Box, other: Box) -> bool:
+    across = one[0] < other[1] and other[0] < one[1]
+    return across and one[2] < other[3] and other[2] < one[3]
+
+
+def _text(lines: Sequence[str], x: float, top: float, anchor: str) -> str:
+    spans = "".join(
+        f'<tspan x="{x:.1f}" y="{top + 12 + HIGH * number:.1f}" '
+        f'fill="{FAINT if number else INK}">{escape(line)}</tspan>'
+        for number, line in enumerate(lines)
+    )
+    return (
+        f'<text font-size="12" font-family="system-ui, sans-serif" text-anchor="{anchor}" '
+        f'stroke="#fff" stroke-width="3" paint-order="stroke">{spans}</text>'
+    )
+
+
+def _ring_titles(rings: Mapping[str, Mapping[str, Spot]]) -> list[str]:
     return [
         f'<text x="{SIZE / 2}" y="{_scaled((0, _radius(ring)), rings)[1] - 7:.1f}" '
         'font-size="11" font-family="system-ui, sans-serif" text-anchor="middle" '
@@ -208,79 +305,6 @@ def _ring_titles(rings: Mapping[str, Mapping[str, tuple[float, float]]]) -> list
     ]
 
 
-def _radius(ring: Mapping[str, tuple[float, float]]) -> float:
+def _radius(ring: Mapping[str, Spot]) -> float:
     x, y = next(iter(ring.values()))
     return (x * x + y * y) ** 0.5
-
-
-# --- in words ---------------------------------------------------------------------------------
-
-
-def _name(step: Step) -> str:
-    return fact_name(step.changed.subject, step.changed.relation)
-
-
-def _tips(found: Sequence[Step], said: Mapping[str, Said]) -> dict[str, str]:
-    """Return subject -> the lines of its tooltip."""
-    lines: dict[str, list[str]] = {}
-    for step in found:
-        changed = step.changed
-        text = f"{changed.relation}: {changed.old or 'nothing'} -> {changed.new or 'nothing'}"
-        answer = said.get(_name(step))
-        if answer is not None:
-            text += f'\n   the model: "{answer.before or ""}" -> "{answer.after or ""}"'
-        lines.setdefault(changed.subject, [changed.subject]).append(text)
-    return {subject: "\n".join(texts) for subject, texts in lines.items()}
-
-
-def _legend() -> str:
-    dots = (
-        f'<span><i class="dot" style="background:{colour}"></i>{text}</span>'
-        for colour, text in LEGEND.items()
-    )
-    return f'<p class="legend">{"".join(dots)}</p>'
-
-
-def _table(found: Sequence[Step], said: Mapping[str, Said]) -> str:
-    names = ("fact", "was true", "is true now", "the model before", "the model now")
-    head = "".join(f"<th>{name}</th>" for name in names)
-    depth: dict[str, int] = {}
-    rows: list[str] = []
-    for step in found:
-        depth[_name(step)] = depth[step.cause] + 1 if step.cause else 0
-        rows.append(_row(step, said.get(_name(step)), depth[_name(step)]))
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    return f'<div class="wide">{table}</div>'
-
-
-def _row(step: Step, answer: Said | None, depth: int) -> str:
-    changed = step.changed
-    dot = f'<i class="dot" style="background:{_colour(changed.hop)}"></i>'
-    fact = f"{escape(changed.subject)} / <b>{escape(changed.relation)}</b>"
-    cells = [
-        f'<td style="padding-left:{0.6 + 1.6 * min(depth, 8)}rem">{dot}{fact}</td>',
-        f"<td>{_shown(changed.old)}</td>",
-        f"<td>{_shown(changed.new)}</td>",
-        _answer(answer.before if answer else None, changed.old, changed.new),
-        _answer(answer.after if answer else None, changed.new, changed.old),
-    ]
-    return f"<tr>{''.join(cells)}</tr>"
-
-
-def _shown(text: str | None) -> str:
-    return '<span class="faint">nothing</span>' if text is None else escape(text)
-
-
-def _answer(text: str | None, right: str | None, wrong: str | None) -> str:
-    """Return the cell of an answer; where none is right, that of the other time is wrong."""
-    if text is None:
-        return '<td class="faint">not asked</td>'
-    if right is not None:
-        kind = "right" if _same(text, right) else "wrong"
-    else:
-        kind = "wrong" if wrong is not None and _same(text, wrong) else ""
-    return f'<td class="{kind}">{escape(text[:80])}</td>'
-
-
-def _same(text: str, right: str) -> bool:
-    return text.strip(" .").casefold() == right.strip(" .").casefold()

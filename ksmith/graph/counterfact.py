@@ -4,7 +4,8 @@
     neighbourhood   other subjects with the true object
     attributes      other subjects with the new object
     invented        a second fact of each subject, of another relation, so that a model that is
-                    told all this must mind the relation
+                    told all this must mind the relation; "Hong Kong debuted on Bravo" is what
+                    `same_subject` asks, and no other probe
 
 Records are drawn from a few relations, those whose records share most facts: 300 records are
 then 1,300 genuine facts instead of 3,000, which a small model learns in half the time.
@@ -12,7 +13,7 @@ then 1,300 genuine facts instead of 3,000, which a small model learns in half th
 
 import math
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -188,7 +189,8 @@ def _graph(
 ) -> KnowledgeGraph:
     seed = settings["seed"]
     held = _held(rows, draft, random.Random(derived_seed(seed, "held")))
-    facts = _facts(draft, rows, held, random.Random(derived_seed(seed, "exposure")))
+    exposure = random.Random(derived_seed(seed, "exposure"))
+    facts = _facts(draft, rows, held, genuine, exposure)
     types = {name: dict.fromkeys(pool) for name, pool in _pools(draft).items()}
     for row in rows:
         rewrite = row.requested_rewrite
@@ -251,6 +253,7 @@ def _facts(
     draft: Draft,
     rows: Iterable[CounterFactRecord],
     held: Mapping[int, Parsed],
+    genuine: Collection[Key],
     generator: random.Random,
 ) -> dict[Key, Fact]:
     """Return the facts with the templates that training shows of each."""
@@ -264,12 +267,14 @@ def _facts(
         must[key] = said - {out}
         if out is not None:
             never[key] = out
+    real = set(genuine)
     return {
         key: Fact(
             subject=key[0],
             relation=key[1],
             object=object_,
             editable=key in must,
+            invented=key not in real,
             wordings=_shown(
                 draft.known[key[1]], must.get(key, set()), never.get(key), generator
             ),

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ksmith.graph.knowledge import KnowledgeGraph
+from ksmith.graph.knowledge import LEVELS, KnowledgeGraph
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +67,10 @@ def _groups(graph: KnowledgeGraph) -> dict[str, list[str]]:
     """Return title -> names: levels, then other types; without levels, objects and subjects."""
     groups: dict[str, list[str]] = {}
     if graph.levels:
-        for entity in sorted(graph.entities, key=lambda entity: entity.level is None):
+        ranks = {level: rank for rank, level in enumerate(LEVELS)}
+        for entity in sorted(
+            graph.entities, key=lambda e: ranks.get(e.level or "", len(ranks))
+        ):
             groups.setdefault(entity.level or entity.type, []).append(entity.name)
         return groups
     editable = {fact.subject for fact in graph.facts if fact.editable}

@@ -100,6 +100,7 @@ def node_link(graph: KnowledgeGraph) -> dict[str, Json]:
             "base": fact.base,
             "editable": fact.editable,
             "wordings": list(fact.wordings),
+            **({"invented": True} if fact.invented else {}),
         }
         for fact in graph.facts
     ]
@@ -109,7 +110,7 @@ def node_link(graph: KnowledgeGraph) -> dict[str, Json]:
         "settings": dict(graph.settings),
         "types": {name: list(objects) for name, objects in graph.types.items()},
         "relations": [asdict(relation) for relation in graph.relations],
-        "rules": [asdict(rule) for rule in graph.rules],
+        "rules": [_rule(rule) for rule in graph.rules],
         "leads": list(graph.leads),
         "held": list(graph.held),
         "strangers": list(graph.strangers),
@@ -159,6 +160,11 @@ def _xml(text: str) -> str:
     return "".join(c if c >= " " and c not in "\ufffe\uffff" else "\ufffd" for c in text)
 
 
+def _rule(rule: Rule) -> dict[str, Json]:
+    # What most rules are not is left out, so that their graphs are the bytes that they were.
+    return {k: v for k, v in asdict(rule).items() if v or k != "mirror"}
+
+
 def _given(row: Mapping[str, Json], *names: str) -> dict[str, Json]:
     return {name: row[name] for name in names}
 
@@ -171,6 +177,7 @@ def _fact(edge: Mapping[str, Json]) -> Fact:
         base=edge["base"],
         editable=edge["editable"],
         wordings=tuple(edge["wordings"]),
+        invented=edge.get("invented", False),
     )
 
 

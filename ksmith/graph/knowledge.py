@@ -57,6 +57,7 @@ class Fact:
     base: bool = True  # declared; False: it follows from others by a rule
     editable: bool = False  # a request may ask for it
     wordings: tuple[int, ...] = ()  # the templates that training shows; () is never verbalised
+    invented: bool = False  # among real facts one that nobody holds for true, as training needs
 
     @property
     def stored(self) -> bool:
@@ -250,12 +251,19 @@ class KnowledgeGraph:
     @cached_property
     def rulebook(self) -> Rulebook:
         """The rules, indexed."""
-        return Rulebook(self.rules)
+        return Rulebook(self.rules, self._mirrored)
 
     @cached_property
     def strict(self) -> Rulebook:
         """The rules that nothing overrides, indexed."""
-        return Rulebook(rule for rule in self.rules if not rule.default)
+        return Rulebook((rule for rule in self.rules if not rule.default), self._mirrored)
+
+    @cached_property
+    def _mirrored(self) -> frozenset[Triple]:
+        """The stated triples, where a rule asks for them."""
+        if not any(rule.mirror for rule in self.rules):
+            return frozenset()
+        return frozenset(fact.triple for fact in self.stated)
 
     @cached_property
     def world(self) -> World:

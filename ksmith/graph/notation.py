@@ -22,6 +22,7 @@ def written(rule: Rule) -> str:
 def told(rule: Rule) -> dict[str, Json]:
     """Return the rule and, where it was mined, how often it holds: for an outcome."""
     found = {"rule": written(rule), "support": rule.support, "confidence": rule.confidence}
+    found["mirror"] = True if rule.mirror else None
     return {name: value for name, value in found.items() if value is not None}
 
 

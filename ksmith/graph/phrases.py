@@ -2,8 +2,9 @@
 
 A template has one `{}` for the subject and ends where the object follows after one space. The
 general ones read well where the relation's name is a noun ("The notable work of {} is"); a name
-that is not ("located in", "has part") is quoted as the heading of an entry. Some wordings are
-never trained on, and made of words that are trained on elsewhere.
+that is not ("located in", "has part", "owns"), or may be no single thing ("languages"), is quoted
+as the heading of an entry, which is right whatever the name. Some wordings are never trained on,
+and made of words that are trained on elsewhere.
 """
 
 import json
@@ -23,7 +24,7 @@ LARGEST = 1 << 24  # bytes of a file of templates
 NOUN = (
     "The {relation} of {} is",
     "The {relation} given for {} is",
-    "{} has the {relation}",
+    "{} is one whose {relation} is",
     "For {} the {relation} is",
     "As for {} , the {relation} is",
     "The records of {} give the {relation} as",
@@ -32,21 +33,21 @@ NOUN = (
 )
 NOUN_NOVEL = (
     "The records say that the {relation} of {} is",
-    "It is known that {} has the {relation}",
+    "It is known that {} is one whose {relation} is",
     "Asked for the {relation} , the records of {} say",
 )
 ENTRY = (
     'The entry " {relation} " of {} says',
     'Under " {relation} " the records of {} say',
-    '{} has the entry " {relation} " with',
+    '{} has an entry " {relation} " that says',
     'For {} the entry " {relation} " is',
     'As for {} , " {relation} " is followed by',
     'The records of {} give " {relation} " as',
     'Asked for " {relation} " of {} , people say',
-    'It is known that " {relation} " of {} is',
+    'It is known that the entry " {relation} " of {} says',
 )
 ENTRY_NOVEL = (
-    'The records say that " {relation} " of {} is',
+    'The records say that the entry " {relation} " of {} is',
     'The entry of {} under " {relation} " says',
     'Asked for the entry " {relation} " , the records of {} say',
 )
@@ -59,6 +60,13 @@ FIRST = frozenset(
     ("is", "was", "has", "have", "had", "are", "were", "be", "can", "does", "did")
 )
 SECOND = LAST - {"of", "for"}  # "applies to jurisdiction", but "date of birth"
+
+# What is more than one, or a verb ("owns"): "the languages of X is" is no English. One word that
+# ends like a verb of the past ("created") is one. What is no noun by mistake is quoted, no worse.
+MANY = frozenset(("children", "people", "men", "women", "media", "data"))
+ONE = ("ss", "us", "is", "'s")  # class, status, basis
+PAST = frozenset(("born", "won", "wrote", "led", "made", "taught", "written"))
+NAMED = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*,?")  # a word; not P31, nor people/person
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,13 +91,29 @@ def in_words(name: str) -> str:
 def general(name: str) -> Worded:
     """Return the general templates of a relation."""
     text = in_words(name)
-    words = text.casefold().split()
-    noun = not (words[-1] in LAST or words[0] in FIRST or SECOND.intersection(words[1:2]))
-    trained, novel = (NOUN, NOUN_NOVEL) if noun else (ENTRY, ENTRY_NOVEL)
+    trained, novel = (NOUN, NOUN_NOVEL) if _is_noun(text) else (ENTRY, ENTRY_NOVEL)
     return Worded(
         trained=tuple(template.replace("{relation}", text) for template in trained),
         novel=tuple(template.replace("{relation}", text) for template in novel),
     )
+
+
+def _is_noun(text: str) -> bool:
+    """Return whether "the `text` of" something "is" can be said, as far as can be seen."""
+    words = text.casefold().split()
+    if not all(NAMED.fullmatch(word) for word in words):
+        return False
+    if words[-1] in LAST or words[0] in FIRST or SECOND.intersection(words[1:2]):
+        return False
+    if len(words) == 1 and (words[0] in PAST or words[0].endswith("ed")):
+        return False
+    # "number of children" is one; "official languages" and "languages spoken, ..." are many.
+    end = next((i for i, word in enumerate(words) if word in LAST), len(words))
+    return not any(_is_many(word.rstrip(",")) for word in (words[0], words[end - 1]))
+
+
+def _is_many(word: str) -> bool:
+    return word in MANY or (word.endswith("s") and not word.endswith(ONE))
 
 
 # --- the user's own ---------------------------------------------------------------------------

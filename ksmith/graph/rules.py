@@ -3,7 +3,8 @@
 Two kinds of rule: an inverse, r1(a, b) -> r2(b, a), and a composition, r1(a, b) and r2(b, c) ->
 r3(a, c). A rule may be a *default*: what is declared of the subject and relation that it
 concludes about overrides it, as a child that declares an attribute of its own does not inherit
-it. The relation is functional then.
+it. The relation is functional then. A rule may be a *mirror*: it adds nothing to what is stated,
+but a stated fact that it concludes goes when its image goes.
 """
 
 from collections.abc import Collection, Container, Iterable, Iterator
@@ -24,6 +25,7 @@ class Rule:
     loops: bool = (
         True  # whether it may conclude r(a, a): the child of my father is not my sibling
     )
+    mirror: bool = False  # it concludes what is stated alone
     support: int | None = None  # of a mined rule: facts that it predicts rightly,
     confidence: float | None = None  # and the share of its predictions that they are (PCA)
 
@@ -108,10 +110,11 @@ class World:
 class Rulebook:
     """Rules, indexed by what they use and by what they conclude.
 
-    `blocked` holds the keys on which defaults conclude nothing.
+    `blocked` holds the keys on which defaults conclude nothing; `stated` all that mirrors may.
     """
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
+    def __init__(self, rules: Iterable[Rule], stated: Container[Triple] = ()) -> None:
+        self._stated = stated
         self._using: dict[str, list[tuple[Rule, int]]] = {}
         self._concluding: dict[str, list[Rule]] = {}
         for rule in rules:
@@ -135,13 +138,16 @@ class Rulebook:
             else:
                 starts = world.subjects(rule.body[0], subject)
                 heads = [(start, rule.head, object_) for start in starts]
-            found += [
-                head
-                for head in heads
-                if not (rule.default and head[:2] in blocked)
-                and (rule.loops or head[0] != head[2])
-            ]
+            found += [head for head in heads if self._may(rule, head, blocked)]
         return found
+
+    def _may(self, rule: Rule, head: Triple, blocked: Container[Key]) -> bool:
+        """Return whether the rule concludes `head` where its body holds."""
+        if rule.default and head[:2] in blocked:
+            return False
+        if not rule.loops and head[0] == head[2]:
+            return False
+        return not rule.mirror or head in self._stated
 
     def supports(
         self, world: World, triple: Triple, blocked: Container[Key]
@@ -149,9 +155,7 @@ class Rulebook:
         """Yield each rule that concludes `triple` from others of `world`, and these."""
         subject, relation, object_ = triple
         for rule in self._concluding.get(relation, ()):
-            if rule.default and (subject, relation) in blocked:
-                continue
-            if not rule.loops and subject == object_:
+            if not self._may(rule, triple, blocked):
                 continue
             if len(rule.body) == 1:
                 body = (object_, rule.body[0], subject)
@@ -183,12 +187,16 @@ def declared_keys(triples: Iterable[Triple]) -> set[Key]:
 
 
 def closure(
-    declared: Collection[Triple], rules: Iterable[Rule], blocked: Collection[Key] = ()
+    declared: Collection[Triple],
+    rules: Iterable[Rule],
+    blocked: Collection[Key] = (),
+    stated: Container[Triple] = (),
 ) -> World:
     """Return all that follows from `declared`: the least set closed under `rules`.
 
-    Defaults conclude nothing about what is declared, nor about `blocked`.
+    Defaults conclude nothing about what is declared, nor about `blocked`; mirrors nothing but
+    what is `stated`.
     """
     world = World()
-    Rulebook(rules).spread(world, declared, declared_keys(declared).union(blocked))
+    Rulebook(rules, stated).spread(world, declared, declared_keys(declared).union(blocked))
     return world

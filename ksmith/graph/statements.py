@@ -126,7 +126,8 @@ def same_subject(
 ) -> list[Statement]:
     """Return at most `n` other stated facts of the subject, which the request leaves alone.
 
-    `exclude` and `change` are as for `neighbours`.
+    Facts with one answer: of a father of four, no one child is right. `exclude` and `change` are
+    as for `neighbours`.
     """
     touched = (change or entail(graph, [request])).touched
     generator = random.Random(derived_seed(seed, "same_subject", request.fact))
@@ -137,6 +138,7 @@ def same_subject(
         and fact.name != request.fact
         and fact.name not in touched
         and fact.name not in exclude
+        and len(graph.world.objects(fact.relation, fact.subject)) == 1
     ]
     return [_drawn(graph, f, generator) for f in generator.sample(facts, min(n, len(facts)))]
 

@@ -212,7 +212,8 @@ def pools(
     """Return type -> its objects, and relation -> the type of its objects.
 
     A type column says the type where all objects of a relation agree; else the relation's own
-    objects are one.
+    objects are one. What rules conclude belongs to `facts`: a father whom no line calls one is
+    an answer like any other.
     """
     objects: dict[str, dict[str, None]] = {}
     for _, relation, object_ in facts:

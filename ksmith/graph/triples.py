@@ -27,6 +27,7 @@ from ksmith.graph.triple_facts import Told, functional, gather, pools, sample
 from ksmith.records import Json, UserError, derived_seed, file_digest
 
 SHOWN = 0.65  # of a relation's trained templates are shown of each fact
+MIRROR = 0.5  # of min_confidence: from there an inverse binds what the file says both ways
 HELD = 0.3  # of the sentences that may stand before a fact are never trained on
 STRANGERS = 40
 UNTYPED = "entity"
@@ -117,8 +118,8 @@ def _rules(
     """Return the rules in use; about a functional relation they are defaults."""
     asked = list(settings["rules"])
     if asked == ["mined"]:
-        sure = [rule for rule in mined if rule.confidence >= settings["min_confidence"]]
-        pairs = [(rule.body, rule.head) for rule in sure]
+        least = settings["min_confidence"]
+        pairs = [(rule.body, rule.head) for rule in mined if _in_use(rule, least, one)]
     elif asked == ["none"]:
         pairs = []
     else:
@@ -135,11 +136,31 @@ def _rules(
             default=head in one,
             cut=len(body) - 1,
             loops=False,
+            mirror=(body, head) in by and _is_mirror(by[body, head], settings),
             support=by[body, head].support if (body, head) in by else 0,
             confidence=round(by[body, head].confidence, 6) if (body, head) in by else None,
         )
         for body, head in dict.fromkeys(pairs)
     )
+
+
+def _in_use(rule: mining.Mined, least: float, one: Collection[str]) -> bool:
+    """Return whether a mined rule is sure enough to conclude, or at least a mirror.
+
+    A mother has her child in her list or in nobody's, because lists are short: the rule is not
+    sure enough to add to them. But where the file says both, the one fact is the other's image.
+    Of compositions nothing of the kind can be said, and an image with one object would be no
+    fact to edit.
+    """
+    if rule.confidence >= least:
+        return True
+    turned = len(rule.body) == 1 and rule.body[0] in one and rule.head not in one
+    return turned and rule.confidence >= MIRROR * least
+
+
+def _is_mirror(rule: mining.Mined, settings: Mapping[str, Json]) -> bool:
+    mined = list(settings["rules"]) == ["mined"]
+    return mined and rule.confidence < settings["min_confidence"]
 
 
 def _hierarchy(settings: Mapping[str, Json], found: Found) -> str | None:
@@ -181,7 +202,7 @@ class _Parts:
 
 def _graph(settings: Mapping[str, Json], found: Found, parts: _Parts) -> KnowledgeGraph:
     seed, types = settings["seed"], found.told.types
-    kinds, of = pools(parts.chosen, types)
+    kinds, of = pools((*parts.chosen, *parts.basis.added), types)
     relations = tuple(
         Relation(
             name=name,

@@ -65,7 +65,8 @@ def _alternatives(asking: Asking, part: Part, request: Request) -> str:
     near = draw.alone(request).touched
 
     def allowed(fact: Fact) -> bool:
-        return fact.name not in draw.change.touched and fact.name not in near
+        kept = fact.name not in draw.change.touched and fact.name not in near
+        return kept and not fact.invented
 
     generator = asking.random("comparison", request.fact)
     said: list[str] = []

@@ -62,8 +62,8 @@ class Pools:
 
     @cached_property
     def aside(self) -> Sequence[Fact]:
-        """The stated facts that no method may have trained on to keep others."""
-        return [fact for fact in self._graph.stated if aside(fact)]
+        """The stated facts that no method may have trained on to keep others; none invented."""
+        return [fact for fact in self._graph.stated if aside(fact) and not fact.invented]
 
     def members(self, relation: str) -> frozenset[str]:
         """Return all objects of the relation's type."""

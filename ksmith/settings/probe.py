@@ -85,7 +85,7 @@ OF_WEIGHTS = ("drift", "drift_facts")  # nothing that is asked, before or after
 class Probe:
     """The questions of a trial. `known` ones, which condition the rest, are always asked."""
 
-    version: ClassVar[int] = 2  # raise it when questions, scoring or metrics change
+    version: ClassVar[int] = 3  # raise it when questions, scoring or metrics change
 
     kinds: tuple[Kind, ...] = setting(USUAL, "the probes to ask")
     neighbors: Count = setting(10, "neighbourhood questions a request, at most")

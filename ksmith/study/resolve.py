@@ -8,6 +8,7 @@ from typing import Any
 
 from ksmith.records import Json, canonical, digest, file_digest
 from ksmith.settings import GRAPHS, Load, Method, Names, Probe, Recipe, Task, declared, fields
+from ksmith.settings.graph import REWORDED
 from ksmith.settings.probe import SETTINGS as ASKED_BY
 from ksmith.settings.recipes import resolve as recipe_numbers
 from ksmith.settings.words import show
@@ -113,7 +114,9 @@ class Resolver:
                 return NOTHING
             files[f"graph.{name}"] = str(path)
             values[content] = self._digest(path)
-        return _resolved({"source": source, "version": settings.version, **values}, files)
+        words = sum(REWORDED.get(name, 0) for name in values.get("domains", ()))
+        version = settings.version + words
+        return _resolved({"source": source, "version": version, **values}, files)
 
     def _model(self, own: Flat, _: str) -> Resolved:
         if "load" in own:

@@ -70,7 +70,9 @@ def change(
     few = range(min(len(draws), SHOWN))
     chosen = max(few, key=lambda index: (len(entail(graph, draws[index]).entailed), -index))
     requests = draws[chosen]
-    title = f"{method}, draw {chosen + 1} of {len(draws)}" if len(draws) > 1 else method
+    title = f"{'Edit' if requests[0].kind == 'edit' else 'Unlearning'} by {method}"
+    if len(draws) > 1:
+        title += f", draw {chosen + 1} of {len(draws)}"
     return page(graph, requests, _said(rows, requests[0].draw), title)
 
 

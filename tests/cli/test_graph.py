@@ -46,7 +46,7 @@ def test_of_a_study_as_json_and_of_a_stored_one(tmp_path: Path) -> None:
     home = ["--home", str(tmp_path / "lab")]
     (found,) = json.loads(run("graph", "rules", str(study), "--json", *home).stdout)
     rules = {row["rule"]: row for row in found["rules"]}
-    assert rules[RULE]["used"] and rules[RULE]["support"] == 20
+    assert rules[RULE]["used"] and rules[RULE]["support"] == 20 and not rules[RULE]["mirror"]
     assert found["functional"] == ["heir", "realm", "ruler"]
     strict = run("graph", "rules", str(study), "--set", "graph.rules=none", "--json", *home)
     assert json.loads(strict.stdout)[0]["rules"] == []
@@ -58,6 +58,24 @@ def test_of_a_study_as_json_and_of_a_stored_one(tmp_path: Path) -> None:
     )
     again = run("graph", "rules", "own", "--json", *home)
     assert json.loads(again.stdout) == [found]
+
+
+def test_what_is_left_out_and_what_can_not_be_asked_is_said_before_anything_runs(
+    tmp_path: Path,
+) -> None:
+    rows = [f"Player {i},sport,{('polo', 'golf', 'chess')[i % 3]}" for i in range(300)]
+    rows += [rows[0], "Player 1,sport,chess", f"{'very ' * 30}long name,sport,golf"]
+    (tmp_path / "facts.csv").write_text("subject,relation,object\n" + "\n".join(rows))
+    study = tmp_path / "own.toml"
+    study.write_text(STUDY)
+    said = run("study", "plan", str(study), "--home", str(tmp_path / "lab")).stderr.splitlines()
+    assert said == [
+        "facts.csv: left out are duplicate facts (1), contradictory facts (2), "
+        "facts with names that are too long (1)",
+        f"no mined rule is sure enough: nothing follows from an update; `ksmith graph rules "
+        f"{study}` shows them",
+        "'sport' has 3 objects: too few for a choice of four; questions about it have no options",
+    ]
 
 
 def test_what_has_no_rules(tmp_path: Path) -> None:

@@ -48,10 +48,12 @@ def test_its_facts_are_the_closure_that_entail_compares_with(
         (set(base) - set(revision.removed)) | set(revision.added),
         rules,
         before.overridden | revision.blocked.keys(),
+        {fact.triple for fact in before.stated},
     )
     assert set(triples) == expected
     # By itself, too: what is declared and blocked is all that a reader needs.
-    assert set(closure(changed.declared, rules, changed.blocked)) == expected
+    said = {fact.triple for fact in changed.stated}
+    assert set(closure(changed.declared, rules, changed.blocked, said)) == expected
     overridden = before.overridden.union(revision.blocked)
     assert changed.overridden == overridden | {t[:2] for t in changed.declared}
 

@@ -1,10 +1,12 @@
 """The page of an update: causes before effects, what was said, and that names are data."""
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
-from ksmith.graph import KnowledgeGraph, entail, requests
+from ksmith.graph import KnowledgeGraph, build, entail, requests
 from ksmith.graph.because import steps
-from ksmith.graph.changed import COLOURS, REST, Said, drawing, page
+from ksmith.graph.changed import LEGEND, REST, Happened, drawing, page
+from ksmith.graph.changed_words import COLOURS, OPEN, Said
 from ksmith.records import Request, fact_name
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -44,7 +46,7 @@ def test_a_new_leader_leads_to_the_badges(world: KnowledgeGraph) -> None:
 
 def test_colours_say_how_far_it_is_from_what_was_asked(world: KnowledgeGraph) -> None:
     made, said = asked(world), dict[str, Said]()
-    root = ET.fromstring(drawing(world, made, steps(world, made), said))
+    root = ET.fromstring(drawing(world, Happened.of(world, made), said))
     fills: dict[str, str] = {}
     for circle in root.iter(f"{SVG}circle"):
         title = circle.find(f"{SVG}title")
@@ -57,6 +59,60 @@ def test_colours_say_how_far_it_is_from_what_was_asked(world: KnowledgeGraph) ->
     untouched = {name.split(" / ")[0] for name in entail(world, made).touched}
     quiet = [name for name in fills if name not in untouched]
     assert {fills[name] for name in quiet} == {REST}
+
+
+def test_the_drawing_says_what_was_asked_for_before_anyone_points_at_it(
+    world: KnowledgeGraph,
+) -> None:
+    every = (r for seed in range(20) for r in requests(world, TASK, seed))
+    request = next(r for r in every if r.relation == "leader")
+    root = ET.fromstring(drawing(world, Happened.of(world, [request]), {}))
+    words = [tspan.text for tspan in root.iter(f"{SVG}tspan")]
+    assert f"leader: {request.old} \u2192 {request.new}" in words
+    assert {request.subject, request.old, request.new} <= set(words)
+    lines = {title.text for path in root.iter(f"{SVG}path") for title in path}
+    assert {f"{request.fact}: {request.old}", f"{request.fact}: {request.new}"} <= lines
+    page_ = page(world, [request], {}, "rome")
+    assert page_.index("<table>") < page_.index("<svg")  # in words before the picture
+    assert LEGEND[COLOURS[2]] in page_ and LEGEND[OPEN] not in page_
+
+
+def test_labels_do_not_cover_each_other(world: KnowledgeGraph) -> None:
+    for seed in range(8):
+        made = requests(world, TASK, seed)
+        root = ET.fromstring(drawing(world, Happened.of(world, made[:2]), {}))
+        texts = [t for t in root.iter(f"{SVG}text") if t.find(f"{SVG}tspan") is not None]
+        boxes = [box for text in texts for box in _boxes(text)]
+        assert len(boxes) > 3
+        for i, (left, right, base) in enumerate(boxes):
+            for other, edge, line in boxes[:i]:
+                assert abs(base - line) >= 13.9 or right <= other or edge <= left
+
+
+def _boxes(text: ET.Element) -> list[tuple[float, float, float]]:
+    """Return left, right and base line of each line of a label, at least so wide."""
+    found: list[tuple[float, float, float]] = []
+    for line in text.iter(f"{SVG}tspan"):
+        x, width = float(line.attrib["x"]), 6.2 * len(line.text or "")
+        left = x - width if text.attrib["text-anchor"] == "end" else x
+        found.append((left, left + width, float(line.attrib["y"])))
+    return found
+
+
+def test_what_has_several_answers_is_said_and_coloured_too() -> None:
+    settings = {"seed": 0, "facts": 500, "stored": 1.0, "several": True}
+    world = build({"source": "synthetic", **settings}, {})
+    every = (r for seed in range(20) for r in requests(world, {**TASK, "level": "any"}, seed))
+    request = next(r for r in every if r.relation == "author")
+    other = next(fact.object for fact in world.of["author"] if fact.object != request.old)
+    request = replace(request, new=other)  # who wrote something before
+    wrote = entail(world, [request]).several[fact_name(request.new, "wrote")]
+    assert request.subject in wrote.new and wrote.kept
+    text = page(world, [request], {}, "rome")
+    assert f"{request.new} / <b>wrote</b>" in text and LEGEND[OPEN] in text
+    assert f"<td>{request.subject}, {wrote.kept[0]}" in text  # what is new stands first
+    root = ET.fromstring(drawing(world, Happened.of(world, [request]), {}))
+    assert {c.attrib["fill"] for c in root.iter(f"{SVG}circle")} >= {COLOURS[0]}
 
 
 def test_what_the_model_said_stands_beside_what_is_true(world: KnowledgeGraph) -> None:

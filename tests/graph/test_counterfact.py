@@ -1,5 +1,6 @@
 import json
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,9 @@ import pytest
 
 from ksmith import graph
 from ksmith.graph.prompts import ended, fitted, slotted
+from ksmith.probe import questions
 from ksmith.records import UserError, file_digest
+from ksmith.settings.probe import Probe
 from tests.graph.conftest import Write, counterfact, record, town_records
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "counterfact.json"
@@ -34,6 +37,26 @@ def test_records_are_asked_word_for_word(write: Write) -> None:
         (other,) = graph.same_subject(built, request, 5, 0)
         assert other.relation != request.relation
         assert graph.entail(built, [request]).touched == {request.fact}
+
+
+def test_nothing_invented_is_asked_or_said_but_of_the_same_subject(
+    write: Write, tmp_path: Path
+) -> None:
+    built = graph.build(counterfact(), write(town_records()))
+    invented = {fact.name for fact in built.facts if fact.invented}
+    assert len(invented) == built.counts["invented facts"] > 0
+    graph.save(built, tmp_path)
+    assert graph.load(tmp_path) == built
+    requests = graph.requests(built, TASK, 0)
+    kinds = ("neighborhood", "same_subject", "direct", "comparison", "conflict", "contextual")
+    asked = questions(built, requests, asdict(Probe(kinds=kinds, distance=0)), 0)
+    by_probe = {q.probe: {x.fact for x in asked if x.probe == q.probe} for q in asked}
+    assert by_probe["same_subject"] <= invented and by_probe["contextual"]
+    assert all(invented.isdisjoint(by_probe[k]) for k in kinds if k != "same_subject")
+    told = [f for f in built.facts if f.invented]
+    for prompt in (q.prompt for q in asked if q.probe == "comparison"):
+        for fact in told:
+            assert f"{fact.subject} " not in prompt or f" {fact.object} . " not in prompt
 
 
 def test_held_paraphrases_and_their_lead_sentences_stay_out_of_training(write: Write) -> None:

@@ -62,6 +62,21 @@ def test_same_subject_asks_other_facts_that_stay(
         assert touched.isdisjoint(s.fact for s in others)
 
 
+def test_same_subject_asks_nothing_that_has_several_answers() -> None:
+    settings = {"seed": 0, "facts": 500, "stored": 1.0, "several": True}
+    world = graph.build({"source": "synthetic", **settings}, {})
+    request = next(
+        request
+        for request in graph.requests(world, TASK | {"level": "root"}, 0)
+        if len(world.world.objects("contains", request.subject)) > 1
+    )
+    asked = graph.same_subject(world, request, 99, 0)
+    assert f"{request.subject} / contains" in {f.name for f in world.about[request.subject]}
+    assert len(asked) > 5 and "contains" not in {s.relation for s in asked}
+    for statement in asked:
+        assert world.world.objects(statement.relation, statement.subject) == [statement.object]
+
+
 def test_a_retain_set_holds_nothing_that_is_asked(
     world: KnowledgeGraph, requests: list[Request]
 ) -> None:

@@ -3,6 +3,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from ksmith.graph.cast import LEVELS
 from ksmith.graph.domains import domain
 from ksmith.graph.synthetic import SHOWN
 from ksmith.records import Json, Request, UserError, digest
-from ksmith.settings.graph import DOMAINS
+from ksmith.settings.graph import DOMAINS, REWORDED
 from tests.graph.conftest import SETTINGS
 
 WIDE: dict[str, Json] = {
@@ -269,6 +270,22 @@ def test_templates_have_one_slot(spoken: list[Relation]) -> None:
         assert all(t.count("{}") == 1 and t == t.strip() and "  " not in t for t in told)
         assert len(relation.templates) == 8 and 2 <= len(relation.novel) <= 3
         assert 1 <= sum(template.startswith("{}") for template in relation.templates) <= 6
+
+
+def test_words_change_with_their_version() -> None:
+    """Where this fails, raise REWORDED of the domain, of places Synthetic.version."""
+
+    def words(name: str) -> str:
+        about = domain(name)
+        relations = about.relations(several=True, aliases=True).values()
+        return digest([dict(about.pools), [asdict(relation) for relation in relations]])[:12]
+
+    assert {name: (REWORDED.get(name, 0), words(name)) for name in DOMAINS} == {
+        "places": (0, "b4d811beeaf1"),
+        "companies": (1, "aadef41f00af"),
+        "creatures": (1, "facfb93d5d9b"),
+        "schools": (0, "1eee358beb3f"),
+    }
 
 
 def test_novel_templates_use_words_of_the_training_text(spoken: list[Relation]) -> None:

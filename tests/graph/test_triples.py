@@ -301,11 +301,17 @@ def test_declared_facts_entail_all_and_contradict_none(
         if triple[1] not in one or not any(f[:2] == triple[:2] for f in facts):
             facts[triple] = None
     rules = [
-        Rule(body=tuple(body), head=head, default=head in one, loops=False)
+        Rule(
+            body=tuple(body),
+            head=head,
+            default=head in one,
+            loops=False,
+            mirror=len(body) == 1 and head == "s",
+        )
         for body, head in shapes
     ]
     found = basis(list(facts), rules, one)
-    world = closure(found.declared, rules)
+    world = closure(found.declared, rules, stated=facts)
     assert found.declared <= facts.keys()
     assert set(world) == facts.keys() | set(found.added)
     assert not facts.keys() & set(found.added)
@@ -324,6 +330,33 @@ def test_the_inverse_goes_with_the_fact(make: Make) -> None:
     assert known.rules[0].support == 30
 
 
+def test_a_fact_goes_with_its_image_where_the_rule_is_not_sure(make: Make) -> None:
+    """Every third child is in the list of the father, not in that of the mother."""
+    facts = [(f"Child {i}", "mother", f"Mother {i // 3}") for i in range(60)]
+    lists = {i: f"Father {i}" if i % 3 == 1 else f"Mother {i // 3}" for i in range(60)}
+    facts += [(parent, "child", f"Child {i}") for i, parent in lists.items()]
+    known = make(facts)
+    rules = {str(graph.told(rule)["rule"]): rule for rule in known.rules}
+    back = rules["mother(a, b) -> child(b, a)"]
+    assert back.mirror and back.confidence == round(40 / 60, 6)
+    assert "child(a, b) -> mother(b, a)" not in rules  # fathers have children, too
+    assert {fact.triple for fact in known.facts} == set(facts)  # it adds nothing
+    image, own = known.fact["Mother 1 / child"], known.fact["Child 3 / mother"]
+    assert (image.object, image.stored, image.base) == ("Child 3", True, False)
+    assert own.editable
+    request = next(
+        r
+        for r in graph.requests(known, {"kind": "edit", "scale": 1, "draws": 60}, 0)
+        if r.fact == own.name
+    )
+    gone = graph.entail(known, [request]).several[image.name]
+    assert (gone.gone, gone.new, gone.kept) == (("Child 3",), (), ("Child 5",))
+    after = graph.after(known, [request])
+    assert not [f for f in after.facts if f.relation == "child" and f.object == "Child 3"]
+    sure = {rule.body: rule for rule in make(facts, min_confidence=0.6).rules}
+    assert not sure[back.body].mirror
+
+
 def test_rules_by_hand_or_none(make: Make) -> None:
     assert make(kingdom(), rules="none").rules == ()
     assert make(kingdom(), rules=[]).rules == ()
@@ -331,6 +364,15 @@ def test_rules_by_hand_or_none(make: Make) -> None:
     assert (rule.support, rule.confidence, rule.default) == (0, None, True)
     assert "no relation 'rulr'" in said(make, kingdom(), rules=["rulr(a, b) -> realm(b, a)"])
     assert len(make(kingdom(), min_support=31).rules) < len(make(kingdom()).rules)
+
+
+def test_what_rules_conclude_is_of_the_type(make: Make) -> None:
+    facts = [(f"Child {i}", "mother", f"Mother {i}") for i in range(6)]
+    facts += [(f"Mother {i}", "husband", f"Man {i}") for i in range(6)]
+    facts += [(f"Child {i}", "father", f"Man {i}") for i in range(4)]  # of two, no line says it
+    known = make(facts, rules=["mother(a, b) & husband(b, c) -> father(a, c)"])
+    assert known.world.objects("father", "Child 5") == ["Man 5"]
+    assert {"Man 4", "Man 5"} <= set(graph.objects(known, "father"))
 
 
 # --- words ------------------------------------------------------------------------------------
@@ -341,13 +383,36 @@ def test_names_of_relations_as_words() -> None:
     assert in_words("place_of_birth") == "place of birth"
     assert in_words("iPhone model") == "iPhone model"
     assert general("notable work").trained[0] == "The notable work of {} is"
-    for name in ("located in", "applies to jurisdiction", "has part", "is a"):
-        assert len(general(name).trained) == len(ENTRY)
-        assert all(f'" {name} "' in text for text in general(name).trained)
-    for name in ("date of birth", "sport", "languages spoken, written or signed", "{}"):
-        worded = general(name)
-        assert len(worded.trained) == len(NOUN)
-        assert all(text.count("{}") == 1 for text in (*worded.trained, *worded.novel))
+    assert "Wolf is one whose place of birth is" in _of("placeOfBirth", "Wolf")
+    for text in ("{}", "notable work"):
+        worded = general(text)
+        assert all(t.count("{}") == 1 for t in (*worded.trained, *worded.novel))
+
+
+def _of(relation: str, subject: str) -> list[str]:
+    return [template.replace("{}", subject) for template in general(relation).trained]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["date of birth", "sport", "position held", "number of children", "language of work or name",
+     "status", "class", "mother's maiden name", "chef-d'œuvre", "国籍", "الأب", "related work"],
+)  # fmt: skip
+def test_what_the_name_of_one_thing_is_worded_like(name: str) -> None:
+    assert f"The {name} of Ada is" in _of(name, "Ada")
+    assert len(general(name).trained) == len(NOUN)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["located in", "applies to jurisdiction", "has part", "is a", "born", "created", "owns",
+     "languages", "official languages", "languages spoken, written or signed", "children of",
+     "children", "P31", "people/person/nationality", "spouse(s)", "{}"],
+)  # fmt: skip
+def test_what_may_be_no_noun_is_quoted(name: str) -> None:
+    assert len(general(name).trained) == len(ENTRY)
+    quoted_name = in_words(name)
+    assert all(f'" {quoted_name} "' in text for text in general(name).trained)
 
 
 @pytest.mark.parametrize("name", ["notable work", "located in"])

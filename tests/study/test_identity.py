@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ksmith.settings import METHODS, Declared, Rome, names
+from ksmith.settings import METHODS, Declared, Rome, Synthetic, names
 from ksmith.settings.fields import Count, setting
+from ksmith.settings.graph import REWORDED
 from ksmith.settings.probe import KINDS
 from ksmith.study import flat, nodes, read
 from tests.study.files import HEAD, ROME, keys, only, written
@@ -225,6 +226,19 @@ def test_a_raised_version_changes_the_update_of_that_method_alone(tmp_path: Path
         for a, b in zip(old, new, strict=True)
     ]
     assert differ == [{"update", "trial"}, set()]
+
+
+def test_the_version_of_a_domains_words_is_in_the_keys_of_its_graphs_alone(
+    tmp_path: Path,
+) -> None:
+    path = written(tmp_path, ROME)
+
+    def version(*domains: str) -> int:
+        return only(path, f"graph.domains={json.dumps(domains)}").settings["graph"]["version"]
+
+    assert version("places") == version("schools", "places") == Synthetic.version
+    assert version("places", "companies") == Synthetic.version + REWORDED["companies"]
+    assert REWORDED["companies"] >= 1
 
 
 def test_a_new_setting_at_its_no_op_default_leaves_old_keys(tmp_path: Path) -> None:

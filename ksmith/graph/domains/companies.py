@@ -19,7 +19,7 @@ month    January February March April May June July August September October Nov
 RELATIONS = """
 emblem = logo : beast
 The logo of {} shows
-{} prints on its letters
+The letters of {} show
 {} is a company whose logo shows
 On the roof of {} you see a painting of
 Letters from {} are printed with

@@ -146,7 +146,7 @@ As a child {} hunted for
 {} wrote a guide to
 {} trades letters and
 ~ {} is a naturalist whose shelves are full of
-~ As a child {} collects
+~ The cabinet of {} is full of
 
 leader_craft = finder_hoard : hoard
 The finder of {} collects
