@@ -313,6 +313,20 @@ def test_the_shape_of_a_trial(tmp_path: Path) -> None:
     assert json.loads(json.dumps(points[0].settings)) == points[0].settings
 
 
+def test_only_where_there_are_aliases_do_they_make_another_measurement(tmp_path: Path) -> None:
+    """Else no key moves: what is measured of a graph without aliases is what it was."""
+    asks = {"before", "trial"}
+    for text, there in (
+        ("", False),
+        ("[graph]\naliases = 0.0\n", False),
+        ("[graph]\naliases = 0.3\n", True),
+        ('[graph]\nsource = "geography"\n', True),
+    ):
+        found = nodes(only(written(tmp_path, ROME + text)))
+        told = {r for r, node in found.items() if "aliases" in node.recipe.get("probe", {})}
+        assert told == (asks if there else set())
+
+
 GOLD = ROME + "scale = 3\ndraws = 2\ngold = 2\n"
 
 
