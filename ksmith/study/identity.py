@@ -37,6 +37,7 @@ def flat(settings: Mapping[str, Json]) -> dict[str, Json]:
 MOMENTS = 1  # raise it when second moments of the same settings change
 GOLD = 1  # raise it when a gold model of the same settings changes
 ALIASES = 1  # raise it when other aliases count as answers
+COMPARED = 2  # raise it when trials are compared with gold models in another way
 STANDARD = 1  # raise it when other things than answers are read off a gold model
 
 
@@ -97,6 +98,7 @@ def nodes(point: Point, methods: Mapping[str, type[Method]] = METHODS) -> dict[s
             "method": settings["method"],
             "probe": measured,
             "seed": seed,
+            **({"gold": {"version": COMPARED}} if standards else {}),
         },
         needs=base | {"update": found["update"].key, "before": found["before"].key} | standards,
         files=model.files,

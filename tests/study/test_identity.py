@@ -356,6 +356,13 @@ def test_each_draw_has_its_gold_models_and_the_trial_needs_what_they_say(
         )
 
 
+def test_only_what_is_compared_with_gold_models_says_how(tmp_path: Path) -> None:
+    found, plain = nodes(only(written(tmp_path, GOLD))), nodes(only(written(tmp_path, ROME)))
+    told = {role for role, node in found.items() if "version" in node.recipe.get("gold", {})}
+    assert told == {"trial", *golds({role: "" for role in found})}
+    assert "gold" not in plain["trial"].recipe
+
+
 def test_methods_probes_and_further_draws_share_gold_models(tmp_path: Path) -> None:
     mine = keys(only(written(tmp_path, GOLD)))
     for line in ("task.method=memit", "task.draws=3", "probe.hops=2", "task.gold=3"):
