@@ -285,6 +285,10 @@ class Question:
     rival: int | None  # what `success` compares the right answer with
     subject: str
     fact: str
+    # Other names of the right answer, after the update and before it, that count as its name
+    # where text is written.
+    aliases: tuple[str, ...] = ()
+    aliases_before: tuple[str, ...] = ()
     level: str | None = None
     hop: int = 0
     stored: bool | None = None  # was this very fact verbalised in training?

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from ksmith import settings
+from ksmith import graph, settings
 from ksmith.records import UserError
 from ksmith.settings import (
     METHODS,
@@ -22,6 +23,7 @@ from ksmith.settings import (
     fields,
     names,
 )
+from ksmith.settings.graph import Synthetic, aliased
 from ksmith.settings.probe import KINDS, SETTINGS
 from ksmith.settings.recipes import resolve
 from ksmith.settings.words import show, type_name
@@ -200,3 +202,10 @@ def test_every_method_says_what_it_does_in_each_task_or_why_not() -> None:
 
 def _refused(row: dict[str, str], task: str) -> bool:
     return all(told.startswith("no:") for name, told in row.items() if name.startswith(task))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_a_graph_is_said_to_have_aliases_where_it_has(share: float) -> None:
+    values = {"source": "synthetic", **asdict(Synthetic(facts=300, aliases=share))}
+    built = graph.build(values, {})
+    assert aliased(values) == any(entity.aliases for entity in built.entities)

@@ -19,6 +19,8 @@ class Said:
 
     before: str | None
     after: str | None
+    aliases: tuple[str, ...] = ()  # of what is true now: as good as its name
+    aliases_before: tuple[str, ...] = ()  # ... of what was true
 
 
 def step_name(step: Step) -> str:
@@ -85,12 +87,14 @@ def table(found: Sequence[Step], several: Sequence[Several], said: Mapping[str, 
 
 def _row(step: Step, answer: Said | None, depth: int) -> str:
     changed = step.changed
+    new = _names(changed.new, answer.aliases if answer else ())
+    old = _names(changed.old, answer.aliases_before if answer else ())
     cells = [
         _fact(changed.subject, changed.relation, step_colour(changed.hop), depth),
         f"<td>{_shown(changed.old)}</td>",
         f"<td>{_shown(changed.new)}</td>",
-        _answer(answer.before if answer else None, changed.old, changed.new),
-        _answer(answer.after if answer else None, changed.new, changed.old),
+        _answer(answer.before if answer else None, old, new),
+        _answer(answer.after if answer else None, new, old),
     ]
     return f"<tr>{''.join(cells)}</tr>"
 
@@ -123,16 +127,22 @@ def _shown(text: str | None) -> str:
     return '<span class="faint">nothing</span>' if text is None else escape(text)
 
 
-def _answer(text: str | None, right: str | None, wrong: str | None) -> str:
+def _names(object_: str | None, aliases: Sequence[str]) -> set[str]:
+    """Return all names of an object as they are compared; of nothing, none."""
+    names = () if object_ is None else (object_, *aliases)
+    return {_plain(name) for name in names}
+
+
+def _plain(text: str) -> str:
+    return text.strip(" .").casefold()
+
+
+def _answer(text: str | None, right: set[str], wrong: set[str]) -> str:
     """Return the cell of an answer; where none is right, that of the other time is wrong."""
     if text is None:
         return '<td class="faint">not asked</td>'
-    if right is not None:
-        kind = "right" if _same(text, right) else "wrong"
+    if right:
+        kind = "right" if _plain(text) in right else "wrong"
     else:
-        kind = "wrong" if wrong is not None and _same(text, wrong) else ""
+        kind = "wrong" if _plain(text) in wrong else ""
     return f'<td class="{kind}">{escape(text[:80])}</td>'
-
-
-def _same(text: str, right: str) -> bool:
-    return text.strip(" .").casefold() == right.strip(" .").casefold()

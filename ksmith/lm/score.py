@@ -22,7 +22,7 @@ from ksmith.records import Answer, Question, UserError
 
 _LINES = ("\n", "\u010a", "<0x0A>")
 _FULL_STOPS = (".", "\u2581.", "\u0120.")
-EXTRA = 2  # tokens that greedy text may have beyond the longest candidate
+EXTRA = 2  # tokens that greedy text may have beyond the longest candidate or alias
 _LOGITS = 1 << 25  # numbers in one block of logits: 128 MiB in float32
 
 Ids = tuple[int, ...]
@@ -34,8 +34,9 @@ class _Row:
 
     ids: Ids
     ends: dict[str, Ids] = field(default_factory=dict)  # candidate -> its tokens
+    aliases: dict[str, int] = field(default_factory=dict)  # alias -> how many tokens it has
     steps: int = 0  # greedy tokens wanted
-    dotted: bool = False  # a candidate holds a full stop: one does not end greedy text
+    dotted: bool = False  # an answer holds a full stop: one does not end greedy text
     logp: dict[Ids, float] = field(default_factory=dict)
     argmax: dict[Ids, bool] = field(default_factory=dict)
     greedy: list[int] = field(default_factory=list)
@@ -83,13 +84,22 @@ def _rows(tokenizer: PreTrainedTokenizerBase, questions: Sequence[Question]) -> 
             if candidate not in row.ends:
                 row.ends[candidate] = cutter.end(question.prompt, candidate)
         if question.generate and question.candidates:
+            for alias in question.aliases + question.aliases_before:
+                row.aliases[alias] = len(cutter.end(question.prompt, alias))
             row.steps = max(row.steps, _steps(row, question))
-            row.dotted |= any("." in candidate for candidate in question.candidates)
+            row.dotted |= any("." in name for name in _answers(question))
     return rows
 
 
+def _answers(question: Question) -> tuple[str, ...]:
+    """Return all that may be written as an answer; of aliases no probability is asked."""
+    return question.candidates + question.aliases + question.aliases_before
+
+
 def _steps(row: _Row, question: Question) -> int:
-    return max(len(row.ends[candidate]) for candidate in question.candidates) + EXTRA
+    sizes = [len(row.ends[candidate]) for candidate in question.candidates]
+    sizes += [row.aliases[alias] for alias in question.aliases + question.aliases_before]
+    return max(sizes) + EXTRA
 
 
 class _Cutter:
@@ -107,7 +117,7 @@ class _Cutter:
         pairs: dict[tuple[str, str], str] = {}
         for question in questions:
             word = _last_word(question.prompt)
-            for candidate in question.candidates:
+            for candidate in _answers(question):
                 pairs.setdefault((word, candidate), question.prompt)
         whole = encode(tokenizer, prompts) if prompts else None
         self.prompts: dict[str, Ids] = {}
@@ -289,13 +299,13 @@ class _Ends:
         wanted = min(row.steps, room)
         return len(row.greedy) >= wanted or row.greedy[-1] in stops
 
-    def cut(self, text: str, candidates: Sequence[str]) -> str:
+    def cut(self, text: str, answers: Sequence[str]) -> str:
         """Return the text before its natural stop, without spaces at its ends."""
         for i, character in enumerate(text):
             if character not in ".\n":
                 continue
             said = text[: i + 1].strip()
-            if character == "." and any(candidate.startswith(said) for candidate in candidates):
+            if character == "." and any(answer.startswith(said) for answer in answers):
                 continue
             return text[:i].strip()
         return text.strip()
@@ -311,7 +321,7 @@ def _answer(
         if ends.end is not None and ends.end in ids:
             ids = ids[: ids.index(ends.end)]
         text = str(tokenizer.decode(ids, clean_up_tokenization_spaces=False))
-        generated = ends.cut(text, question.candidates)
+        generated = ends.cut(text, _answers(question))
     return Answer(
         question=question.id,
         logp=tuple(row.logp[key] for key in keys),

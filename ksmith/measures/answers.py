@@ -35,6 +35,8 @@ SCHEMA: dict[str, Any] = {
     "right": pl.Int32,  # right, right_before, rival, of_type, options: indices into candidates
     "right_before": pl.Int32,
     "rival": pl.Int32,
+    "aliases": pl.List(pl.String),  # of the right answer: written, they are as good as its name
+    "aliases_before": pl.List(pl.String),  # ... of the one before
     "of_type": pl.List(pl.Int32),
     "options": pl.List(pl.Int32),  # of a multiple choice, as displayed, A to D
     "logp": pl.List(pl.Float32),  # sum over the tokens of each candidate; null: no answer
@@ -47,6 +49,7 @@ SCHEMA: dict[str, Any] = {
 QUESTION = ("draw", "request", "probe", "set", "fact", "subject", "level", "hop", "stored")
 PLACE = ("distance", "domain", "wording", "context", "prompt")
 WORDING = ("candidates", "right", "right_before", "rival", "of_type", "options")
+ALIASES = ("aliases", "aliases_before")
 ANSWER = ("logp", "tokens", "argmax", "generated")
 
 
@@ -68,7 +71,7 @@ def frame(questions: Sequence[Question], answers: Sequence[Answer], step: int) -
     said = [by_id.get(question.id) for question in questions]
     columns: dict[str, list[Any]] = {"step": [step] * len(questions)}
     columns["question"] = [question.id for question in questions]
-    for name in QUESTION + PLACE + WORDING:
+    for name in QUESTION + PLACE + WORDING + ALIASES:
         columns[name] = [getattr(question, name) for question in questions]
     for name in ANSWER:
         columns[name] = [None if a is None else getattr(a, name) for a in said]

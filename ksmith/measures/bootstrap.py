@@ -10,6 +10,8 @@ between m draws is (m - 1)/m of what it should be, and a normal's tails are not 
 spread that was itself estimated from m numbers. `stretch` makes up for both.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
@@ -51,6 +53,16 @@ def resampled(draws: Ints, seed: int) -> Floats:
             rows, clusters
         )
     return counts
+
+
+def resampled_inside(draws: Ints, rows: int, seed: int) -> Floats:
+    """Return (rows, clusters): `resampled`'s counts where every draw comes up once."""
+    generator = np.random.default_rng(derived_seed(seed, "bootstrap", "inside"))
+    counts = [
+        generator.multinomial(size, np.full(size, 1 / size), size=rows)
+        for size in np.bincount(draws).tolist()
+    ]
+    return np.hstack(counts).astype(np.float64)
 
 
 def replicates(counts: Floats, total: Floats, n: Floats) -> Floats:
@@ -111,17 +123,16 @@ def stretch(draws: Ints, total: Floats, n: Floats) -> Floats:
     return widening((between, within), between_0 * (m > 1) + within_0, (m - 1, size.sum(0) - m))
 
 
-def widening(
-    parts: tuple[Floats, Floats], had: Floats, df: tuple[Floats | Ints, Floats | Ints]
-) -> Floats:
-    """Return `stretch`'s factor: two parts of a variance, what a bootstrap had for their sum.
+def widening(parts: Sequence[Floats], had: Floats, df: Sequence[Floats | Ints | int]) -> Floats:
+    """Return `stretch`'s factor: parts of a variance, what a bootstrap had for their sum.
 
     Args:
-        parts: the variances between groups and within them, without bias.
+        parts: the variances, without bias, that come from each level (between groups, within
+            them, and so on).
         had: the bootstrap's variance; where it is 0, nothing can be stretched, and 1 comes back.
         df: the degrees of freedom that each part was estimated with.
     """
-    whole = parts[0] + parts[1]
+    whole = np.sum(parts, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         doubt = sum(part**2 / np.maximum(f, 1) for part, f in zip(parts, df, strict=True))
         factor = stdtrit(whole**2 / doubt, (1 + LEVEL) / 2) / Z * np.sqrt(whole / had)

@@ -13,7 +13,8 @@ import numpy as np
 import polars as pl
 
 from ksmith.measures.gold import ALL, PARTS, Floats, Ints, Pair, View, mask, over, pairs
-from ksmith.measures.gold_metrics import Number, Resampled, in_units, summary
+from ksmith.measures.gold_metrics import Number, in_units, summary
+from ksmith.measures.gold_resampled import Resampled
 from ksmith.records import Metric
 
 MOST = 256  # questions of a draw that are compared: the cost goes with their square
@@ -27,8 +28,8 @@ class Layers:
 
     part: str
     draws: Ints  # (draws,) those with questions enough
-    far: Floats  # (1 + replicates, draws, layers, pairs); nan where a replicate lacks the draw
-    weight: Floats  # (1 + replicates, draws) how often each draw came up
+    far: Floats  # (rows of `Resampled`, draws, layers, pairs); nan where a row lacks the draw
+    weight: Floats  # (rows, draws) how often each draw came up
     n: int  # facts
     clusters: int
 
@@ -52,10 +53,11 @@ def metrics(found: Sequence[Layers], golds: int, drawn: Resampled) -> list[Metri
                     many=in_units(model, noise),
                     n=part.n,
                     clusters=part.clusters,
+                    draws=len(part.draws),
                 )
                 for step, model in enumerate(models)
             ]
-    return summary(numbers)
+    return summary(numbers, drawn)
 
 
 def table(found: Sequence[Layers], golds: int) -> pl.DataFrame:
@@ -116,11 +118,11 @@ def _spread(rows: Ints) -> Ints:
 def _draw(
     views: tuple[View, View, Sequence[View]], use: Ints, rows: Ints, drawn: Resampled
 ) -> tuple[Floats, Floats]:
-    """Return (1 + replicates, layers, pairs) distances, and (1 + replicates,) weights."""
+    """Return (rows, layers, pairs) distances, and (rows,) weights."""
     before, after, golds = views
-    counts = drawn.counts[: 1 + SHOWN]
+    counts = drawn.counts[: drawn.parts[-1].start + SHOWN]
     cluster = drawn.cluster[drawn.unit[rows]]
-    weights = counts[:, cluster]  # (1 + replicates, questions)
+    weights = counts[:, cluster]  # (rows, questions)
     same = drawn.draw == drawn.draw[cluster[0]]
     models = [before, after, *golds]
     far = [

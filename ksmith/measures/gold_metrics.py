@@ -1,9 +1,7 @@
 """From pairs of models to metrics: distances in units of gold-to-gold distance, and agreement.
 
-Intervals are those of gold seed > draw > subject. Gold seeds and draws cross (each draw has a
-gold model of each seed), so a replicate draws gold models, and updates with their subjects, each
-with replacement, and takes every mean over what came up: of a distance and of its unit alike.
-Arrays have the estimate itself in row 0 and the replicates behind it.
+Intervals are those of gold seed > draw > subject, and their ends are moved outwards where there
+are few of them: see `gold_resampled`, which also says what stands in the rows of a number.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from ksmith.measures.bootstrap import replicates, resampled
+from ksmith.measures.bootstrap import replicates
 from ksmith.measures.compare import Difference
 from ksmith.measures.gold import (
     ALL,
@@ -21,12 +20,12 @@ from ksmith.measures.gold import (
     Compared,
     Floats,
     Group,
-    Ints,
     groups,
+    mask,
     over,
     pairs,
-    picked,
 )
+from ksmith.measures.gold_resampled import Resampled
 from ksmith.measures.metrics import Means
 from ksmith.records import Metric
 
@@ -39,7 +38,12 @@ NAMES: dict[str, tuple[str | None, str | None, str | None]] = {
     "vocabulary": ("gold_distance_vocabulary", None, None),
     "agrees": (None, "gold_agreement", "gold_unanimity"),
 }
-BOUNDED = ("gold_divergence", "gold_noise", "gold_agreement", "gold_unanimity", "gold_accuracy")
+# measure -> the highest value that it can have; the lowest is 0. A difference has no bounds.
+HIGHEST = {
+    **dict.fromkeys(("gold_distance", "gold_distance_vocabulary", "gold_cka"), np.inf),
+    **dict.fromkeys(("gold_divergence", "gold_noise", "gold_agreement"), 1.0),
+    **dict.fromkeys(("gold_unanimity", "gold_accuracy"), 1.0),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,56 +55,10 @@ class Number:
     measure: str
     slice: str
     hop: int | None = None
-    many: Floats  # (1 + replicates,)
+    many: Floats  # (rows,) of `Resampled`
     n: int  # facts
     clusters: int  # subjects
-
-
-@dataclass(frozen=True, slots=True)
-class Resampled:
-    """Which facts belong together, and how often each comes up in each replicate."""
-
-    unit: Ints  # (questions,) the fact that each is about
-    cluster: Ints  # (units,) the subject that each fact is about
-    draw: Ints  # (clusters,)
-    counts: Floats  # (1 + replicates, clusters)
-    golds: Floats  # (1 + replicates, golds)
-
-    @classmethod
-    def of(cls, questions: pl.DataFrame, golds: int, seed: int) -> "Resampled":
-        """Return what the bootstrap of `seed` draws."""
-        clusters = questions.select("draw", "cluster").unique().sort("draw", "cluster")
-        units = questions.select("draw", "cluster", "unit").unique().sort(pl.all())
-        row = {key: i for i, key in enumerate(clusters.iter_rows())}
-        place = {key: i for i, key in enumerate(units.iter_rows())}
-        mine = questions.select("draw", "cluster", "unit").iter_rows()
-        draw = clusters["draw"].rank("dense").to_numpy().astype(np.int64) - 1
-        counts = resampled(draw, seed)
-        return cls(
-            unit=np.array([place[key] for key in mine]),
-            cluster=np.array([row[key[:2]] for key in units.iter_rows()]),
-            draw=draw,
-            counts=np.vstack([np.ones(len(draw)), counts]),
-            golds=np.vstack([np.ones(golds), picked(golds, seed)]),
-        )
-
-    def sums(self, values: Floats, rows: Ints) -> tuple[Floats, Floats]:
-        """Return (clusters, columns): sums of the facts' means, and how many facts have one.
-
-        Args:
-            values: (len(rows), columns); nan is left out.
-            rows: the questions that they belong to.
-        """
-        there = ~np.isnan(values)
-        units = np.zeros((2, len(self.cluster), values.shape[1]))
-        np.add.at(units[0], self.unit[rows], np.where(there, values, 0.0))
-        np.add.at(units[1], self.unit[rows], there)
-        asked = units[1] > 0
-        found = np.zeros((2, len(self.draw), values.shape[1]))
-        means = np.divide(units[0], units[1], out=np.zeros_like(units[0]), where=asked)
-        np.add.at(found[0], self.cluster, means)
-        np.add.at(found[1], self.cluster, asked)
-        return found[0], found[1]
+    draws: int
 
 
 def metrics(compared: Compared, drawn: Resampled) -> list[Metric]:
@@ -109,7 +67,7 @@ def metrics(compared: Compared, drawn: Resampled) -> list[Metric]:
     for group in groups(compared.questions):
         if group.rows.any():
             found += _numbers(compared, group, drawn)
-    return summary([*found, *_balanced(found)])
+    return summary([*found, *_balanced(found)], drawn)
 
 
 def _numbers(compared: Compared, group: Group, drawn: Resampled) -> Iterator[Number]:
@@ -122,19 +80,22 @@ def _numbers(compared: Compared, group: Group, drawn: Resampled) -> Iterator[Num
         relative, plain, among = NAMES[kind]
         for step, far in enumerate(models):
             if relative:
-                yield _number(group, step, relative, in_units(far, noise), n)
+                yield _number(group, step, relative, in_units(far, noise), n, drawn)
             if plain:
-                yield _number(group, step, plain, far, n)
+                yield _number(group, step, plain, far, n, drawn)
         if among:
-            yield _number(group, 1, among, noise, n)
+            yield _number(group, 1, among, noise, n, drawn)
     total, n = drawn.sums(compared.right[rows], rows)
     means = replicates(drawn.counts, total, n)
     many = (means * drawn.golds).sum(1) / drawn.golds.sum(1)
-    yield _number(group, 1, "gold_accuracy", many, n)
+    yield _number(group, 1, "gold_accuracy", many, n, drawn)
 
 
-def _number(group: Group, step: int, measure: str, many: Floats, n: Floats) -> Number:
+def _number(
+    group: Group, step: int, measure: str, many: Floats, n: Floats, drawn: Resampled
+) -> Number:
     """Return one number; `n` is (clusters, columns), the same in each column."""
+    there = n[:, 0] > 0
     return Number(
         step=step,
         probe=group.probe,
@@ -143,7 +104,8 @@ def _number(group: Group, step: int, measure: str, many: Floats, n: Floats) -> N
         hop=group.hop,
         many=many,
         n=int(n[:, 0].sum()),
-        clusters=int(np.count_nonzero(n[:, 0])),
+        clusters=int(there.sum()),
+        draws=len(np.unique(drawn.draw[there])),
     )
 
 
@@ -173,6 +135,7 @@ def _balanced(found: Sequence[Number]) -> Iterator[Number]:
                 many=in_units(*(sum_of(part) for part in (there[:half], there[half:]))),
                 n=min(number.n for number in there),
                 clusters=min(number.clusters for number in there),
+                draws=min(number.draws for number in there),
             )
 
 
@@ -195,50 +158,62 @@ def paired(
     Returns:
         None where they have no question of that part in common, or no noise to measure by.
     """
-    halves = [_apart(a, b, name, seed) for name in (HALVES if part == BALANCED else (part,))]
-    if not all(halves):
+    parts = HALVES if part == BALANCED else (part,)
+    one, other = (_wide(rows) for rows in (a, b))
+    common = one.join(other, on="question", suffix="_b", maintain_order="left").filter(
+        pl.any_horizontal(PARTS[name] for name in parts)
+    )
+    if any(common.filter(PARTS[name]).is_empty() for name in parts):
         return None
+    steps = [name for name in one.columns if name.startswith("1.")]
+    noise = [name for name in one.columns if name.startswith("null.")]
+    far = common.select(*steps, *(f"{name}_b" for name in steps), *noise).to_numpy()
+    drawn = Resampled.of(common, len(steps), seed)
+    halves = [_apart(far, mask(common, PARTS[name]), name, drawn) for name in parts]
     number = Number(
         step=1,
         probe=ALL,
-        measure="gold_distance",
+        measure="difference",
         slice=part,
         many=in_units(*(sum_of(numbers) for numbers in zip(*halves, strict=True))),
         n=min(far.n for far, _ in halves),
         clusters=min(far.clusters for far, _ in halves),
+        draws=min(far.draws for far, _ in halves),
     )
-    for metric in summary([number]):
+    for metric in summary([number], drawn):
         return Difference(value=metric.value, n=metric.n, low=metric.low, high=metric.high)
     return None
 
 
-def _apart(a: pl.DataFrame, b: pl.DataFrame, part: str, seed: int) -> list[Number]:
-    """Return a - b in bits over one set of questions, and the unit; nothing without questions."""
-    one, other = (_wide(rows.filter(PARTS[part])) for rows in (a, b))
-    common = one.join(other, on="question", suffix="_b", maintain_order="left")
-    if common.is_empty():
-        return []
-    names = [name for name in one.columns if name.startswith("1.")]
-    golds = len(names)
-    noise = [name for name in one.columns if name.startswith("null.")]
-    columns = [*names, *(f"{name}_b" for name in names), *noise]
-    drawn = Resampled.of(common, golds, seed)
-    total, n = drawn.sums(common.select(columns).to_numpy(), np.arange(common.height))
+def _apart(
+    far: Floats, inside: NDArray[np.bool_], part: str, drawn: Resampled
+) -> tuple[Number, Number]:
+    """Return a - b in bits over one set of questions, and the unit.
+
+    Args:
+        far: (questions, columns) of a and each gold model, of b, of gold models in pairs.
+        inside: which questions.
+        part: what they are called.
+        drawn: of all questions.
+    """
+    rows = np.flatnonzero(inside)
+    golds = drawn.golds.shape[1]
+    total, n = drawn.sums(far[rows], rows)
     means = replicates(drawn.counts, total, n)
     # As if b were step 0 and a step 1 of one trial.
     swapped = np.roll(means[:, : 2 * golds], golds, 1)
     both = np.concatenate([swapped, means[:, 2 * golds :]], 1)
     before, after, unit = over(both, pairs(golds), drawn.golds)
-    group = Group(ALL, part, None, np.ones(common.height, dtype=np.bool_))
-    return [
-        _number(group, 1, "gold_divergence", after - before, n),
-        _number(group, 1, "gold_noise", unit, n),
-    ]
+    group = Group(ALL, part, None, inside)
+    return (
+        _number(group, 1, "gold_divergence", after - before, n, drawn),
+        _number(group, 1, "gold_noise", unit, n, drawn),
+    )
 
 
 def _wide(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return one row a question: draw, cluster, unit, and a column for each pair of models."""
-    keys = ["question", "draw", "cluster", "unit"]
+    """Return one row a question: draw, cluster, unit, set, and a column for each pair of models."""
+    keys = ["question", "draw", "cluster", "unit", "set"]
     name = pl.concat_str(
         pl.col("step").cast(pl.String).fill_null("null"),
         pl.col("gold").cast(pl.String).str.zfill(4),
@@ -249,24 +224,29 @@ def _wide(rows: pl.DataFrame) -> pl.DataFrame:
     return wide.select(*keys, *sorted(set(wide.columns) - set(keys))).sort("question")
 
 
-def summary(found: Sequence[Number]) -> list[Metric]:
+def summary(found: Sequence[Number], drawn: Resampled) -> list[Metric]:
     """Return numbers with their intervals; without facts, or noise to measure by, there is none."""
     there = [number for number in found if np.isfinite(number.many[0])]
     if not there:
         return []
     value = np.array([number.many[0] for number in there])
-    bounded = np.array([number.measure in BOUNDED for number in there])
+    lowest = np.array([0.0 if number.measure in HIGHEST else -np.inf for number in there])
+    highest = np.array([HIGHEST.get(number.measure, np.inf) for number in there])
+    many = np.stack([number.many for number in there], 1)
+    clusters, draws = (
+        np.array([getattr(number, name) for number in there], dtype=np.float64)
+        for name in ("clusters", "draws")
+    )
     means = Means(
         value=value,
         n=np.array([number.n for number in there], dtype=np.float64),
-        clusters=np.array([number.clusters for number in there], dtype=np.float64),
-        constant=bounded & ((value == 0) | (value == 1)),
-        sampled=np.stack([number.many[1:] for number in there], 1),
-        # Counted in subjects and not widened: what few draws and gold seeds hide is not in it.
-        draws=np.ones(len(there)),
-        stretch=np.ones(len(there)),
+        clusters=clusters,
+        draws=draws,
+        constant=np.isfinite(highest) & ((value == 0) | (value == 1)),
+        sampled=many[drawn.parts[-1]],
+        stretch=drawn.stretch(many, draws, clusters),
     )
-    low, high = means.interval(np.where(bounded, 0.0, -np.inf), np.where(bounded, 1.0, np.inf))
+    low, high = means.interval(lowest, highest)
     return [
         Metric(
             step=number.step,

@@ -7,6 +7,8 @@ Meng et al. 2022, arXiv:2202.05262, and ours):
 - log-probabilities are length-normalised (mean over the tokens of a candidate) unless a name
   ends in `_joint`;
 - ties are failures;
+- an alias is as good as the name where text is written, and only there (`probe/aliases.py` says
+  which count);
 - a question that got no answer counts as the failure that the column `failed` names, and shows
   in `skipped`.
 """
@@ -62,7 +64,7 @@ class Measure:
         )
 
 
-def _plain(text: pl.Expr) -> pl.Expr:
+def plain(text: pl.Expr) -> pl.Expr:
     """Return text as it is compared: lower case, single spaces, no punctuation at its end."""
     return (
         text.str.to_lowercase()
@@ -85,6 +87,12 @@ def _sum_logp(index: str) -> pl.Expr:
     return pl.col("sum_logp").list.get(pl.col(index), null_on_oob=True)
 
 
+def _among(names: str) -> pl.Expr:
+    """Return whether the written text is one of a list of names."""
+    texts = pl.col(names).list.eval(plain(pl.element()))
+    return texts.list.contains(pl.col("written")).fill_null(False)
+
+
 # Columns made once for all measures, in layers: each sees those of the layers above.
 PREPARED: tuple[dict[str, pl.Expr], ...] = (
     {
@@ -100,7 +108,7 @@ PREPARED: tuple[dict[str, pl.Expr], ...] = (
     },
     {
         "mean_logp": pl.when("answered").then(pl.col("sum_logp") / pl.col("tokens")),
-        "said": _plain(pl.col("generated")),
+        "written": plain(pl.col("generated")),
         "texts": pl.col("generated").is_not_null().any().over("step", "probe"),
     },
     {
@@ -108,8 +116,8 @@ PREPARED: tuple[dict[str, pl.Expr], ...] = (
         "rival_logp": _mean_logp("rival"),
         "old_logp": _mean_logp("right_before"),
         "of_type_logp": pl.col("mean_logp").list.gather(pl.col("of_type"), null_on_oob=True),
-        "right_text": _plain(_candidate("right")),
-        "old_text": _plain(_candidate("right_before")),
+        "right_text": plain(_candidate("right")),
+        "old_text": plain(_candidate("right_before")),
         "best": pl.col("mean_logp").list.arg_max(),
         "has_pair": pl.col("right").is_not_null() & pl.col("rival").is_not_null(),
         "right_typed": pl.col("of_type").list.contains(pl.col("right")),
@@ -120,6 +128,12 @@ PREPARED: tuple[dict[str, pl.Expr], ...] = (
         "offered": pl.col("options").list.len().cast(pl.Float64),
     },
     {
+        # What was written, with the names of the answers in place of their aliases.
+        "said": pl.when(_among("aliases"))
+        .then("right_text")
+        .when(_among("aliases_before"))
+        .then("old_text")
+        .otherwise("written"),
         # How many of the type are above, and how many level with, the right and the old answer.
         "above_right": (pl.col("of_type_logp") - pl.col("right_logp"))
         .list.eval(pl.element() >= 0)
@@ -161,8 +175,8 @@ MEASURES: dict[str, Measure] = {
         value=pl.col("argmax").list.get(pl.col("right"), null_on_oob=True),
     ),
     "generated": Measure(
-        doc="The text that the model writes is the right answer, but for case, spacing and "
-        "closing punctuation.",
+        doc="The text that the model writes is the right answer, by its name or an alias, but for "
+        "case, spacing and closing punctuation.",
         probes=CHANGED + NEAR,
         applies=pl.col("texts") & pl.col("right").is_not_null() & WRITTEN,
         value=pl.col("said") == pl.col("right_text"),
@@ -207,7 +221,7 @@ MEASURES: dict[str, Measure] = {
         failed=1.0,
     ),
     "residual_generated": Measure(
-        doc="The text that the model writes is still the old answer.",
+        doc="The text that the model writes is still the old answer, by its name or an alias.",
         probes=CHANGED,
         applies=pl.col("texts") & pl.col("right_before").is_not_null() & WRITTEN,
         value=pl.col("said") == pl.col("old_text"),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ksmith.graph import Fact, KnowledgeGraph
 from ksmith.graph.statements import worded
+from ksmith.probe.aliases import Aliases
 from ksmith.probe.draw import Part
 from ksmith.probe.options import Layout, Pools, choice, others
 from ksmith.records import (
@@ -58,6 +59,7 @@ class Asking:
     # free for asking whether it was known.
     wording: dict[str, str] = field(default_factory=dict[str, str])
     pools: Pools
+    aliases: Aliases
     layout: Layout  # of the options in one part of the trial
     unrelated: dict[int, list[Fact]] = field(default_factory=dict[int, list[Fact]])
 
@@ -77,6 +79,7 @@ class Asking:
             draws=len({request.draw for request in requests}),
             wording={request.fact: request.template for request in requests},
             pools=Pools(graph, seed),
+            aliases=Aliases(graph),
             layout=Layout(seed, 0),
         )
 
@@ -179,6 +182,8 @@ class Asking:
             rival=None if answers.rival is None else place[answers.rival],
             subject=statement.subject,
             fact=statement.fact,
+            aliases=self._aliases(statement, answers, answers.after),
+            aliases_before=self._aliases(statement, answers, answers.before),
             level=entity.level if entity else None,
             hop=form.hop,
             stored=fact is not None and fact.stored,
@@ -190,6 +195,13 @@ class Asking:
             domain=entity.domain if entity else None,
             context=form.context,
         )
+
+    def _aliases(
+        self, statement: Statement, answers: Answers, one: str | None
+    ) -> tuple[str, ...]:
+        names = (statement.subject, answers.after, answers.before, answers.rival)
+        others = {name for name in names if name is not None} - {one}
+        return self.aliases.of(statement.relation, one, others)
 
     def _among(self, relation: str, texts: list[str]) -> tuple[list[str], tuple[int, ...]]:
         """Return `texts` filled up with objects of the type, and which of all are of it."""

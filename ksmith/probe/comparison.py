@@ -43,7 +43,14 @@ def _statements(asking: Asking, part: Part, request: Request) -> Iterator[Questi
             form=form,
         )
         texts = tuple(stated(statement.prompt, name) for name in question.candidates)
-        yield replace(question, prompt="", candidates=texts, generate=False)
+        yield replace(
+            question,
+            prompt="",
+            candidates=texts,
+            aliases=(),
+            aliases_before=(),
+            generate=False,
+        )
     before = _alternatives(asking, part, request)
     if before:
         options = asking.options(part, "comparison", plain, answers)

@@ -51,6 +51,8 @@ SCHEMA = pa.schema(
         "right": pa.int32(),
         "right_before": pa.int32(),
         "rival": pa.int32(),
+        "aliases": NAMES,
+        "aliases_before": NAMES,
         "of_type": INDICES,
         "options": INDICES,
         "generate": pa.bool_(),

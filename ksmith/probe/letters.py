@@ -51,6 +51,8 @@ def _asked(question: Question, options: Sequence[str]) -> Question:
         right=place(question.right),
         right_before=place(question.right_before),
         rival=place(question.rival),
+        aliases=(),
+        aliases_before=(),
         generate=False,
         of_type=(),
         options=tuple(range(len(LETTERS))),

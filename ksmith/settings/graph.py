@@ -1,10 +1,12 @@
 """Where the facts come from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 
+from ksmith.records import Json
 from ksmith.settings.fields import REQUIRED, Count, Seed, Share, setting
 
 Domain = Literal["places", "companies", "creatures", "schools"]
@@ -128,6 +130,11 @@ class Triples:
             raise ValueError(f'hierarchy means nothing where levels is "{self.levels}"')
         if self.centrality != "degree" and self.levels != "centrality":
             raise ValueError(f'centrality means nothing where levels is "{self.levels}"')
+
+
+def aliased(graph: Mapping[str, Json]) -> bool:
+    """Return whether what a graph of these settings is about can have aliases."""
+    return graph["source"] == "geography" or bool(graph.get("aliases"))
 
 
 GRAPHS: dict[str, type[Synthetic] | type[CounterFact] | type[Geography] | type[Triples]] = {

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from ksmith.records import Json, Node
 from ksmith.settings import METHODS, Method
+from ksmith.settings.graph import aliased
 from ksmith.settings.probe import OF_WEIGHTS
 
 
@@ -35,6 +36,8 @@ def flat(settings: Mapping[str, Json]) -> dict[str, Json]:
 
 MOMENTS = 1  # raise it when second moments of the same settings change
 GOLD = 1  # raise it when a gold model of the same settings changes
+ALIASES = 1  # raise it when other aliases count as answers
+COMPARED = 2  # raise it when trials are compared with gold models in another way
 STANDARD = 1  # raise it when other things than answers are read off a gold model
 
 
@@ -49,7 +52,10 @@ def nodes(point: Point, methods: Mapping[str, type[Method]] = METHODS) -> dict[s
     # Who else answers makes no difference to a question, nor to the update.
     asked = {key: value for key, value in task.items() if key not in ("method", "gold")}
     updated = {key: value for key, value in task.items() if key != "gold"}
-    probe = {key: value for key, value in settings["probe"].items() if key not in OF_WEIGHTS}
+    measured = dict(settings["probe"])
+    if aliased(settings["graph"]):  # no other question can have any
+        measured["aliases"] = ALIASES
+    probe = {key: value for key, value in measured.items() if key not in OF_WEIGHTS}
     graph = Node(
         kind="graph", recipe={"graph": settings["graph"]}, files=_files(point, "graph.")
     )
@@ -90,8 +96,9 @@ def nodes(point: Point, methods: Mapping[str, type[Method]] = METHODS) -> dict[s
         recipe={
             "task": task,
             "method": settings["method"],
-            "probe": settings["probe"],
+            "probe": measured,
             "seed": seed,
+            **({"gold": {"version": COMPARED}} if standards else {}),
         },
         needs=base | {"update": found["update"].key, "before": found["before"].key} | standards,
         files=model.files,

@@ -11,6 +11,7 @@ from ksmith.records import Request
 if TYPE_CHECKING:
     import polars as pl
 
+ALIASES = ("aliases", "aliases_before")
 SHOWN = 20  # draws of which one is shown
 
 
@@ -85,9 +86,20 @@ def _said(rows: "pl.DataFrame", draw: int) -> dict[str, Said]:
         rows.filter(wanted & (pl.col("probe") != "known"))
         .sort("step", maintain_order=True)
         .group_by("fact", "question", maintain_order=True)
-        .agg(before=pl.col("generated").first(), after=pl.col("generated").last())
+        .agg(
+            *(pl.col(name).first() for name in ALIASES),
+            before=pl.col("generated").first(),
+            after=pl.col("generated").last(),
+        )
         .group_by("fact", maintain_order=True)
         .first()
     )
-    columns = texts.select("fact", "before", "after").iter_rows()
-    return {fact: Said(before=before, after=after) for fact, before, after in columns}
+    return {
+        row["fact"]: Said(
+            before=row["before"],
+            after=row["after"],
+            aliases=tuple(row["aliases"] or ()),
+            aliases_before=tuple(row["aliases_before"] or ()),
+        )
+        for row in texts.iter_rows(named=True)
+    }

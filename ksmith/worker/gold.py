@@ -97,6 +97,7 @@ def measure(
         after: draw -> what the updated model holds inside, by `look`.
     """
     from ksmith.measures import gold, gold_layers, gold_metrics
+    from ksmith.measures.gold_resampled import Resampled
 
     golds = int(job.spec.recipe["task"].get("gold", 0))
     seed = derived_seed(job.spec.recipe["seed"], "bootstrap")
@@ -109,7 +110,7 @@ def measure(
     if not draws:
         return []
     found = gold.compare(rows, draws)
-    drawn = gold_metrics.Resampled.of(found.questions, golds, seed)
+    drawn = Resampled.of(found.questions, golds, seed)
     layers = list(gold_layers.compare(found.questions, draws, drawn))
     found.table().write_parquet(job.folder / "gold.parquet")
     gold_layers.table(layers, golds).write_parquet(job.folder / "gold_layers.parquet")

@@ -32,7 +32,16 @@ def inputs(
     if requests is not None:
         found["requests"] = digest(requests)
     if questions:
-        found["questions"] = digest([asdict(question) for question in questions])
+        found["questions"] = digest([told(question) for question in questions])
         prompts = [question.prompt for question in questions]
         found["prompts"] = digest([one.ids for one in encodings(base.tokenizer, prompts)])
     return {"dtype": str(base.model.dtype).removeprefix("torch."), "digests": found}
+
+
+def told(question: Question) -> Json:
+    """Return the question as it is digested: without aliases where there are none.
+
+    So that one without any has the digest that it had before there were aliases.
+    """
+    values = asdict(question)
+    return {k: v for k, v in values.items() if v or k not in ("aliases", "aliases_before")}

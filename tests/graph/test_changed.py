@@ -127,6 +127,21 @@ def test_what_the_model_said_stands_beside_what_is_true(world: KnowledgeGraph) -
     assert "http" not in text.replace("http://www.w3.org/2000/svg", "")
 
 
+def test_an_alias_is_shown_as_what_it_stands_for(world: KnowledgeGraph) -> None:
+    made = asked(world)
+    names = {"aliases": ("Nova",), "aliases_before": ("Ancien",)}
+    for before, after, kinds in (
+        ("Ancien", "nova.", ("right", "right")),
+        ("Nova", "Ancien", ("wrong", "wrong")),
+    ):
+        said = {made[0].fact: Said(before=before, after=after, **names)}
+        text = page(world, made, said, "rome")
+        cells = [
+            f'<td class="{k}">{t}</td>' for k, t in zip(kinds, (before, after), strict=True)
+        ]
+        assert "".join(cells) in text
+
+
 def test_unlearning_leaves_nothing_in_its_place(world: KnowledgeGraph) -> None:
     made = requests(world, {**TASK, "kind": "unlearn"}, 1)
     found = steps(world, made)

@@ -9,6 +9,7 @@ import pytest
 from ksmith import graph
 from ksmith.graph import KnowledgeGraph, closure, geography_words
 from ksmith.records import Json, UserError
+from ksmith.settings.graph import aliased
 
 SETTINGS: dict[str, Json] = {
     "source": "geography",
@@ -79,6 +80,7 @@ def test_names_are_unique_and_levels_are_three(earth: KnowledgeGraph) -> None:
     assert "Singapore" in earth.types["country"] and "Singapore" not in earth.types["city"]
     assert earth.counts["capitals called like a country or another capital"] > 0
     assert earth.entity["the United Kingdom"].aliases == ("United Kingdom",)
+    assert aliased(SETTINGS)
     assert earth.entity["Brasilia"].aliases == ("Bras\u00edlia",)
 
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from ksmith import measures
 from ksmith.lm.score import score
 from ksmith.lm.text import encode
 from ksmith.records import Answer, Question, UserError
@@ -15,10 +16,14 @@ from tests.lm.models import CONFIGS, OBJECTS, SUBJECTS, TEMPLATES, tiny, tokeniz
 
 
 def question(
-    number: int, prompt: str, candidates: tuple[str, ...], generate: bool = True
+    number: int,
+    prompt: str,
+    candidates: tuple[str, ...],
+    generate: bool = True,
+    aliases: tuple[str, ...] = (),
 ) -> Question:
     return Question(
-        id=f"q{number}",
+        id=f"0.0/efficacy/{number}",
         draw=0,
         request="",
         probe="efficacy",
@@ -30,6 +35,7 @@ def question(
         rival=None,
         subject="",
         fact="",
+        aliases=aliases,
         generate=generate,
     )
 
@@ -166,6 +172,27 @@ def test_text_is_two_tokens_longer_than_the_longest_candidate_at_most() -> None:
     model = talker({IS: RED, RED: DEER, DEER: RED})
     found = generated(model, ("raven",), ("red deer", "raven"))
     assert found == ["red deer red", "red deer red deer"]
+
+
+def test_an_alias_is_written_to_its_end_and_counts() -> None:
+    model = talker({IS: RED, RED: STOP, STOP: DEER, DEER: END})
+    alias = "red . deer . deer . deer"
+    asked = [
+        question(0, PROMPT, ("raven", "otter"), aliases=("red . deer", alias)),
+        question(1, PROMPT, ("raven", "otter")),
+    ]
+    first, second = score(model, tokenizer(), asked)
+    assert (first.generated, second.generated) == ("red . deer", "red")
+    assert (first.logp, first.tokens) == (second.logp, second.tokens)
+    rows = measures.frame(asked, [first, second], step=1)
+    assert [m.value for m in measures.metrics(rows, 0) if m.name == "efficacy.generated"] == [
+        0.5
+    ]
+
+    talks = talker({IS: RED, RED: DEER, DEER: RED})
+    long = question(0, PROMPT, ("raven",), aliases=("red deer red deer red",))
+    (answer,) = score(talks, tokenizer(), [long])
+    assert answer.generated == "red deer red deer red deer red"  # two tokens more
 
 
 def test_argmax_needs_every_token() -> None:

@@ -11,8 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ksmith.measures import frame, gold, gold_layers, gold_metrics
+from ksmith.measures.bootstrap import (
+    REPLICATES,
+    percentiles,
+    replicates,
+    stretch,
+    unseen_share,
+)
 from ksmith.measures.gold import Pair, View
-from ksmith.measures.gold_metrics import Resampled
+from ksmith.measures.gold_resampled import Resampled
 from ksmith.records import Answer, Metric, Question
 
 Floats = gold.Floats
@@ -243,6 +250,138 @@ def test_a_broken_model_is_as_far_as_can_be() -> None:
     assert found[1, "all.gold_divergence"].value == 1
     assert found[1, "all.gold_agreement"].value == 0
     assert found[1, "all.gold_cka.layer0"].value > found[0, "all.gold_cka.layer0"].value
+
+
+# --- intervals --------------------------------------------------------------------------------
+
+DRAWS, FACTS = 4, 10
+
+
+def resample(golds: int, draws: int = DRAWS) -> Resampled:
+    """Return what is drawn of trials in which every fact has its own subject."""
+    names = [str(i) for i in range(draws * FACTS)]
+    of_draw = np.repeat(np.arange(draws), FACTS)
+    return Resampled.of(
+        pl.DataFrame({"draw": of_draw, "cluster": names, "unit": names}), golds, 1
+    )
+
+
+def means(values: Floats, drawn: Resampled) -> Floats:
+    """Return the means of (facts, columns) in every row."""
+    total, n = drawn.sums(values, np.arange(len(values)))
+    return replicates(drawn.counts, total, n)
+
+
+def simulated(share: float, golds: int, seeds: float) -> tuple[Floats, Floats]:
+    """Return (rows, 200) distances whose truth is 4, and units whose truth is .1, of trials.
+
+    `share` of the variance over facts lies between draws; gold models differ by `seeds`.
+    """
+    generator = np.random.default_rng(0)
+    drawn, trials, found = resample(golds), 200, gold.pairs(golds)
+    of_draw = generator.standard_normal((2, DRAWS, trials))[:, drawn.draw]
+    of_fact = generator.standard_normal((2, len(drawn.draw), trials))
+    off = share**0.5 * of_draw + (1 - share) ** 0.5 * of_fact
+    far, unit = 0.4 + 0.12 * off[0], 0.1 + 0.03 * off[1]
+    ahead = seeds * generator.standard_normal((trials, golds))
+    columns = [
+        far + 3 * ahead[:, pair.gold]
+        if pair.other is None
+        else unit + ahead[:, pair.gold] + ahead[:, pair.other]
+        for pair in found
+    ]
+    many = np.stack([means(column, drawn) for column in columns], -1)  # (rows, trials, pairs)
+    _, after, noise = gold.over(many, found, drawn.golds[:, None])
+    return gold_metrics.in_units(after, noise), noise
+
+
+def covered(many: Floats, truth: float, golds: int, *, stretched: bool = True) -> float:
+    """Return the share of columns whose interval holds the truth."""
+    drawn, ones = resample(golds), np.ones(many.shape[1])
+    factor = drawn.stretch(many, DRAWS * ones, len(drawn.draw) * ones) if stretched else ones
+    low, high = percentiles(many[drawn.parts[-1]])
+    low, high = many[0] - factor * (many[0] - low), many[0] + factor * (high - many[0])
+    return float(((low <= truth) & (truth <= high)).mean())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
+def test_coverage_with_four_draws(share: float) -> None:
+    distance, _ = simulated(share, golds=4, seeds=0.01)
+    assert covered(distance, 4, 4) >= 0.89  # of a ratio, which is skewed; of its parts .92
+    if share >= 0.5:
+        assert covered(distance, 4, 4, stretched=False) < 0.88
+
+
+def test_coverage_with_three_gold_seeds_that_differ() -> None:
+    distance, noise = simulated(0.0, golds=3, seeds=0.02)
+    assert covered(distance, 4, 3) >= 0.915
+    assert covered(noise, 0.1, 3) >= 0.915
+    assert covered(noise, 0.1, 3, stretched=False) < 0.88
+
+
+@pytest.mark.parametrize("draws", [1, 4])
+def test_stretch_is_that_of_all_metrics_where_gold_models_do_not_differ(draws: int) -> None:
+    generator = np.random.default_rng(0)
+    drawn = resample(3, draws)
+    values = generator.standard_normal((draws * FACTS, 40))
+    values += 2 * generator.standard_normal((draws, 40))[drawn.draw]
+    ones = np.ones(40)
+    mine = drawn.stretch(means(values, drawn), draws * ones, draws * FACTS * ones)
+    theirs = stretch(drawn.draw, values, np.ones_like(values))
+    # What comes from within draws is known from INSIDE rows, so to some 5 %.
+    assert mine == pytest.approx(theirs, rel=0.2)
+    assert mine.mean() == pytest.approx(theirs.mean(), rel=0.06)
+
+
+def test_rows_leave_out_a_draw_or_a_gold_seed() -> None:
+    drawn = resample(3)
+    values = np.random.default_rng(0).standard_normal((DRAWS * FACTS, 1))
+    without, inside, golds, rest = drawn.parts
+    found = means(values, drawn)[:, 0]
+    assert found[0] == pytest.approx(values.mean())
+    left_out = [np.delete(values, np.s_[d * FACTS : (d + 1) * FACTS]) for d in range(DRAWS)]
+    assert found[without] == pytest.approx([part.mean() for part in left_out])
+    of_draw = values.reshape(DRAWS, FACTS)
+    assert found[inside].mean() == pytest.approx(values.mean(), abs=0.05)
+    within = (of_draw.var(1) / FACTS).mean() / DRAWS
+    assert found[inside].var() == pytest.approx(within, rel=0.3)
+    assert (found[golds] == found[0]).all()
+    assert drawn.golds[golds].tolist() == [[0, 1, 1], [1, 0, 1], [1, 1, 0]]
+    assert len(found[rest]) == len(drawn.golds[rest]) == REPLICATES
+
+
+def test_no_distance_is_below_0() -> None:
+    """However far the ends of an interval move outwards; a difference may well be negative."""
+    asked = questions(10, draws=2)
+    new, old = truth(asked, edited=True), truth(asked, edited=False)
+    half = new.copy()
+    half[: len(half) // 2] = old[: len(half) // 2]  # one draw failed, the other did not
+    golds = [around(new, 0.3, seed) for seed in range(3)]
+    one, table, _ = trial(asked, old, half, golds)
+    metric = one[1, "efficacy.gold_distance"]
+    assert metric.low == 0 and metric.high is not None and metric.high > 5 * metric.value
+    _, other, _ = trial(asked, old, around(new, 0.3, 90), golds)
+    found = gold_metrics.paired(table, other, "changed")
+    assert found is not None and found.low is not None and found.low < 0
+
+
+def test_of_two_gold_models_neither_is_left_alone() -> None:
+    """A distance needs both; its variance is that of the mean of two all the same."""
+    drawn = resample(2)
+    many = (drawn.golds * [1.0, 3.0]).sum(1, keepdims=True) / drawn.golds.sum(1, keepdims=True)
+    factor = drawn.stretch(many, np.array([4.0]), np.array([40.0]))
+    # The variance of the mean of 1 and 3 is 1, the replicates have half of that; t(1) / z = 6.48.
+    assert factor == pytest.approx(6.483 * 2**0.5, rel=0.03)
+
+
+def test_a_rate_without_exception_is_bounded_by_how_many_draws_there_were() -> None:
+    """As all other rates: facts of one update may stand or fall together."""
+    for draws, low in ((4, 1 - unseen_share(np.array([4.0]))[0]), (1, 0.025 ** (1 / FACTS))):
+        asked = questions(FACTS, draws=draws)
+        new = truth(asked, edited=True)
+        found, _, _ = trial(asked, new, new, [around(new, 0.1, seed) for seed in range(3)])
+        metric = found[1, "efficacy.gold_agreement"]
+        assert (metric.value, metric.low, metric.high) == (1, pytest.approx(low), 1)
 
 
 # --- inside -----------------------------------------------------------------------------------

@@ -327,6 +327,20 @@ def test_the_shape_of_a_trial(tmp_path: Path) -> None:
     assert json.loads(json.dumps(points[0].settings)) == points[0].settings
 
 
+def test_only_where_there_are_aliases_do_they_make_another_measurement(tmp_path: Path) -> None:
+    """Else no key moves: what is measured of a graph without aliases is what it was."""
+    asks = {"before", "trial"}
+    for text, there in (
+        ("", False),
+        ("[graph]\naliases = 0.0\n", False),
+        ("[graph]\naliases = 0.3\n", True),
+        ('[graph]\nsource = "geography"\n', True),
+    ):
+        found = nodes(only(written(tmp_path, ROME + text)))
+        told = {r for r, node in found.items() if "aliases" in node.recipe.get("probe", {})}
+        assert told == (asks if there else set())
+
+
 GOLD = ROME + "scale = 3\ndraws = 2\ngold = 2\n"
 
 
@@ -354,6 +368,13 @@ def test_each_draw_has_its_gold_models_and_the_trial_needs_what_they_say(
         assert all(
             order.index(by_key[need]) < order.index(role) for need in node.needs.values()
         )
+
+
+def test_only_what_is_compared_with_gold_models_says_how(tmp_path: Path) -> None:
+    found, plain = nodes(only(written(tmp_path, GOLD))), nodes(only(written(tmp_path, ROME)))
+    told = {role for role, node in found.items() if "version" in node.recipe.get("gold", {})}
+    assert told == {"trial", *golds({role: "" for role in found})}
+    assert "gold" not in plain["trial"].recipe
 
 
 def test_methods_probes_and_further_draws_share_gold_models(tmp_path: Path) -> None:

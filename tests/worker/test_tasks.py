@@ -2,16 +2,18 @@
 
 import json
 import shutil
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, cast
 
 import polars as pl
 import pytest
 
-from ksmith import study
+from ksmith import graph, study
 from ksmith.lm.load import save
-from ksmith.records import Outcome, Spec
+from ksmith.records import Outcome, Question, Spec
 from ksmith.worker.attempt import perform
+from ksmith.worker.inputs import told
 from ksmith.worker.tasks import HANDLERS
 from tests.conftest import ROOT
 from tests.lm.models import tiny, tokenizer
@@ -92,6 +94,45 @@ def test_a_model_that_knows_nothing_is_measured_all_the_same(
     assert found["before"].info["permutation_seed"] > 0
     (answers,) = tmp_path.glob("outcomes/*/1-1/answers.parquet")
     assert set(pl.read_parquet(answers)["step"]) == {0, 1}
+
+
+def test_other_names_of_the_answers_lie_beside_what_was_written(
+    stranger: Path, tmp_path: Path
+) -> None:
+    asks = 'probe.kinds=["efficacy", "same_subject", "reverse"]'
+    names = ("graph.facts=200", "graph.aliases=0.5", asks, "task.draws=4")
+    found = done(tmp_path, f"model.load={stranger}", "method.ft_l.layer=0", *names)
+    assert {role: outcome.error for role, outcome in found.items() if outcome.error} == {}
+    known = graph.load(next(tmp_path.glob("assets/graph-*/1-1")))
+    (path,) = tmp_path.glob("outcomes/*/1-1/answers.parquet")
+    rows = pl.read_parquet(path).filter(pl.col("probe") != "known")
+    answer = pl.col("candidates").list.get(pl.col("right"), null_on_oob=True)
+    pairs = rows.select("step", answer.alias("answer"), "aliases").rows()
+    for _, name, aliases in pairs:
+        entity = known.entity.get(name or "")
+        assert aliases == list(entity.aliases if entity else ())
+    assert {step for step, _, aliases in pairs if aliases} == {0, 1}
+
+
+def test_a_question_without_aliases_has_the_digest_that_it_always_had() -> None:
+    plain = Question(
+        id="0.0/efficacy/0",
+        draw=0,
+        request="0.0",
+        probe="efficacy",
+        set="target",
+        prompt="The emblem of Aro is",
+        candidates=("fern", "ivy"),
+        right=0,
+        right_before=1,
+        rival=1,
+        subject="Aro",
+        fact="Aro / emblem",
+    )
+    named = replace(plain, aliases=("b",))
+    assert told(named) == told(plain) | {"aliases": ("b",)}
+    assert not {"aliases", "aliases_before"} & set(told(plain))
+    assert len(told(plain)) == len(fields(Question)) - 2
 
 
 def test_without_a_trace_a_method_must_be_told_its_layer(
