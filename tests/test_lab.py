@@ -9,9 +9,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from click.testing import CliRunner
 
 import ksmith
+from ksmith import cli
 from tests.conftest import CUT, ROOT, run_ksmith
+
+pytestmark = pytest.mark.first
 
 METRICS = {
     *("study", "trial", "method", "task", "level", "scale", "seed", "step"),
@@ -120,8 +124,11 @@ def test_checkout_says_what_the_trial_said(lab: Path, tmp_path: Path) -> None:
     trial = (
         ksmith.trials(home=str(lab)).filter(method="rome").sort("task.scale")["trial"].item(0)
     )
-    done = run_ksmith(lab, "checkout", trial, str(tmp_path / "out"), "--draw", "1")
-    assert done.returncode == 0, done.stderr
+    words = ["checkout", trial, str(tmp_path / "out"), "--draw", "1", "--home", str(lab)]
+    done = CliRunner().invoke(
+        cli.ksmith, words
+    )  # here: a process of its own imports torch anew
+    assert done.exit_code == 0, done.output
     out, tokenizer = load(tmp_path / "out")
     (model_folder,) = lab.glob("assets/model-*/*/model")
     base, _ = load(model_folder)

@@ -10,6 +10,8 @@ import pytest
 
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.first
+
 # A model that learns nothing, on a graph that is small: what is tested is the way, not the number.
 QUICK = (
     "graph.facts=120",

@@ -94,7 +94,9 @@ def answer_logp(model: nn.Module, batch: Batch, weights: Weights | None = None) 
         if weights is None:
             logits = model(**arguments).logits[0]
         else:
-            logits = functional_call(model, dict(weights), kwargs=arguments).logits[0]
+            # Matrices of MLPs are tied to nothing; to look for ties takes as long as a layer.
+            out = functional_call(model, dict(weights), kwargs=arguments, tie_weights=False)
+            logits = out.logits[0]
     finally:
         handle.remove()
     gold = batch.ids[row, column].to(device)

@@ -108,14 +108,16 @@ def curves(
     width = max(0.5 + along.width * len(panels), 1.9 + 0.9 * len(styles))
     figure = Figure(figsize=(width, 0.95 + 1.35 * len(levels)))
     grid: Any = figure.subplots(len(levels), len(panels), squeeze=False, sharex=True)
+    places = cells[along.column].unique().sort().to_list()
+    _reach(grid[0][0], places, along)  # of all panels, which share it
     for column, panel in enumerate(panels):
         rows = select(cells, panel)
         for row, level in enumerate(levels):
             axes = grid[row][column]
             _curve(axes, rows.filter(pl.col("level") == level), styles, along)
-            _frame(axes, [*cells[along.column].unique().sort()], panel, along)
-            if panel.unit and column:
-                axes.set_yticklabels([])
+            if panel.unit:
+                _bounds(axes, x=False, named=not column)
+            _quiet(axes)
             if row == 0:
                 axes.set_title(panel.title, fontsize=9, color=INK, loc="left")
         if not panel.unit:
@@ -148,11 +150,12 @@ def tradeoff(
     rows, columns = (len(kept), len(levels)) if len(levels) > 1 else (1, len(kept))
     figure = Figure(figsize=(0.7 + 3.1 * columns, 0.95 + 2.5 * rows))
     grid: Any = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    _bounds(grid[0][0], x=True)  # of all, which share both axes
     places = [(panel, level) for panel in kept for level in levels]
     for axes, (panel, level) in zip(grid.flat, places, strict=True):
         here = cells.filter(pl.col("level") == level)
         _points(axes, select(here, panel), select(here, gained), styles)
-        _bounds(axes, x=True)
+        _quiet(axes)
         axes.set_xlabel(f"{panel.title.lower()}, {panel.measure}", fontsize=8, color=FAINT)
         if panel == kept[0]:
             axes.set_title(level, fontsize=9, color=INK, loc="left")
@@ -334,21 +337,17 @@ def _half_widths(points: pl.DataFrame, suffix: str = "") -> list[list[float]]:
     ]
 
 
-def _frame(axes: Any, values: Sequence[int], panel: Panel, along: Axis) -> None:
+def _reach(axes: Any, values: Sequence[int], along: Axis) -> None:
     axes.set_xlim(along.at(min(values)) - 0.28, along.at(max(values)) + 0.28)
     axes.set_xticks([along.at(value) for value in values], [str(value) for value in values])
-    if panel.unit:
-        _bounds(axes, x=False)
-    _quiet(axes)
 
 
-def _bounds(axes: Any, *, x: bool) -> None:
+def _bounds(axes: Any, *, x: bool, named: bool = True) -> None:
     axes.set_ylim(-0.06, 1.06)
-    axes.set_yticks([0, 0.5, 1], ["0", ".5", "1"])
+    axes.set_yticks([0, 0.5, 1], ["0", ".5", "1"] if named else [])
     if x:
         axes.set_xlim(-0.06, 1.06)
         axes.set_xticks([0, 0.5, 1], ["0", ".5", "1"])
-    _quiet(axes)
 
 
 def _quiet(axes: Any) -> None:

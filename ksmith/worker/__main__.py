@@ -1,15 +1,24 @@
 """`python -m ksmith.worker`: perform the specs on stdin, or the one in `--spec FILE`."""
 
+import gc
 import sys
+from functools import cache
 
 from ksmith.worker.attempt import Handlers
 from ksmith.worker.loop import main
 
 
+@cache
 def load() -> Handlers:
     """Return the handlers of all kinds of nodes, which import torch."""
-    from ksmith.worker.tasks import HANDLERS
-
+    # Python's collector would walk through what torch and transformers leave, which all stays,
+    # again and again: a quarter of the seconds that a worker takes to start.
+    gc.disable()
+    try:
+        from ksmith.worker.tasks import HANDLERS
+    finally:
+        gc.freeze()
+        gc.enable()
     return HANDLERS
 
 

@@ -103,11 +103,18 @@ def test_equals_the_plain_loop(kind: str) -> None:
         same(answer, plain(model, one))
 
 
+@pytest.fixture(scope="module")
+def answered() -> tuple[nn.Module, dict[str, Answer]]:
+    model = tiny("qwen3")
+    return model, {answer.question: answer for answer in score(model, tokenizer(), questions())}
+
+
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000), batch_tokens=st.integers(1, 300))
-def test_neither_order_nor_batch_size_matters(seed: int, batch_tokens: int) -> None:
-    model, asked = tiny("qwen3"), questions()
-    expected = {answer.question: answer for answer in score(model, tokenizer(), asked)}
+def test_neither_order_nor_batch_size_matters(
+    answered: tuple[nn.Module, dict[str, Answer]], seed: int, batch_tokens: int
+) -> None:
+    (model, expected), asked = answered, questions()
     random.Random(seed).shuffle(asked)
     answers = score(model, tokenizer(), asked, batch_tokens=batch_tokens)
     assert [answer.question for answer in answers] == [one.id for one in asked]

@@ -60,6 +60,12 @@ def _fail_once(job: Job) -> None:
         _fail(job)
 
 
+def _slow(job: Job) -> None:
+    """Fail at once, and the next time go on for ever: what the node needs is done by then."""
+    _fail_once(job)
+    time.sleep(60)
+
+
 class OutOfMemoryError(RuntimeError):
     """Named like torch's."""
 
@@ -103,6 +109,7 @@ ACTS = {
     "die_once": _die_once,
     "fail": _fail,
     "fail_once": _fail_once,
+    "slow": _slow,
     "oom": _oom,
     "garbage": _garbage,
     "close_stdout": _close_stdout,

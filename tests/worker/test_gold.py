@@ -18,6 +18,8 @@ from ksmith.worker.attempt import perform
 from ksmith.worker.tasks import HANDLERS
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.first
+
 SMALL = (
     *("graph.facts=120", "model.mechanism=plain", "model.width=32", "model.layers=2"),
     *("model.steps=2", "model.rows=2", "task.level=any", "task.scale=6", "task.draws=2"),

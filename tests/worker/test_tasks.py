@@ -15,7 +15,7 @@ from ksmith.records import Outcome, Question, Spec
 from ksmith.worker.attempt import perform
 from ksmith.worker.inputs import told
 from ksmith.worker.tasks import HANDLERS
-from tests.conftest import ROOT
+from tests.conftest import CUT, ROOT
 from tests.lm.models import tiny, tokenizer
 
 SMALL = (
@@ -145,7 +145,7 @@ def test_without_a_trace_a_method_must_be_told_its_layer(
 
 def test_a_trained_folder_loaded_is_the_same_model(lab: Path, tmp_path: Path) -> None:
     (trained,) = lab.glob("assets/model-*/*/model")
-    found = done(tmp_path, f"model.load={trained}", "graph.facts=360", "graph.seed=0")
+    found = done(tmp_path, f"model.load={trained}", CUT[0], "graph.seed=0")
     assert {role: outcome.error for role, outcome in found.items() if outcome.error} == {}
     recall = {
         row["slice"]: row["value"]
