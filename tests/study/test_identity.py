@@ -111,7 +111,7 @@ def another(name: str, item: Declared, folder: Path) -> Any:
         "model.revision": "abc",
         "model.width": 64,
         "model.layers": 7,
-        "method.memit.layers": [1],
+        **{f"method.{name}.layers": [1] for name in ("memit", "emmet", "alphaedit")},
         "probe.kinds": ["efficacy"],
         "task.method": "memit",
         "task.kind": "edit",
@@ -139,8 +139,11 @@ CHANGED = {
     "method": {"update", "trial"},
 }
 EXCEPT = {
-    "method.rome.moment_tokens": {"moments", "update", "trial"},
-    "method.memit.moment_tokens": {"moments", "update", "trial"},
+    **{
+        f"method.{name}.moment_tokens": {"moments", "update", "trial"}
+        for name, method in METHODS.items()
+        if "moments" in method.assets
+    },
     "task.method": {"update", "trial"},
     "probe.drift": {"trial"},
     "probe.drift_facts": {"trial"},
