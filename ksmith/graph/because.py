@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ksmith.graph.change import Difference, entail, settled
-from ksmith.graph.knowledge import Changed, KnowledgeGraph
+from ksmith.graph.knowledge import Changed, KnowledgeGraph, Several
 from ksmith.graph.rules import Triple
 from ksmith.records import Request, fact_name
 
@@ -13,7 +13,7 @@ from ksmith.records import Request, fact_name
 class Step:
     """One changed fact and what it follows from: a fact's name, or None for a request."""
 
-    changed: Changed
+    changed: Changed | Several
     cause: str | None
 
 
@@ -21,13 +21,13 @@ def steps(graph: KnowledgeGraph, requests: Sequence[Request]) -> list[Step]:
     """Return every changed fact of one draw, a cause before its effects.
 
     Each stands below the cause that is nearest to what was requested; requests come as they
-    were given. Facts with several answers have no one old and new, and are left out.
+    were given.
     """
     if not requests:
         return []
     change = entail(graph, requests)
     _, difference = settled(graph, requests)
-    every = {**change.target, **change.entailed}
+    every = {**change.target, **change.entailed, **change.several}
     causes = _causes(graph, difference, every)
     below: dict[str | None, list[str]] = {}
     for name in sorted(every, key=lambda name: (every[name].hop, name)):
@@ -44,7 +44,7 @@ def steps(graph: KnowledgeGraph, requests: Sequence[Request]) -> list[Step]:
 
 
 def _causes(
-    graph: KnowledgeGraph, difference: Difference, every: dict[str, Changed]
+    graph: KnowledgeGraph, difference: Difference, every: dict[str, Changed | Several]
 ) -> dict[str, str]:
     """Return effect -> cause, by name, where one rule application leads from one to the other."""
     causes: dict[str, str] = {}
@@ -61,10 +61,12 @@ def _causes(
     return causes
 
 
-def _nearest_first(triples: Iterable[Triple], every: dict[str, Changed]) -> list[Triple]:
+def _nearest_first(
+    triples: Iterable[Triple], every: dict[str, Changed | Several]
+) -> list[Triple]:
     named = [triple for triple in triples if fact_name(*triple[:2]) in every]
     return sorted(named, key=lambda t: (every[fact_name(*t[:2])].hop, t))
 
 
-def _farther(every: dict[str, Changed], cause: str, effect: str) -> bool:
+def _farther(every: dict[str, Changed | Several], cause: str, effect: str) -> bool:
     return effect in every and every[effect].hop > every[cause].hop

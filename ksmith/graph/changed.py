@@ -5,11 +5,9 @@ below their causes (`changed_words`); then the drawing, which is SVG, its toolti
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from html import escape
 
 from ksmith.graph.because import Step, steps
-from ksmith.graph.change import entail
 from ksmith.graph.changed_words import (
     COLOURS,
     OPEN,
@@ -22,8 +20,8 @@ from ksmith.graph.changed_words import (
     tips,
 )
 from ksmith.graph.draw import layout
-from ksmith.graph.knowledge import KnowledgeGraph, Several
-from ksmith.records import Request
+from ksmith.graph.knowledge import Changed, KnowledgeGraph, Several
+from ksmith.records import Request, fact_name
 
 SIZE = 900  # of the drawing, in its own units
 MOST = 2000  # nodes that nothing happened to; of more, an even choice is drawn
@@ -56,37 +54,12 @@ ANSWERS = (
     'and <span class="wrong">red</span> where it is not.'
 )
 LINES = (
-    "Dashed lines lead to the old answer, thick ones to the new. Arrows lead from cause to "
-    "effect. Point at a node to read what is true of it now, and what the model says."
+    "A dashed line leads to the old answer, a thick one to the new. Arrows lead from a cause to "
+    "its effect. Point at a node to read what is true of it now, and what the model says."
 )
 
 Spot = tuple[float, float]
 Box = tuple[float, float, float, float]  # left, right, top, bottom
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Happened:
-    """What a draw did."""
-
-    found: Sequence[Step]
-    several: Sequence[Several]  # nearest first
-
-    @classmethod
-    def of(cls, graph: KnowledgeGraph, requests: Sequence[Request]) -> "Happened":
-        """Return what the requests of one draw did."""
-        several = entail(graph, requests).several
-        order = sorted(several, key=lambda name: (several[name].hop, name))
-        return cls(found=steps(graph, requests), several=[several[name] for name in order])
-
-    @property
-    def colour(self) -> dict[str, str]:
-        """Node -> colour: that of the nearest of its changed facts, in the order of the hops."""
-        hops: dict[str, int] = {}
-        for step in self.found:
-            subject = step.changed.subject
-            hops[subject] = min(step.changed.hop, hops.get(subject, step.changed.hop))
-        near = {name: step_colour(hops[name]) for name in sorted(hops, key=lambda n: hops[n])}
-        return near | {s.subject: OPEN for s in self.several if s.subject not in hops}
 
 
 def page(
@@ -100,21 +73,19 @@ def page(
         said: by the name of a fact.
         title: whose update it is.
     """
-    happened = Happened.of(graph, requests)
-    what = escape(summary(happened.found, happened.several))
+    found = steps(graph, requests)
     body = (
-        f"<h1>{escape(title)}</h1><p>{what} {ANSWERS}</p>"
-        f"{table(happened.found, happened.several, said)}<h2>In the graph</h2><p>{LINES}</p>"
-        f"{_legend(happened)}{drawing(graph, happened, said)}"
+        f"<h1>{escape(title)}</h1><p>{escape(summary(found))} {ANSWERS}</p>"
+        f"{table(found, said)}<h2>In the graph</h2><p>{LINES}</p>"
+        f"{_legend(found)}{drawing(graph, found, said)}"
     )
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>{body}</body></html>\n'
 
 
-def _legend(happened: Happened) -> str:
+def _legend(found: Sequence[Step]) -> str:
     """Return what the colours of the page mean: only those that are there."""
-    there = {REST, *happened.colour.values()}
-    there.update(step_colour(step.changed.hop) for step in happened.found)
+    there = {REST, *map(step_colour, found)}
     dots = (
         f'<span><i class="dot" style="background:{colour}"></i>{text}</span>'
         for colour, text in LEGEND.items()
@@ -126,25 +97,25 @@ def _legend(happened: Happened) -> str:
 # --- the drawing ------------------------------------------------------------------------------
 
 
-def drawing(graph: KnowledgeGraph, happened: Happened, said: Mapping[str, Said]) -> str:
+def drawing(graph: KnowledgeGraph, found: Sequence[Step], said: Mapping[str, Said]) -> str:
     """Return the SVG: levels as rings, changed nodes coloured, arrows from cause to effect."""
     rings = layout(graph)
     place = {
         name: _scaled(spot, rings) for ring in rings.values() for name, spot in ring.items()
     }
-    colour = {name: c for name, c in happened.colour.items() if name in place}
+    colour = {name: c for name, c in _coloured(found).items() if name in place}
     quiet = [name for name in place if name not in colour]
-    answers = _answers(happened.found, place)
+    answers = _answers(found, place)
     quiet = [n for n in quiet[:: max(1, -(-len(quiet) // MOST))] if n not in answers]
-    tip = tips(happened.found, happened.several, said)
+    tip = tips(found, said)
     parts = [
         *_trunk(graph, place),
         *(_dot(place[name], REST, 2.2, name) for name in quiet),
-        *_arrows(happened.found, place),
-        *_swaps(happened.found, place),
+        *_arrows(found, place),
+        *_swaps(found, place),
         *(_dot(place[n], REST, 4.0, n) for n in answers if n not in colour),
         *(_dot(place[n], colour[n], 6.0, tip.get(n, n)) for n in colour),
-        *_labels([*colour, *(n for n in answers if n not in colour)], happened, place),
+        *_labels([*colour, *(n for n in answers if n not in colour)], found, place),
         *_ring_titles(rings),
     ]
     return (
@@ -152,6 +123,17 @@ def drawing(graph: KnowledgeGraph, happened: Happened, said: Mapping[str, Said])
         f'aria-label="the graph, with what changed in colour"><defs>{ARROW}</defs>'
         f"{''.join(parts)}</svg>"
     )
+
+
+def _coloured(found: Sequence[Step]) -> dict[str, str]:
+    """Return subject -> colour, that of the nearest of its changed facts; the nearest come first.
+
+    What is open comes last: a node that has one answer to anything else is not purple.
+    """
+    nearest: dict[str, str] = {}
+    for step in sorted(found, key=lambda s: (isinstance(s.changed, Several), s.changed.hop)):
+        nearest.setdefault(step.changed.subject, step_colour(step))
+    return nearest
 
 
 ARROW = (
@@ -197,7 +179,11 @@ def _trunk(graph: KnowledgeGraph, place: Mapping[str, Spot]) -> list[str]:
 
 
 def _arrows(found: Sequence[Step], place: Mapping[str, Spot]) -> list[str]:
-    """Return an arrow from each cause's subject to its effect's, where they are two."""
+    """Return an arrow from each cause's subject to its effect's, where they are two.
+
+    Not from what was asked for to its own old and new answers: those have lines.
+    """
+    drawn = {(c.subject, end) for c in _requested(found) for end in (c.old, c.new)}
     subject = {step_name(step): step.changed.subject for step in found}
     ends: dict[tuple[str, str], list[str]] = {}
     for step in found:
@@ -209,55 +195,58 @@ def _arrows(found: Sequence[Step], place: Mapping[str, Spot]) -> list[str]:
     return [
         _line(place[a], place[b], look, "\n".join(why))
         for (a, b), why in sorted(ends.items())
-        if a in place and b in place
+        if a in place and b in place and (a, b) not in drawn
     ]
 
 
-def _requested(found: Iterable[Step]) -> list[Step]:
-    """Return the steps that were asked for, as many as can be told apart."""
-    return [step for step in found if step.changed.hop == 0][:NAMED]
+def _requested(found: Iterable[Step]) -> list[Changed]:
+    """Return what was asked for, as much as can be told apart."""
+    changed = (step.changed for step in found if step.changed.hop == 0)
+    return [one for one in changed if isinstance(one, Changed)][:NAMED]
 
 
 def _answers(found: Sequence[Step], place: Mapping[str, Spot]) -> dict[str, None]:
     """Return the old and new answers of what was asked for that are nodes."""
-    ends = (name for s in _requested(found) for name in (s.changed.new, s.changed.old))
+    ends = (name for changed in _requested(found) for name in (changed.new, changed.old))
     return dict.fromkeys(name for name in ends if name is not None and name in place)
 
 
 def _swaps(found: Sequence[Step], place: Mapping[str, Spot]) -> list[str]:
     """Return lines from what was asked for to its old answer and to its new one."""
-    looks = {
-        "old": f'stroke="{COLOURS[0]}" stroke-width="1" stroke-dasharray="4 4"',
-        "new": f'stroke="{COLOURS[0]}" stroke-width="2.2"',
-    }
+    old = f'stroke="{COLOURS[0]}" stroke-width="1" stroke-dasharray="4 4"'
+    new = f'stroke="{COLOURS[0]}" stroke-width="2.2"'
     return [
-        _line(place[step.changed.subject], place[end], look, f"{step_name(step)}: {end}")
-        for step in _requested(found)
-        for side, look in looks.items()
-        if (end := getattr(step.changed, side)) in place and step.changed.subject in place
+        _line(place[changed.subject], place[end], look, f"{fact_name(*key)}: {end}")
+        for changed in _requested(found)
+        if (key := (changed.subject, changed.relation))[0] in place
+        for end, look in ((changed.old, old), (changed.new, new))
+        if end is not None and end in place
     ]
 
 
-def _labels(named: Sequence[str], happened: Happened, place: Mapping[str, Spot]) -> list[str]:
+def _labels(
+    named: Sequence[str], found: Sequence[Step], place: Mapping[str, Spot]
+) -> list[str]:
     """Return names beside their nodes; where there are few, with what became of them.
 
     What would cover another label stands below it, or above.
     """
     told: dict[str, str] = {}
     if len(named) <= TOLD:
-        for step in happened.found:
-            told.setdefault(step.changed.subject, arrowed(step))
+        for step in found:
+            if isinstance(step.changed, Changed):  # lists of answers would be too long
+                told.setdefault(step.changed.subject, arrowed(step))
     taken: list[Box] = []
-    found: list[str] = []
+    texts: list[str] = []
     for name in named[:NAMED]:
         lines = [name[:60], *([told[name][:60]] if name in told else [])]
         box = _free(_beside(place[name], lines), taken)
         taken.append(box)
         left = place[name][0] > SIZE / 2
-        found.append(
+        texts.append(
             _text(lines, box[1] if left else box[0], box[2], "end" if left else "start")
         )
-    return found
+    return texts
 
 
 def _beside(spot: Spot, lines: Sequence[str]) -> Box:

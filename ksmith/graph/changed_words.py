@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 
 from ksmith.graph.because import Step
-from ksmith.graph.knowledge import Several
+from ksmith.graph.knowledge import Changed, Several
 from ksmith.records import fact_name
 
 COLOURS = {0: "#c02434", 1: "#e07b00", 2: "#c9a800"}  # by hop; farther ones like the last
@@ -28,87 +28,78 @@ def step_name(step: Step) -> str:
     return fact_name(step.changed.subject, step.changed.relation)
 
 
-def step_colour(hop: int) -> str:
-    """Return the colour of what is so far from the request."""
-    return COLOURS[min(hop, max(COLOURS))]
+def step_colour(step: Step) -> str:
+    """Return the colour of what is so far from the request, or is open."""
+    if isinstance(step.changed, Several):
+        return OPEN
+    return COLOURS[min(step.changed.hop, max(COLOURS))]
 
 
-def summary(found: Sequence[Step], several: Sequence[Several]) -> str:
+def summary(found: Sequence[Step]) -> str:
     """Return how much changed, in a sentence or two."""
-    follows = sum(step.changed.hop > 0 for step in found)
-    asked = len(found) - follows
-    changed = f"{asked} fact{' was' if asked == 1 else 's were'} changed by request, and "
-    changed += f"{follows or 'nothing'} follow{'s' if follows < 2 else ''} from that."
+    several = sum(isinstance(step.changed, Several) for step in found)
+    asked = sum(step.changed.hop == 0 and isinstance(step.changed, Changed) for step in found)
+    follows = len(found) - asked - several
+    said = f"{asked} fact{' was' if asked == 1 else 's were'} changed by request, and "
+    said += f"{follows or 'nothing'} follow{'s' if follows < 2 else ''} from that."
     if several:
-        many = len(several)
-        changed += f" {many} more {'has' if many == 1 else 'have'} several answers"
-        changed += ", of which some came or went."
-    return changed
+        said += f" {several} more {'has' if several == 1 else 'have'} several answers"
+        said += ", of which some came or went."
+    return said
 
 
-def tips(
-    found: Sequence[Step], several: Sequence[Several], said: Mapping[str, Said]
-) -> dict[str, str]:
+def tips(found: Sequence[Step], said: Mapping[str, Said]) -> dict[str, str]:
     """Return subject -> the lines of its tooltip."""
     lines: dict[str, list[str]] = {}
     for step in found:
-        changed = step.changed
         text = arrowed(step)
         answer = said.get(step_name(step))
         if answer is not None:
             text += f'\n   the model: "{answer.before or ""}" \u2192 "{answer.after or ""}"'
-        lines.setdefault(changed.subject, [changed.subject]).append(text)
-    for fact in several:
-        old, new = (_list(names) for names in _sides(fact))
-        text = f"{fact.relation}: {old or 'nothing'} \u2192 {new or 'nothing'}"
-        lines.setdefault(fact.subject, [fact.subject]).append(text)
+        lines.setdefault(step.changed.subject, [step.changed.subject]).append(text)
     return {subject: "\n".join(texts) for subject, texts in lines.items()}
 
 
 def arrowed(step: Step) -> str:
     """Return what a step changes, without its subject."""
-    changed = step.changed
-    return f"{changed.relation}: {changed.old or 'nothing'} \u2192 {changed.new or 'nothing'}"
+    old, new = _sides(step.changed)
+    return f"{step.changed.relation}: {old or 'nothing'} \u2192 {new or 'nothing'}"
 
 
-def table(found: Sequence[Step], several: Sequence[Several], said: Mapping[str, Said]) -> str:
+def table(found: Sequence[Step], said: Mapping[str, Said]) -> str:
     """Return the HTML table of all that changed."""
     names = ("fact", "was true", "is true now", "the model before", "the model now")
     head = "".join(f"<th>{name}</th>" for name in names)
     depth: dict[str, int] = {}
     rows: list[str] = []
     for step in found:
-        depth[step_name(step)] = depth[step.cause] + 1 if step.cause else 0
-        rows.append(_row(step, said.get(step_name(step)), depth[step_name(step)]))
-    rows += [_open_row(fact) for fact in several]
+        name, hop = step_name(step), step.changed.hop
+        depth[name] = depth[step.cause] + 1 if step.cause else hop
+        rows.append(_row(step, said.get(name), depth[name]))
     body = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     return f'<div class="wide">{body}</div>'
 
 
 def _row(step: Step, answer: Said | None, depth: int) -> str:
     changed = step.changed
-    new = _names(changed.new, answer.aliases if answer else ())
-    old = _names(changed.old, answer.aliases_before if answer else ())
-    cells = [
-        _fact(changed.subject, changed.relation, step_colour(changed.hop), depth),
-        f"<td>{_shown(changed.old)}</td>",
-        f"<td>{_shown(changed.new)}</td>",
-        _answer(answer.before if answer else None, old, new),
-        _answer(answer.after if answer else None, new, old),
-    ]
+    cells = [_fact(changed.subject, changed.relation, step_colour(step), depth)]
+    cells += [f"<td>{_shown(side)}</td>" for side in _sides(changed)]
+    if isinstance(changed, Several):
+        cells.append('<td class="faint" colspan="2">has several answers, is not asked</td>')
+    else:
+        new = _names(changed.new, answer.aliases if answer else ())
+        old = _names(changed.old, answer.aliases_before if answer else ())
+        cells.append(_answer(answer.before if answer else None, old, new))
+        cells.append(_answer(answer.after if answer else None, new, old))
     return f"<tr>{''.join(cells)}</tr>"
 
 
-def _open_row(fact: Several) -> str:
-    old, new = (_shown(_list(names) or None) for names in _sides(fact))
-    first = _fact(fact.subject, fact.relation, OPEN, fact.hop)
-    no_one = '<td class="faint" colspan="2">has several answers, is not asked</td>'
-    return f"<tr>{first}<td>{old}</td><td>{new}</td>{no_one}</tr>"
-
-
-def _sides(fact: Several) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the answers before and after, those that differ first."""
-    return (*fact.gone, *fact.kept), (*fact.new, *fact.kept)
+def _sides(changed: Changed | Several) -> tuple[str | None, str | None]:
+    """Return what was true and what is; of several answers those that differ first."""
+    if isinstance(changed, Changed):
+        return changed.old, changed.new
+    before, after = (*changed.gone, *changed.kept), (*changed.new, *changed.kept)
+    return _list(before) or None, _list(after) or None
 
 
 def _list(names: Sequence[str]) -> str:

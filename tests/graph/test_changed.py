@@ -3,10 +3,10 @@
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
-from ksmith.graph import KnowledgeGraph, build, entail, requests
+from ksmith.graph import Changed, KnowledgeGraph, build, entail, requests
 from ksmith.graph.because import steps
-from ksmith.graph.changed import LEGEND, REST, Happened, drawing, page
-from ksmith.graph.changed_words import COLOURS, OPEN, Said
+from ksmith.graph.changed import LEGEND, REST, drawing, page
+from ksmith.graph.changed_words import COLOURS, OPEN, Said, step_name
 from ksmith.records import Request, fact_name
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -21,14 +21,14 @@ def test_every_changed_fact_has_one_place_below_its_cause(world: KnowledgeGraph)
     found = steps(world, asked(world))
     change = entail(world, asked(world))
     names = [fact_name(step.changed.subject, step.changed.relation) for step in found]
-    assert sorted(names) == sorted([*change.target, *change.entailed])
+    assert sorted(names) == sorted(change.touched)
     causes = {step.cause for step in found if step.changed.hop == 1}
     assert causes <= set(change.target)
     for index, step in enumerate(found):
         if step.cause is not None:
             assert step.cause in names[:index]
             assert change.touched >= {step.cause}
-            hops = {**change.target, **change.entailed}
+            hops = {**change.target, **change.entailed, **change.several}
             assert hops[step.cause].hop < step.changed.hop
 
 
@@ -46,7 +46,7 @@ def test_a_new_leader_leads_to_the_badges(world: KnowledgeGraph) -> None:
 
 def test_colours_say_how_far_it_is_from_what_was_asked(world: KnowledgeGraph) -> None:
     made, said = asked(world), dict[str, Said]()
-    root = ET.fromstring(drawing(world, Happened.of(world, made), said))
+    root = ET.fromstring(drawing(world, steps(world, made), said))
     fills: dict[str, str] = {}
     for circle in root.iter(f"{SVG}circle"):
         title = circle.find(f"{SVG}title")
@@ -66,7 +66,7 @@ def test_the_drawing_says_what_was_asked_for_before_anyone_points_at_it(
 ) -> None:
     every = (r for seed in range(20) for r in requests(world, TASK, seed))
     request = next(r for r in every if r.relation == "leader")
-    root = ET.fromstring(drawing(world, Happened.of(world, [request]), {}))
+    root = ET.fromstring(drawing(world, steps(world, [request]), {}))
     words = [tspan.text for tspan in root.iter(f"{SVG}tspan")]
     assert f"leader: {request.old} \u2192 {request.new}" in words
     assert {request.subject, request.old, request.new} <= set(words)
@@ -80,7 +80,7 @@ def test_the_drawing_says_what_was_asked_for_before_anyone_points_at_it(
 def test_labels_do_not_cover_each_other(world: KnowledgeGraph) -> None:
     for seed in range(8):
         made = requests(world, TASK, seed)
-        root = ET.fromstring(drawing(world, Happened.of(world, made[:2]), {}))
+        root = ET.fromstring(drawing(world, steps(world, made[:2]), {}))
         texts = [t for t in root.iter(f"{SVG}text") if t.find(f"{SVG}tspan") is not None]
         boxes = [box for text in texts for box in _boxes(text)]
         assert len(boxes) > 3
@@ -108,10 +108,12 @@ def test_what_has_several_answers_is_said_and_coloured_too() -> None:
     request = replace(request, new=other)  # who wrote something before
     wrote = entail(world, [request]).several[fact_name(request.new, "wrote")]
     assert request.subject in wrote.new and wrote.kept
+    causes = {step_name(step): step.cause for step in steps(world, [request])}
+    assert causes[fact_name(request.new, "wrote")] == request.fact
     text = page(world, [request], {}, "rome")
     assert f"{request.new} / <b>wrote</b>" in text and LEGEND[OPEN] in text
     assert f"<td>{request.subject}, {wrote.kept[0]}" in text  # what is new stands first
-    root = ET.fromstring(drawing(world, Happened.of(world, [request]), {}))
+    root = ET.fromstring(drawing(world, steps(world, [request]), {}))
     assert {c.attrib["fill"] for c in root.iter(f"{SVG}circle")} >= {COLOURS[0]}
 
 
@@ -145,7 +147,8 @@ def test_an_alias_is_shown_as_what_it_stands_for(world: KnowledgeGraph) -> None:
 def test_unlearning_leaves_nothing_in_its_place(world: KnowledgeGraph) -> None:
     made = requests(world, {**TASK, "kind": "unlearn"}, 1)
     found = steps(world, made)
-    assert all(step.changed.new is None for step in found if step.cause is None)
+    first = [step.changed for step in found if step.cause is None]
+    assert {changed.new for changed in first if isinstance(changed, Changed)} == {None}
     said = {made[0].fact: Said(before=made[0].old, after=made[0].old)}
     text = page(world, made, said, "npo")
     assert '<span class="faint">nothing</span>' in text
