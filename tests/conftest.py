@@ -25,10 +25,10 @@ ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
 
 CUT = (
-    "graph.facts=200",
+    "graph.facts=160",
     "model.recipe=fixture",
     "model.layers=3",
-    "model.steps=300",
+    "model.steps=200",
     'task.method=["rome", "npo"]',
     'task.level=["leaf"]',
     "task.scale=[1, 4]",
