@@ -4,25 +4,25 @@ A page of its own, without script or network: the drawing is SVG, its tooltips a
 and below it every changed fact stands in words, effects indented below their causes.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from ksmith.graph.because import Step, steps
 from ksmith.graph.change import entail
-from ksmith.graph.draw import layout
+from ksmith.graph.colours import CHANGED, OPEN, REST
 from ksmith.graph.knowledge import KnowledgeGraph
+from ksmith.graph.rings import Rings, grouped, layout, reach, sectors, spot
 from ksmith.records import Request, fact_name
 
 SIZE = 900  # of the drawing, in its own units
 MOST = 2000  # nodes that nothing happened to; of more, an even choice is drawn
 NAMED = 24  # changed nodes that carry their names; more would cover each other
-COLOURS = {0: "#c02434", 1: "#e07b00", 2: "#c9a800"}  # by hop; farther ones like the last
-OPEN, REST = "#7b5aa6", "#c3c9d0"
 LEGEND = {
-    COLOURS[0]: "changed by request",
-    COLOURS[1]: "follows, one step",
-    COLOURS[2]: "follows, two steps or more",
+    CHANGED[0]: "changed by request",
+    CHANGED[1]: "follows, one step",
+    CHANGED[2]: "follows, two steps or more",
     OPEN: "left open: has several answers",
     REST: "not touched",
 }
@@ -33,7 +33,8 @@ svg { width: 100%; height: auto; max-height: 92vh; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th, td { text-align: left; padding: .25rem .6rem; vertical-align: top; }
 tr > * { border-bottom: 1px solid #dfe3e7; }
-.dot { display: inline-block; width: .7em; height: .7em; border-radius: 50%; margin-right: .35em; }
+.dot { display: inline-block; width: .7em; height: .7em; border-radius: 50%; margin-right: .35em;
+  border: 1px solid #16191d; box-sizing: border-box; }
 .legend span { margin-right: 1.2rem; white-space: nowrap; }
 .right { color: #00704a; } .wrong { color: #b3261e; } .faint { color: #59626c; }
 .wide { overflow-x: auto; }
@@ -85,9 +86,8 @@ def drawing(
 ) -> str:
     """Return the SVG: levels as rings, changed nodes coloured, arrows from cause to effect."""
     rings = layout(graph)
-    place = {
-        name: _scaled(spot, rings) for ring in rings.values() for name, spot in ring.items()
-    }
+    scale = SIZE / 2 * 0.9 / reach(rings)
+    place = {name: _scaled(at, scale) for ring in rings.values() for name, at in ring.items()}
     opened = {name.split(" / ")[0] for name in entail(graph, requests).open}
     hops = _hops(found)
     colour = dict.fromkeys(opened, OPEN) | {n: _colour(hop) for n, hop in hops.items()}
@@ -104,7 +104,8 @@ def drawing(
             if name in place
         ),
         *_labels(hops, place),
-        *_ring_titles(rings),
+        *_ring_titles(rings, scale),
+        *_domains(graph, reach(rings), scale),
     ]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {SIZE} {SIZE}" role="img" '
@@ -119,12 +120,8 @@ ARROW = (
 )
 
 
-def _scaled(spot: tuple[float, float], rings: Mapping[str, object]) -> tuple[float, float]:
-    from ksmith.graph.draw import GAP, RADIUS
-
-    reach = RADIUS + GAP * max(0, len(rings) - 1)
-    scale = SIZE / 2 * 0.9 / reach
-    return SIZE / 2 + spot[0] * scale, SIZE / 2 - spot[1] * scale
+def _scaled(place: tuple[float, float], scale: float) -> tuple[float, float]:
+    return SIZE / 2 + place[0] * scale, SIZE / 2 - place[1] * scale
 
 
 def _hops(found: Sequence[Step]) -> dict[str, int]:
@@ -137,13 +134,16 @@ def _hops(found: Sequence[Step]) -> dict[str, int]:
 
 
 def _colour(hop: int) -> str:
-    return COLOURS[min(hop, max(COLOURS))]
+    return CHANGED[min(hop, len(CHANGED) - 1)]
+
+
+EDGE = ' stroke="#16191d" stroke-width="0.7"'  # light colours are seen on white, too
 
 
 def _dot(spot: tuple[float, float], colour: str, radius: float, tip: str) -> str:
     x, y = spot
     return (
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{colour}">'
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{colour}"{EDGE * (radius > 3)}>'
         f"<title>{escape(tip)}</title></circle>"
     )
 
@@ -200,14 +200,31 @@ def _labels(hops: Mapping[str, int], place: Mapping[str, tuple[float, float]]) -
     return found
 
 
-def _ring_titles(rings: Mapping[str, Mapping[str, tuple[float, float]]]) -> list[str]:
+def _ring_titles(rings: Rings, scale: float) -> list[str]:
     return [
-        f'<text x="{SIZE / 2}" y="{_scaled((0, _radius(ring)), rings)[1] - 7:.1f}" '
+        f'<text x="{SIZE / 2}" y="{_scaled((0, _radius(ring)), scale)[1] - 7:.1f}" '
         'font-size="11" font-family="system-ui, sans-serif" text-anchor="middle" '
         f'fill="#59626c">{escape(title)} ({len(ring):,})</text>'
         for title, ring in rings.items()
         if ring
     ]
+
+
+def _domains(graph: KnowledgeGraph, edge: float, scale: float) -> list[str]:
+    """Return the name of each domain along the edge of its sector."""
+    found: list[str] = []
+    for domain, (start, width) in sectors(grouped(graph)).items():
+        if domain:
+            middle = start + width / 2
+            x, y = _scaled(spot(edge + 18 / scale, middle), scale)
+            turn = 90 - math.degrees(middle) + (180 if math.sin(middle) < 0 else 0)
+            found.append(
+                f'<text x="{x:.1f}" y="{y:.1f}" font-size="13" text-anchor="middle" '
+                'font-family="system-ui, sans-serif" dominant-baseline="middle" '
+                f'transform="rotate({turn:.1f} {x:.1f} {y:.1f})" fill="#59626c">'
+                f"{escape(domain)}</text>"
+            )
+    return found
 
 
 def _radius(ring: Mapping[str, tuple[float, float]]) -> float:

@@ -1,10 +1,12 @@
 """The page of an update: causes before effects, what was said, and that names are data."""
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 from ksmith.graph import KnowledgeGraph, entail, requests
 from ksmith.graph.because import steps
-from ksmith.graph.changed import COLOURS, REST, Said, drawing, page
+from ksmith.graph.changed import Said, drawing, page
+from ksmith.graph.colours import CHANGED, REST
 from ksmith.records import Request, fact_name
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -53,7 +55,7 @@ def test_colours_say_how_far_it_is_from_what_was_asked(world: KnowledgeGraph) ->
         fills[title.text.split("\n")[0]] = circle.attrib["fill"]
     assert len(fills) == len(world.entities)
     for request in made:
-        assert fills[request.subject] == COLOURS[0]
+        assert fills[request.subject] == CHANGED[0]
     untouched = {name.split(" / ")[0] for name in entail(world, made).touched}
     quiet = [name for name in fills if name not in untouched]
     assert {fills[name] for name in quiet} == {REST}
@@ -98,3 +100,18 @@ def test_unlearning_leaves_nothing_in_its_place(world: KnowledgeGraph) -> None:
 
 def test_no_requests_no_steps(world: KnowledgeGraph) -> None:
     assert steps(world, []) == []
+
+
+def test_domains_are_named_where_there_are_several(world: KnowledgeGraph) -> None:
+    half = len(world.entities) // 2
+    named = [
+        replace(entity, domain="<a>" if i < half else "b")
+        for i, entity in enumerate(world.entities)
+    ]
+    made = asked(world)
+    two = replace(world, entities=tuple(named))
+    root = ET.fromstring(drawing(two, made, steps(two, made), {}))
+    texts = [text.text for text in root.iter(f"{SVG}text")]
+    assert {"<a>", "b"} <= set(texts)
+    plain = ET.fromstring(drawing(world, made, steps(world, made), {}))
+    assert len(list(plain.iter(f"{SVG}text"))) == len(texts) - 2
