@@ -4,13 +4,12 @@ A page of its own, without script or network. First every changed fact in words,
 below their causes (`changed_words`); then the drawing, which is SVG, its tooltips SVG titles.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from ksmith.graph.because import Step, steps
 from ksmith.graph.changed_words import (
-    COLOURS,
-    OPEN,
     Said,
     arrowed,
     step_colour,
@@ -19,8 +18,9 @@ from ksmith.graph.changed_words import (
     table,
     tips,
 )
-from ksmith.graph.draw import layout
+from ksmith.graph.colours import CHANGED, OPEN, REST
 from ksmith.graph.knowledge import Changed, KnowledgeGraph, Several
+from ksmith.graph.rings import Rings, Spot, grouped, layout, reach, sectors, spot
 from ksmith.records import Request, fact_name
 
 SIZE = 900  # of the drawing, in its own units
@@ -28,11 +28,11 @@ MOST = 2000  # nodes that nothing happened to; of more, an even choice is drawn
 NAMED = 24  # changed nodes that carry their names; more would cover each other
 TOLD = 8  # ... that say what became of them, too
 HIGH, WIDE = 14.0, 6.3  # a line of a label, and about a letter of it
-REST, INK, FAINT = "#c3c9d0", "#16191d", "#59626c"
+INK, FAINT = "#16191d", "#59626c"
 LEGEND = {
-    COLOURS[0]: "changed by request",
-    COLOURS[1]: "follows, one step",
-    COLOURS[2]: "follows, two steps or more",
+    CHANGED[0]: "changed by request",
+    CHANGED[1]: "follows, one step",
+    CHANGED[2]: "follows, two steps or more",
     OPEN: "has several answers, of which some came or went",
     REST: "not touched",
 }
@@ -44,7 +44,8 @@ table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 th, td { text-align: left; padding: .25rem .6rem; vertical-align: top; }
 th { position: sticky; top: 0; background: #fff; }
 tr > * { border-bottom: 1px solid #dfe3e7; }
-.dot { display: inline-block; width: .7em; height: .7em; border-radius: 50%; margin-right: .35em; }
+.dot { display: inline-block; width: .7em; height: .7em; border-radius: 50%; margin-right: .35em;
+  border: 1px solid #16191d; box-sizing: border-box; }
 .legend span { margin-right: 1.2rem; white-space: nowrap; }
 .right { color: #00704a; } .wrong { color: #b3261e; } .faint { color: #59626c; }
 .wide { overflow: auto; max-height: 26rem; }
@@ -58,7 +59,6 @@ LINES = (
     "its effect. Point at a node to read what is true of it now, and what the model says."
 )
 
-Spot = tuple[float, float]
 Box = tuple[float, float, float, float]  # left, right, top, bottom
 
 
@@ -100,9 +100,8 @@ def _legend(found: Sequence[Step]) -> str:
 def drawing(graph: KnowledgeGraph, found: Sequence[Step], said: Mapping[str, Said]) -> str:
     """Return the SVG: levels as rings, changed nodes coloured, arrows from cause to effect."""
     rings = layout(graph)
-    place = {
-        name: _scaled(spot, rings) for ring in rings.values() for name, spot in ring.items()
-    }
+    scale = SIZE / 2 * 0.9 / reach(rings)
+    place = {name: _scaled(at, scale) for ring in rings.values() for name, at in ring.items()}
     colour = {name: c for name, c in _coloured(found).items() if name in place}
     quiet = [name for name in place if name not in colour]
     answers = _answers(found, place)
@@ -116,7 +115,8 @@ def drawing(graph: KnowledgeGraph, found: Sequence[Step], said: Mapping[str, Sai
         *(_dot(place[n], REST, 4.0, n) for n in answers if n not in colour),
         *(_dot(place[n], colour[n], 6.0, tip.get(n, n)) for n in colour),
         *_labels([*colour, *(n for n in answers if n not in colour)], found, place),
-        *_ring_titles(rings),
+        *_ring_titles(rings, scale),
+        *_domains(graph, reach(rings), scale),
     ]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {SIZE} {SIZE}" role="img" '
@@ -142,18 +142,17 @@ ARROW = (
 )
 
 
-def _scaled(spot: Spot, rings: Mapping[str, object]) -> Spot:
-    from ksmith.graph.draw import GAP, RADIUS
+def _scaled(place: Spot, scale: float) -> Spot:
+    return SIZE / 2 + place[0] * scale, SIZE / 2 - place[1] * scale
 
-    reach = RADIUS + GAP * max(0, len(rings) - 1)
-    scale = SIZE / 2 * 0.9 / reach
-    return SIZE / 2 + spot[0] * scale, SIZE / 2 - spot[1] * scale
+
+EDGE = f' stroke="{INK}" stroke-width="0.7"'  # light colours are seen on white, too
 
 
 def _dot(spot: Spot, colour: str, radius: float, tip: str) -> str:
     x, y = spot
     return (
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{colour}">'
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{colour}"{EDGE * (radius > 3)}>'
         f"<title>{escape(tip)}</title></circle>"
     )
 
@@ -213,8 +212,8 @@ def _answers(found: Sequence[Step], place: Mapping[str, Spot]) -> dict[str, None
 
 def _swaps(found: Sequence[Step], place: Mapping[str, Spot]) -> list[str]:
     """Return lines from what was asked for to its old answer and to its new one."""
-    old = f'stroke="{COLOURS[0]}" stroke-width="1" stroke-dasharray="4 4"'
-    new = f'stroke="{COLOURS[0]}" stroke-width="2.2"'
+    old = f'stroke="{CHANGED[0]}" stroke-width="1" stroke-dasharray="4 4"'
+    new = f'stroke="{CHANGED[0]}" stroke-width="2.2"'
     return [
         _line(place[changed.subject], place[end], look, f"{fact_name(*key)}: {end}")
         for changed in _requested(found)
@@ -284,14 +283,31 @@ def _text(lines: Sequence[str], x: float, top: float, anchor: str) -> str:
     )
 
 
-def _ring_titles(rings: Mapping[str, Mapping[str, Spot]]) -> list[str]:
+def _ring_titles(rings: Rings, scale: float) -> list[str]:
     return [
-        f'<text x="{SIZE / 2}" y="{_scaled((0, _radius(ring)), rings)[1] - 7:.1f}" '
+        f'<text x="{SIZE / 2}" y="{_scaled((0, _radius(ring)), scale)[1] - 7:.1f}" '
         'font-size="11" font-family="system-ui, sans-serif" text-anchor="middle" '
-        f'fill="#59626c">{escape(title)} ({len(ring):,})</text>'
+        f'fill="{FAINT}">{escape(title)} ({len(ring):,})</text>'
         for title, ring in rings.items()
         if ring
     ]
+
+
+def _domains(graph: KnowledgeGraph, edge: float, scale: float) -> list[str]:
+    """Return the name of each domain along the edge of its sector."""
+    found: list[str] = []
+    for domain, (start, width) in sectors(grouped(graph)).items():
+        if domain:
+            middle = start + width / 2
+            x, y = _scaled(spot(edge + 18 / scale, middle), scale)
+            turn = 90 - math.degrees(middle) + (180 if math.sin(middle) < 0 else 0)
+            found.append(
+                f'<text x="{x:.1f}" y="{y:.1f}" font-size="13" text-anchor="middle" '
+                'font-family="system-ui, sans-serif" dominant-baseline="middle" '
+                f'transform="rotate({turn:.1f} {x:.1f} {y:.1f})" fill="{FAINT}">'
+                f"{escape(domain)}</text>"
+            )
+    return found
 
 
 def _radius(ring: Mapping[str, Spot]) -> float:

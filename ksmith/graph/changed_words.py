@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from html import escape
 
 from ksmith.graph.because import Step
+from ksmith.graph.colours import CHANGED, OPEN
 from ksmith.graph.knowledge import Changed, Several
 from ksmith.records import fact_name
 
-COLOURS = {0: "#c02434", 1: "#e07b00", 2: "#c9a800"}  # by hop; farther ones like the last
-OPEN = "#7b5aa6"
 LISTED = 4  # answers of a fact that has several
 
 
@@ -32,7 +31,7 @@ def step_colour(step: Step) -> str:
     """Return the colour of what is so far from the request, or is open."""
     if isinstance(step.changed, Several):
         return OPEN
-    return COLOURS[min(step.changed.hop, max(COLOURS))]
+    return CHANGED[min(step.changed.hop, len(CHANGED) - 1)]
 
 
 def summary(found: Sequence[Step]) -> str:

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from ksmith.graph import Changed, KnowledgeGraph, build, entail, requests
 from ksmith.graph.because import steps
-from ksmith.graph.changed import LEGEND, REST, drawing, page
-from ksmith.graph.changed_words import COLOURS, OPEN, Said, step_name
+from ksmith.graph.changed import LEGEND, drawing, page
+from ksmith.graph.changed_words import Said, step_name
+from ksmith.graph.colours import CHANGED, OPEN, REST
 from ksmith.records import Request, fact_name
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -55,7 +56,7 @@ def test_colours_say_how_far_it_is_from_what_was_asked(world: KnowledgeGraph) ->
         fills[title.text.split("\n")[0]] = circle.attrib["fill"]
     assert len(fills) == len(world.entities)
     for request in made:
-        assert fills[request.subject] == COLOURS[0]
+        assert fills[request.subject] == CHANGED[0]
     untouched = {name.split(" / ")[0] for name in entail(world, made).touched}
     quiet = [name for name in fills if name not in untouched]
     assert {fills[name] for name in quiet} == {REST}
@@ -74,7 +75,7 @@ def test_the_drawing_says_what_was_asked_for_before_anyone_points_at_it(
     assert {f"{request.fact}: {request.old}", f"{request.fact}: {request.new}"} <= lines
     page_ = page(world, [request], {}, "rome")
     assert page_.index("<table>") < page_.index("<svg")  # in words before the picture
-    assert LEGEND[COLOURS[2]] in page_ and LEGEND[OPEN] not in page_
+    assert LEGEND[CHANGED[2]] in page_ and LEGEND[OPEN] not in page_
 
 
 def test_labels_do_not_cover_each_other(world: KnowledgeGraph) -> None:
@@ -114,7 +115,7 @@ def test_what_has_several_answers_is_said_and_coloured_too() -> None:
     assert f"{request.new} / <b>wrote</b>" in text and LEGEND[OPEN] in text
     assert f"<td>{request.subject}, {wrote.kept[0]}" in text  # what is new stands first
     root = ET.fromstring(drawing(world, steps(world, [request]), {}))
-    assert {c.attrib["fill"] for c in root.iter(f"{SVG}circle")} >= {COLOURS[0]}
+    assert {c.attrib["fill"] for c in root.iter(f"{SVG}circle")} >= {CHANGED[0]}
 
 
 def test_what_the_model_said_stands_beside_what_is_true(world: KnowledgeGraph) -> None:
@@ -157,3 +158,18 @@ def test_unlearning_leaves_nothing_in_its_place(world: KnowledgeGraph) -> None:
 
 def test_no_requests_no_steps(world: KnowledgeGraph) -> None:
     assert steps(world, []) == []
+
+
+def test_domains_are_named_where_there_are_several(world: KnowledgeGraph) -> None:
+    half = len(world.entities) // 2
+    named = [
+        replace(entity, domain="<a>" if i < half else "b")
+        for i, entity in enumerate(world.entities)
+    ]
+    made = asked(world)
+    two = replace(world, entities=tuple(named))
+    root = ET.fromstring(drawing(two, steps(two, made), {}))
+    texts = [text.text for text in root.iter(f"{SVG}text")]
+    assert {"<a>", "b"} <= set(texts)
+    plain = ET.fromstring(drawing(world, steps(world, made), {}))
+    assert len(list(plain.iter(f"{SVG}text"))) == len(texts) - 2

@@ -8,7 +8,7 @@ import pytest
 
 from ksmith import graph
 from ksmith.graph import KnowledgeGraph
-from ksmith.graph.draw import layout
+from ksmith.graph.rings import layout
 from ksmith.records import UserError
 from tests.graph.conftest import SETTINGS, Write, counterfact, town_records
 
