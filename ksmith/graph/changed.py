@@ -107,6 +107,7 @@ def drawing(graph: KnowledgeGraph, found: Sequence[Step], said: Mapping[str, Sai
     answers = _answers(found, place)
     quiet = [n for n in quiet[:: max(1, -(-len(quiet) // MOST))] if n not in answers]
     tip = tips(found, said)
+    titles = _ring_titles(rings, scale)
     parts = [
         *_trunk(graph, place),
         *(_dot(place[name], REST, 2.2, name) for name in quiet),
@@ -114,8 +115,13 @@ def drawing(graph: KnowledgeGraph, found: Sequence[Step], said: Mapping[str, Sai
         *_swaps(found, place),
         *(_dot(place[n], REST, 4.0, n) for n in answers if n not in colour),
         *(_dot(place[n], colour[n], 6.0, tip.get(n, n)) for n in colour),
-        *_labels([*colour, *(n for n in answers if n not in colour)], found, place),
-        *_ring_titles(rings, scale),
+        *_labels(
+            [*colour, *(n for n in answers if n not in colour)],
+            found,
+            place,
+            [_box(title, y) for title, y in titles],
+        ),
+        *(_ring_title(title, y) for title, y in titles),
         *_domains(graph, reach(rings), scale),
     ]
     return (
@@ -224,18 +230,18 @@ def _swaps(found: Sequence[Step], place: Mapping[str, Spot]) -> list[str]:
 
 
 def _labels(
-    named: Sequence[str], found: Sequence[Step], place: Mapping[str, Spot]
+    named: Sequence[str], found: Sequence[Step], place: Mapping[str, Spot], there: Sequence[Box]
 ) -> list[str]:
     """Return names beside their nodes; where there are few, with what became of them.
 
-    What would cover another label stands below it, or above.
+    What would cover another label, or what is `there`, stands below it, or above.
     """
     told: dict[str, str] = {}
     if len(named) <= TOLD:
         for step in found:
             if isinstance(step.changed, Changed):  # lists of answers would be too long
                 told.setdefault(step.changed.subject, arrowed(step))
-    taken: list[Box] = []
+    taken = list(there)
     texts: list[str] = []
     for name in named[:NAMED]:
         lines = [name[:60], *([told[name][:60]] if name in told else [])]
@@ -283,14 +289,25 @@ def _text(lines: Sequence[str], x: float, top: float, anchor: str) -> str:
     )
 
 
-def _ring_titles(rings: Rings, scale: float) -> list[str]:
+def _ring_titles(rings: Rings, scale: float) -> list[tuple[str, float]]:
+    """Return what each ring is called, and how high that stands."""
     return [
-        f'<text x="{SIZE / 2}" y="{_scaled((0, _radius(ring)), scale)[1] - 7:.1f}" '
-        'font-size="11" font-family="system-ui, sans-serif" text-anchor="middle" '
-        f'fill="{FAINT}">{escape(title)} ({len(ring):,})</text>'
+        (f"{title} ({len(ring):,})", _scaled((0, _radius(ring)), scale)[1] - 7)
         for title, ring in rings.items()
         if ring
     ]
+
+
+def _ring_title(title: str, y: float) -> str:
+    return (
+        f'<text x="{SIZE / 2}" y="{y:.1f}" font-size="11" text-anchor="middle" '
+        f'font-family="system-ui, sans-serif" fill="{FAINT}">{escape(title)}</text>'
+    )
+
+
+def _box(title: str, y: float) -> Box:
+    half = WIDE * len(title) / 2
+    return SIZE / 2 - half, SIZE / 2 + half, y - 11, y + 3
 
 
 def _domains(graph: KnowledgeGraph, edge: float, scale: float) -> list[str]:
