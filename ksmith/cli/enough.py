@@ -10,7 +10,7 @@ from ksmith.settings.graph import MINED
 if TYPE_CHECKING:
     from ksmith.study import Study
 
-LARGEST = 20_000  # facts; a larger graph takes longer to build than its worker to complain
+LARGEST = 100_000  # facts; a larger graph takes longer to build than its worker to complain
 LARGEST_FILE = 1 << 24  # bytes; so does one out of a larger file
 LEFT_OUT = ("duplicate facts", "contradictory facts", "facts with names that are too long")
 

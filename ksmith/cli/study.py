@@ -181,9 +181,11 @@ def delete(lab: Lab, name: str, *, yes: bool) -> None:
 def read_study(file: Path, overrides: tuple[str, ...], *, allow_large: bool) -> "Study":
     """Return the study in `file`, its notes said; every mistake is one line of the error."""
     from ksmith.cli.enough import check_facts
+    from ksmith.cli.expected import check_measures
     from ksmith.study import read
 
     study = read(file, overrides, allow_large=allow_large)
+    check_measures(study)
     check_facts(study)
     for line in study.notes:
         note(line)

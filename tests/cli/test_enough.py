@@ -6,9 +6,13 @@ import pytest
 from click.testing import CliRunner
 
 from ksmith.cli import ksmith
+from ksmith.cli.enough import check_facts
+from ksmith.cli.expected import check_measures
+from ksmith.study import read
 from tests.conftest import ROOT
 
 COUNTERFACT = '[graph]\nsource = "counterfact"\npath = "data.json"\n'
+SHIPPED = sorted(p for p in (ROOT / "studies").rglob("*.toml") if p.stem != "counterfact")
 STUDY = str(ROOT / "studies" / "plasticity.toml")
 
 
@@ -43,6 +47,33 @@ def test_the_place_is_named(text: str, message: str, tmp_path: Path) -> None:
     assert message in done.stderr
 
 
-def test_enough_is_enough(tmp_path: Path) -> None:
-    words = ["study", "create", STUDY, "--home", str(tmp_path / "lab")]
-    assert CliRunner().invoke(ksmith, words).exit_code == 0
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: f"{p.parent.name}-{p.stem}")
+def test_what_ships_asks_for_no_more_than_there_is(path: Path) -> None:
+    study = read(path)
+    check_measures(study)
+    check_facts(study)
+
+
+def test_a_finding_about_no_metric_is_refused(tmp_path: Path) -> None:
+    text = Path(STUDY).read_text().replace("efficacy.generated", "efficacy.genrated")
+    file = tmp_path / "s.toml"
+    file.write_text(text.replace("spread.", "spred."))
+    words = ["study", "create", str(file), "--home", str(tmp_path / "lab")]
+    done = CliRunner().invoke(ksmith, words)
+    assert done.exit_code == 2, done.output
+    assert "no metric efficacy.genrated; did you mean efficacy.generated?" in done.stderr
+    line = text[: text.index("efficacy.genrated")].count("\n") + 1
+    assert f"s.toml:{line}: measure" in done.stderr
+    assert not (tmp_path / "lab" / "ksmith.db").exists()
+
+
+def test_metrics_of_gold_models_and_their_slices_are_known(tmp_path: Path) -> None:
+    file = tmp_path / "s.toml"
+    measures = ("multi_hop.gold_distance.known", "all.gold_cka.layer0", "counterfact.score")
+    findings = "".join(
+        f'[[finding]]\nsays = "a"\nmeasure = "{name}"\nmore = {{ "task.level" = "leaf" }}\n'
+        'less = { "task.level" = "root" }\n'
+        for name in measures
+    )
+    file.write_text(f'name = "s"\nquestion = "?"\n[task]\nmethod = "rome"\n{findings}')
+    check_measures(read(file))
