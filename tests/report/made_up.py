@@ -47,7 +47,7 @@ def trials(seeds: tuple[int, ...] = (0,)) -> pl.DataFrame:
 
 
 def few(seeds: tuple[int, ...] = (0,)) -> pl.DataFrame:
-    """Return trials that draw fast: a panel costs a tenth of a second, and this has a sixth."""
+    """Return trials that are drawn fast: one level has a third of the panels."""
     return trials(seeds).filter(
         pl.col("method").is_in(["rome", "npo"]), pl.col("task.level") == "leaf"
     )
