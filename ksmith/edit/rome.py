@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from ksmith.lm.assets import Assets, Progress, Result, silent
 from ksmith.lm.delta import Delta, LowRank
 from ksmith.lm.hooks import Change
+from ksmith.lm.rows import Wiring, at_subject, prefixes, rows
 from ksmith.lm.sites import Sites, sites
 from ksmith.lm.solve import compact, factor, rank_one
-from ksmith.lm.targets import Place, Wiring, at_subject, prefixes, rows, search
+from ksmith.lm.suffix import Place
+from ksmith.lm.targets import search
 from ksmith.records import Json, Request
 from ksmith.settings.rome import Rome
 

@@ -19,9 +19,11 @@ from torch import Tensor, nn
 
 from ksmith.lm.assets import Assets, Progress, Result, silent
 from ksmith.lm.delta import Block, LowRank, applied
+from ksmith.lm.rows import Rows, at_subject, prefixes, rows
 from ksmith.lm.sites import Sites, sites
 from ksmith.lm.solve import compact
-from ksmith.lm.targets import Climb, Place, Rows, at_subject, prefixes, rows, search
+from ksmith.lm.suffix import Place
+from ksmith.lm.targets import Climb, search
 from ksmith.records import Json, Request
 
 Write = Callable[[Tensor, Tensor], LowRank]  # keys K (f, b), changes R (d, b) -> change (d, f)

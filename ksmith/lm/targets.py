@@ -5,29 +5,23 @@ gradient descent on a vector that is added at the subject's last token, for many
 once. Both add it to the output of the MLP's second matrix: in a residual stream that is the
 same as adding it to the output of the whole layer, as MEMIT says it.
 
-Rows are aligned: the subject's last token stands in column `at` of every row, padding at both
-ends. So what comes before it is run once, and each step runs only the tokens from there on.
 Requests share no number: each has its own step size, its own stop and its own Adam, so a batch
 gives what one by one gives.
 
 Shapes: n rows, b requests, t tokens from the subject's last one on, d = d_model.
 """
 
-import copy
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache, PreTrainedTokenizerBase
 
 from ksmith.lm.adam import Adam
 from ksmith.lm.assets import Progress, silent
-from ksmith.lm.cache import after
-from ksmith.lm.hooks import Change, rewired, watched
-from ksmith.lm.text import encode, subject_last, with_prefix
-from ksmith.records import Json, Request, UserError
+from ksmith.lm.rows import Rows, Wiring, at_subject, unchanged
+from ksmith.lm.suffix import Place, Suffix, suffix
+from ksmith.records import Json, Request
 
 _TOKENS = 1024  # tokens of one step: more do not fit a core's cache, and are slower
 
@@ -49,237 +43,6 @@ class Climb(Protocol):
     def stop_loss(self) -> float: ...
     @property
     def contexts(self) -> int: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Requests in several contexts, tokenised and aligned."""
-
-    ids: Tensor  # (n, at + t)
-    mask: Tensor  # (n, at + t) bool: not padding
-    at: int  # the column of the subject's last token
-    owner: Tensor  # (n,) which request
-    bare: Tensor  # (n,) bool: the prompt with nothing before it
-    stay: Tensor  # (n,) bool: the row of the KL term, which says what the subject is
-    gold: Tensor  # (n, t) the token that should follow; -1 where none is asked
-
-    b: int  # number of requests, also of those without a row here
-
-    def where(self, keep: Tensor) -> "Rows":
-        """Return the rows where `keep`, (n,) bool; requests keep their numbers."""
-        names = ("ids", "mask", "owner", "bare", "stay", "gold")
-        return replace(self, **{name: getattr(self, name)[keep] for name in names})
-
-    def said(self) -> "Rows":
-        """Return the rows that say the prompt: all but those of the KL term."""
-        return self.where(~self.stay)
-
-    @property
-    def present(self) -> Tensor:
-        """Which requests have rows, (b,) bool."""
-        found = torch.zeros(self.b, dtype=torch.bool)
-        found[self.owner] = True
-        return found
-
-    def mean(self, values: Tensor) -> Tensor:
-        """Return the mean over each request's rows of `values` (n, width), as (b, width)."""
-        total = values.new_zeros(self.b, values.shape[1])
-        total.index_add_(0, self.owner.to(values.device), values)
-        count = torch.bincount(self.owner, minlength=self.b).to(values)
-        return total / count.clamp(min=1)[:, None]
-
-
-def prefixes(contexts: Sequence[str], count: int) -> list[str]:
-    """Return "" and `count - 1` texts to put before a prompt.
-
-    Raises:
-        UserError: there are too few.
-    """
-    if count - 1 > len(contexts):
-        raise UserError(
-            f"contexts = {count} needs {count - 1} texts to put first; "
-            f"there are {len(contexts)}"
-        )
-    return ["", *contexts[: count - 1]]
-
-
-def rows(
-    tokenizer: PreTrainedTokenizerBase,
-    requests: Sequence[Request],
-    before: Sequence[str],
-    kl_template: str | None,
-) -> Rows:
-    """Return a row for each request and text of `before`, and one each for a `kl_template`."""
-    heads: list[list[int]] = []  # tokens to the subject's last, with it
-    tails: list[list[int]] = []  # tokens after it
-    golds: list[
-        list[int]
-    ] = []  # what should follow the last token of the head and each of the tail
-    owner: list[int] = []
-    kinds: list[tuple[bool, bool]] = []
-    for i, request in enumerate(requests):
-        prompts = [with_prefix(text, request.prompt) for text in before]
-        batch = encode(tokenizer, prompts, [request.new] * len(prompts))
-        for j, text in enumerate(before):
-            at = subject_last(tokenizer, request.template, request.subject, text)
-            ids = batch.ids[j, : int(batch.lengths[j])].tolist()
-            answer = batch.answer[j].tolist()
-            heads.append(ids[: at + 1])
-            tails.append(ids[at + 1 : -1])
-            golds.append([ids[k] if answer[k] else -1 for k in range(at + 1, len(ids))])
-            owner.append(i)
-            kinds.append((not text, False))
-        if kl_template is not None:
-            # Attention is causal: what the template says after the subject makes no difference.
-            at = subject_last(tokenizer, kl_template, request.subject)
-            ids = (
-                encode(tokenizer, [kl_template.replace("{}", request.subject)]).ids[0].tolist()
-            )
-            heads.append(ids[: at + 1])
-            tails.append([])
-            golds.append([-1])
-            owner.append(i)
-            kinds.append((False, True))
-    return _aligned(heads, tails, golds, owner, kinds)
-
-
-def _aligned(
-    heads: list[list[int]],
-    tails: list[list[int]],
-    golds: list[list[int]],
-    owner: list[int],
-    kinds: list[tuple[bool, bool]],
-) -> Rows:
-    left = max(map(len, heads), default=1)
-    right = max(map(len, tails), default=0)
-    n = len(heads)
-    ids = torch.zeros(n, left + right, dtype=torch.int64)
-    mask = torch.zeros(n, left + right, dtype=torch.bool)
-    gold = torch.full((n, right + 1), -1, dtype=torch.int64)
-    for i, (head, tail, wanted) in enumerate(zip(heads, tails, golds, strict=True)):
-        span = slice(left - len(head), left + len(tail))
-        ids[i, span] = torch.tensor(head + tail)
-        mask[i, span] = True
-        gold[i, : len(wanted)] = torch.tensor(wanted)
-    kind = torch.tensor(kinds, dtype=torch.bool).reshape(n, 2)
-    return Rows(
-        ids=ids,
-        mask=mask,
-        at=left - 1,
-        owner=torch.tensor(owner, dtype=torch.int64),
-        bare=kind[:, 0],
-        stay=kind[:, 1],
-        gold=gold,
-        b=len(set(owner)),
-    )
-
-
-# --- running ----------------------------------------------------------------------------------
-
-Wiring = Callable[[Tensor], dict[str, Change]]  # the rows' requests (n,) -> how sites differ
-
-
-def unchanged(_owner: Tensor) -> dict[str, Change]:
-    """Return no change: the model as it is."""
-    return {}
-
-
-def at_subject(
-    model: nn.Module,
-    asked: Rows,
-    outputs: Sequence[str] = (),
-    inputs: Sequence[str] = (),
-    wiring: Wiring = unchanged,
-) -> dict[str, Tensor]:
-    """Return what modules give at the subject's last token: name -> (n, width), float32.
-
-    What those in `inputs` are given stands under "<name> in".
-    """
-    stop = asked.at + 1
-    with (
-        torch.no_grad(),
-        rewired(model, len(asked.ids), wiring(asked.owner)),
-        watched(model, len(asked.ids), outputs, inputs) as seen,
-    ):
-        _run(model, asked.ids[:, :stop], asked.mask[:, :stop], None, logits=1)
-    return {name: widened(value[:, -1]) for name, value in seen.items()}
-
-
-def widened(tensor: Tensor) -> Tensor:
-    """Return `tensor` in float32, or as it is where it is wider."""
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
-
-
-def _run(model: nn.Module, ids: Tensor, mask: Tensor, cache: Any, logits: int = 0) -> Tensor:
-    """Return the logits of the last `logits` of `ids` (0: of all), which come after `cache`."""
-    device = next(model.parameters()).device
-    positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-    out = model(
-        input_ids=ids.to(device),
-        attention_mask=mask.long().to(device),
-        position_ids=positions.to(device),
-        use_cache=cache is not None,
-        logits_to_keep=logits,
-        **after(model, cache),
-    )
-    return out.logits
-
-
-class _Suffix:
-    """Rows from the subject's last token on; what comes before it has been run, once."""
-
-    def __init__(self, model: nn.Module, asked: Rows, place: "Place", wiring: Wiring) -> None:
-        self.model, self.asked, self.place, self.wiring = model, asked, place, wiring
-        self.cache = DynamicCache(config=getattr(model, "config", None))
-        if asked.at:
-            with torch.no_grad(), rewired(model, len(asked.ids), wiring(asked.owner)):
-                _run(model, asked.ids[:, : asked.at], asked.mask[:, : asked.at], self.cache, 1)
-
-    def keep(self, requests: Tensor, before: Tensor) -> Tensor:
-        """Go on with some requests (b,); return their rows of `before` (KL rows, vocab)."""
-        staying = requests[self.asked.owner]
-        if staying.all():
-            return before
-        before = before[staying[self.asked.stay].to(before.device)]
-        self.asked = self.asked.where(staying)
-        if self.asked.at:
-            self.cache.batch_select_indices(staying.nonzero()[:, 0].to(self._device))
-        return before
-
-    @property
-    def _device(self) -> torch.device:
-        return next(self.model.parameters()).device
-
-    def logp(self, delta: Tensor, row: Tensor, column: Tensor) -> Tensor:
-        """Return log-probabilities after the tokens at (row, column), (m, vocab) float32."""
-        asked = self.asked
-        row, column = row.to(self._device), column.to(self._device)
-        added = delta[asked.owner.to(delta.device)]  # (n, d)
-
-        def add(_given: Tensor, output: Tensor) -> Tensor:
-            first = (widened(output[:, 0]) + added).to(output.dtype)
-            return torch.cat([first[:, None], output[:, 1:]], 1)
-
-        def pick(_module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            # The head is wide: it sees the tokens that are asked about, no others.
-            return (given[0][row, column][None], *given[1:])
-
-        handle = self.model.get_submodule(self.place.head).register_forward_pre_hook(pick)
-        cache = copy.copy(self.cache)  # a pass adds to its cache
-        cache.layers = [copy.copy(layer) for layer in self.cache.layers]
-        n = len(asked.ids)
-        try:
-            with (
-                rewired(self.model, n, self.wiring(asked.owner)),
-                rewired(self.model, n, {self.place.site: add}),
-            ):
-                logits = _run(self.model, asked.ids[:, asked.at :], asked.mask, cache)
-        finally:
-            handle.remove()
-        return widened(logits[0]).log_softmax(-1)
-
-
-# --- the search -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,15 +69,6 @@ class Found:
             "change_norm": float(self.delta[i].norm()),
             "loss": [float(f"{loss:.4g}") for loss in losses.tolist()],
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the vectors are added, and what they are measured by."""
-
-    site: str
-    head: str  # the module that gives the logits
-    size: Tensor  # (b,) norm of what they are added to
 
 
 def search(
@@ -344,7 +98,7 @@ def search(
     chunk = max(1, _TOKENS // per_request)
     for start in range(0, asked.b, chunk):
         mine = asked.where((asked.owner >= start) & (asked.owner < start + chunk))
-        _climb(_Suffix(model, mine, place, wiring), hp, found)
+        _climb(suffix(model, mine, place, wiring), hp, found)
         progress(min(start + chunk, asked.b), asked.b, "values found")
     return found
 
@@ -354,7 +108,7 @@ def _width(model: nn.Module, asked: Rows, site: str) -> int:
     return at_subject(model, one, [site])[site].shape[1] if asked.b else 0
 
 
-def _climb(rows: "_Suffix", hp: Climb, found: Found) -> None:
+def _climb(rows: Suffix, hp: Climb, found: Found) -> None:
     """Fill in `found` for the requests that have rows."""
     delta, size = found.delta, rows.place.size
     lr = hp.lr * size[:, None] / delta.shape[1] ** 0.5  # a first step has the norm hp.lr * size
@@ -388,7 +142,7 @@ def _clamped(vectors: Tensor, most: Tensor) -> Tensor:
 
 
 def _losses(
-    rows: "_Suffix", delta: Tensor, hp: Climb, before: Tensor | None
+    rows: Suffix, delta: Tensor, hp: Climb, before: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Return each request's loss (b,), 0 for those without rows, and what the KL compares with.
 

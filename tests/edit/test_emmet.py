@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from ksmith.edit import emmet, memit
 from ksmith.lm.delta import dense
+from ksmith.lm.rows import at_subject, prefixes, rows
 from ksmith.lm.sites import sites
 from ksmith.lm.solve import factor, least_squares
 from ksmith.lm.spread import averaged
-from ksmith.lm.targets import at_subject, prefixes, rows
 from ksmith.settings.emmet import Emmet
 from ksmith.settings.memit import Memit
 from tests.edit.test_rome import random

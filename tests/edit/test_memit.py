@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from ksmith.edit import memit
 from ksmith.lm.assets import silent
 from ksmith.lm.delta import applied, dense
+from ksmith.lm.rows import at_subject, rows
 from ksmith.lm.sites import sites
 from ksmith.lm.solve import compact, factor, least_squares, rank_one
 from ksmith.lm.spread import averaged, find_aims, layers_of
-from ksmith.lm.targets import at_subject, rows
 from ksmith.settings.memit import Memit
 from tests.edit.test_rome import random
 from tests.lm.models import CONFIGS, LAYERS, tiny, tokenizer

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from ksmith.edit import rome
 from ksmith.lm.delta import LowRank, applied, dense
+from ksmith.lm.rows import at_subject, prefixes, rows
 from ksmith.lm.sites import sites
 from ksmith.lm.solve import factor, rank_one
-from ksmith.lm.targets import at_subject, prefixes, rows
 from ksmith.records import UserError
 from ksmith.settings.rome import Rome
 from tests.lm.models import CONFIGS, CONTEXTS, tiny, tokenizer

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ksmith.lm.rows import at_subject, prefixes, rows
 from ksmith.lm.sites import sites
-from ksmith.lm.targets import Place, at_subject, prefixes, rows, search
+from ksmith.lm.suffix import Place
+from ksmith.lm.targets import search
 from ksmith.lm.text import encode, subject_last, with_prefix
 from ksmith.records import Request, UserError
 from tests.lm.models import CONFIGS, CONTEXTS, tiny, tokenizer
@@ -28,9 +30,11 @@ class Hp:
     contexts: int = 3
 
 
-def plain(model: nn.Module, asked: Request, before: list[str], hp: Hp) -> tuple[Tensor, float]:
+def plain(
+    model: nn.Module, asked: Request, before: list[str], hp: Hp, layer: int
+) -> tuple[Tensor, float]:
     """Return delta and the last loss, running every row alone and whole at each step."""
-    site = model.get_submodule(sites(model).mlp_out(LAYER))
+    site = model.get_submodule(sites(model).mlp_out(layer))
     delta: Tensor | None = None
     at = 0
 
@@ -87,9 +91,9 @@ def plain(model: nn.Module, asked: Request, before: list[str], hp: Hp) -> tuple[
     return delta.detach(), float(loss.detach())
 
 
-@pytest.mark.parametrize("clamp", [0.1, 9.0])
+@pytest.mark.parametrize(("clamp", "layer"), [(0.1, 1), (9.0, 1), (9.0, 0)])
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_many_at_once_is_one_by_one(kind: str, clamp: float) -> None:
+def test_many_at_once_is_one_by_one(kind: str, clamp: float, layer: int) -> None:
     # Gemma 2's own attention is not finite in float64 where padding sees nothing.
     dtype, close = (torch.float32, 1e-3) if kind == "gemma2" else (torch.float64, 1e-5)
     model = tiny(kind, dtype)
@@ -98,11 +102,11 @@ def test_many_at_once_is_one_by_one(kind: str, clamp: float) -> None:
     asked = [request(0, 0), request(0, 1), request(1, 0)]  # of three shapes
     before = prefixes(CONTEXTS, hp.contexts)
     together = rows(tokenizer(), asked, before, KL)
-    bare = at_subject(model, together.where(together.bare), [s.mlp_out(LAYER)])
-    size = bare[s.mlp_out(LAYER)].norm(dim=1)
-    found = search(model, together, Place(s.mlp_out(LAYER), s.head, size), hp)
+    bare = at_subject(model, together.where(together.bare), [s.mlp_out(layer)])
+    size = bare[s.mlp_out(layer)].norm(dim=1)
+    found = search(model, together, Place(s.mlp_out(layer), s.head, size), hp)
     for i, one in enumerate(asked):
-        delta, loss = plain(model, one, before, hp)
+        delta, loss = plain(model, one, before, hp, layer)
         assert (found.delta[i] - delta).norm() < close * delta.norm()
         assert float(found.loss[i]) == pytest.approx(loss, rel=close)
         clamped = float(found.delta[i].norm()) == pytest.approx(

@@ -1,0 +1,194 @@
+"""Requests in several contexts as rows of tokens, and what a model gives at their subjects.
+
+Rows are aligned: the subject's last token stands in column `at` of every row, padding at both
+ends. So what comes before it can be run once.
+
+Shapes: n rows, b requests, t tokens from the subject's last one on, d = d_model.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from ksmith.lm.cache import after
+from ksmith.lm.hooks import Change, rewired, watched
+from ksmith.lm.text import encode, subject_last, with_prefix
+from ksmith.records import Request, UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Requests in several contexts, tokenised and aligned."""
+
+    ids: Tensor  # (n, at + t)
+    mask: Tensor  # (n, at + t) bool: not padding
+    at: int  # the column of the subject's last token
+    owner: Tensor  # (n,) which request
+    bare: Tensor  # (n,) bool: the prompt with nothing before it
+    stay: Tensor  # (n,) bool: the row of the KL term, which says what the subject is
+    gold: Tensor  # (n, t) the token that should follow; -1 where none is asked
+
+    b: int  # number of requests, also of those without a row here
+
+    def where(self, keep: Tensor) -> "Rows":
+        """Return the rows where `keep`, (n,) bool; requests keep their numbers."""
+        names = ("ids", "mask", "owner", "bare", "stay", "gold")
+        return replace(self, **{name: getattr(self, name)[keep] for name in names})
+
+    def said(self) -> "Rows":
+        """Return the rows that say the prompt: all but those of the KL term."""
+        return self.where(~self.stay)
+
+    @property
+    def present(self) -> Tensor:
+        """Which requests have rows, (b,) bool."""
+        found = torch.zeros(self.b, dtype=torch.bool)
+        found[self.owner] = True
+        return found
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Return the mean over each request's rows of `values` (n, width), as (b, width)."""
+        total = values.new_zeros(self.b, values.shape[1])
+        total.index_add_(0, self.owner.to(values.device), values)
+        count = torch.bincount(self.owner, minlength=self.b).to(values)
+        return total / count.clamp(min=1)[:, None]
+
+
+def prefixes(contexts: Sequence[str], count: int) -> list[str]:
+    """Return "" and `count - 1` texts to put before a prompt.
+
+    Raises:
+        UserError: there are too few.
+    """
+    if count - 1 > len(contexts):
+        raise UserError(
+            f"contexts = {count} needs {count - 1} texts to put first; "
+            f"there are {len(contexts)}"
+        )
+    return ["", *contexts[: count - 1]]
+
+
+def rows(
+    tokenizer: PreTrainedTokenizerBase,
+    requests: Sequence[Request],
+    before: Sequence[str],
+    kl_template: str | None,
+) -> Rows:
+    """Return a row for each request and text of `before`, and one each for a `kl_template`."""
+    heads: list[list[int]] = []  # tokens to the subject's last, with it
+    tails: list[list[int]] = []  # tokens after it
+    golds: list[
+        list[int]
+    ] = []  # what should follow the last token of the head and each of the tail
+    owner: list[int] = []
+    kinds: list[tuple[bool, bool]] = []
+    for i, request in enumerate(requests):
+        prompts = [with_prefix(text, request.prompt) for text in before]
+        batch = encode(tokenizer, prompts, [request.new] * len(prompts))
+        for j, text in enumerate(before):
+            at = subject_last(tokenizer, request.template, request.subject, text)
+            ids = batch.ids[j, : int(batch.lengths[j])].tolist()
+            answer = batch.answer[j].tolist()
+            heads.append(ids[: at + 1])
+            tails.append(ids[at + 1 : -1])
+            golds.append([ids[k] if answer[k] else -1 for k in range(at + 1, len(ids))])
+            owner.append(i)
+            kinds.append((not text, False))
+        if kl_template is not None:
+            # Attention is causal: what the template says after the subject makes no difference.
+            at = subject_last(tokenizer, kl_template, request.subject)
+            ids = (
+                encode(tokenizer, [kl_template.replace("{}", request.subject)]).ids[0].tolist()
+            )
+            heads.append(ids[: at + 1])
+            tails.append([])
+            golds.append([-1])
+            owner.append(i)
+            kinds.append((False, True))
+    return _aligned(heads, tails, golds, owner, kinds)
+
+
+def _aligned(
+    heads: list[list[int]],
+    tails: list[list[int]],
+    golds: list[list[int]],
+    owner: list[int],
+    kinds: list[tuple[bool, bool]],
+) -> Rows:
+    left = max(map(len, heads), default=1)
+    right = max(map(len, tails), default=0)
+    n = len(heads)
+    ids = torch.zeros(n, left + right, dtype=torch.int64)
+    mask = torch.zeros(n, left + right, dtype=torch.bool)
+    gold = torch.full((n, right + 1), -1, dtype=torch.int64)
+    for i, (head, tail, wanted) in enumerate(zip(heads, tails, golds, strict=True)):
+        span = slice(left - len(head), left + len(tail))
+        ids[i, span] = torch.tensor(head + tail)
+        mask[i, span] = True
+        gold[i, : len(wanted)] = torch.tensor(wanted)
+    kind = torch.tensor(kinds, dtype=torch.bool).reshape(n, 2)
+    return Rows(
+        ids=ids,
+        mask=mask,
+        at=left - 1,
+        owner=torch.tensor(owner, dtype=torch.int64),
+        bare=kind[:, 0],
+        stay=kind[:, 1],
+        gold=gold,
+        b=len(set(owner)),
+    )
+
+
+# --- running ----------------------------------------------------------------------------------
+
+Wiring = Callable[[Tensor], dict[str, Change]]  # the rows' requests (n,) -> how sites differ
+
+
+def unchanged(_owner: Tensor) -> dict[str, Change]:
+    """Return no change: the model as it is."""
+    return {}
+
+
+def at_subject(
+    model: nn.Module,
+    asked: Rows,
+    outputs: Sequence[str] = (),
+    inputs: Sequence[str] = (),
+    wiring: Wiring = unchanged,
+) -> dict[str, Tensor]:
+    """Return what modules give at the subject's last token: name -> (n, width), float32.
+
+    What those in `inputs` are given stands under "<name> in".
+    """
+    stop = asked.at + 1
+    with (
+        torch.no_grad(),
+        rewired(model, len(asked.ids), wiring(asked.owner)),
+        watched(model, len(asked.ids), outputs, inputs) as seen,
+    ):
+        run(model, asked.ids[:, :stop], asked.mask[:, :stop], None, logits=1)
+    return {name: widened(value[:, -1]) for name, value in seen.items()}
+
+
+def widened(tensor: Tensor) -> Tensor:
+    """Return `tensor` in float32, or as it is where it is wider."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def run(model: nn.Module, ids: Tensor, mask: Tensor, cache: Any, logits: int = 0) -> Tensor:
+    """Return the logits of the last `logits` of `ids` (0: of all), which come after `cache`."""
+    device = next(model.parameters()).device
+    positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+    out = model(
+        input_ids=ids.to(device),
+        attention_mask=mask.long().to(device),
+        position_ids=positions.to(device),
+        use_cache=cache is not None,
+        logits_to_keep=logits,
+        **after(model, cache),
+    )
+    return out.logits
