@@ -78,7 +78,7 @@ def test_the_study_in_it_is_the_one_that_ships(tmp_path: Path) -> None:
         shipped.question,
         shipped.grid,
     )
-    assert len(ours.points) == 30
+    assert len(ours.points) == 45
     assert ours.findings == shipped.findings[:1]
 
 
