@@ -192,7 +192,7 @@ def test_shipped_study_is_used_and_said(
     done = CliRunner().invoke(ksmith, ["study", "plan", word, "--home", str(lab.home)])
     assert done.exit_code == 0, done.output
     assert "using ksmith's own" in done.stderr
-    assert "30 trials" in done.stdout
+    assert "45 trials" in done.stdout
 
 
 def test_own_file_goes_before_the_shipped_one(
