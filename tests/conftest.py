@@ -1,6 +1,6 @@
 """One small lab for the whole session of tests: a graph, a model, a few trials, for real.
 
-And what makes the session short: two processes that are busy to the end.
+The order of files keeps both processes busy to the end.
 """
 
 import gc

@@ -27,7 +27,8 @@ def check_measures(study: "Study") -> None:
     for number, finding in enumerate(study.findings):
         name = ".".join(finding.measure.split(".")[:2])
         if name not in known:
-            where = f"{study.path}:{lines['finding', number, 'measure']}"
+            line = lines.get(("finding", number, "measure"), lines.get(("finding",), 1))
+            where = f"{study.path}:{line}"
             near = nearest(name, known)
             meant = f"; did you mean {near}?" if near else ""
             found.append(f'{where}: measure = "{finding.measure}": no metric {name}{meant}')

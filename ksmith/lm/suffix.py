@@ -62,6 +62,16 @@ def _device(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
+def _keep(run: Suffix, requests: Tensor, before: Tensor) -> tuple[Tensor | None, Tensor]:
+    """Go on with some requests; return the numbers of their rows, None for all, and `before`."""
+    staying = requests[run.asked.owner]
+    if staying.all():
+        return None, before
+    before = before[staying[run.asked.stay].to(before.device)]
+    run.asked = run.asked.where(staying)
+    return staying.nonzero()[:, 0], before
+
+
 # --- by hand ----------------------------------------------------------------------------------
 
 
@@ -115,12 +125,9 @@ class Above:
 
     def keep(self, requests: Tensor, before: Tensor) -> Tensor:
         """See `Suffix`."""
-        staying = requests[self.asked.owner]
-        if staying.all():
-            return before
-        before = before[staying[self.asked.stay].to(before.device)]
-        self.asked = self.asked.where(staying)
-        self.seen = self.seen.where(staying.nonzero()[:, 0].to(self.seen.stream.device))
+        rows, before = _keep(self, requests, before)
+        if rows is not None:
+            self.seen = self.seen.where(rows.to(self.seen.stream.device))
         return before
 
     def logp(self, delta: Tensor, row: Tensor, column: Tensor) -> Tensor:
@@ -204,13 +211,9 @@ class Through:
 
     def keep(self, requests: Tensor, before: Tensor) -> Tensor:
         """See `Suffix`."""
-        staying = requests[self.asked.owner]
-        if staying.all():
-            return before
-        before = before[staying[self.asked.stay].to(before.device)]
-        self.asked = self.asked.where(staying)
-        if self.asked.at:
-            self.cache.batch_select_indices(staying.nonzero()[:, 0].to(_device(self.model)))
+        rows, before = _keep(self, requests, before)
+        if rows is not None and self.asked.at:
+            self.cache.batch_select_indices(rows.to(_device(self.model)))
         return before
 
     def logp(self, delta: Tensor, row: Tensor, column: Tensor) -> Tensor:

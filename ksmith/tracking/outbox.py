@@ -185,6 +185,9 @@ def resend(store: "Store", study: str | None = None) -> int:
     return count + reconcile(store)
 
 
+DEEPEST = 20  # exceptions, one the cause of the next
+
+
 def is_silent(error: Exception) -> bool:
     """Is it the server that failed to answer, and not this one run that is wrong?"""
     code = getattr(error, "error_code", None)
@@ -199,8 +202,8 @@ def describe(error: Exception) -> str:
     A client of HTTP wraps why there was no answer several times; only the innermost says it.
     """
     cause: BaseException = error
-    while inner := cause.__cause__ or cause.__context__:
-        cause = inner
+    for _ in range(DEEPEST):  # causes may lead back to themselves
+        cause = cause.__cause__ or cause.__context__ or cause
     if is_silent(error) and isinstance(cause, OSError) and cause.strerror:
         return f"no answer from the server: {cause.strerror}"
     text = str(error).strip().splitlines()

@@ -51,7 +51,8 @@ def test_the_place_is_named(text: str, message: str, tmp_path: Path) -> None:
 def test_what_ships_asks_for_no_more_than_there_is(path: Path) -> None:
     study = read(path)
     check_measures(study)
-    check_facts(study)
+    check_facts(study)  # both raise
+    assert study.points
 
 
 def test_a_finding_about_no_metric_is_refused(tmp_path: Path) -> None:
@@ -76,4 +77,16 @@ def test_metrics_of_gold_models_and_their_slices_are_known(tmp_path: Path) -> No
         for name in measures
     )
     file.write_text(f'name = "s"\nquestion = "?"\n[task]\nmethod = "rome"\n{findings}')
-    check_measures(read(file))
+    study = read(file)
+    check_measures(study)  # it raises
+    assert [finding.measure for finding in study.findings] == [*measures]
+
+
+def test_a_finding_written_in_one_line_is_refused_as_well(tmp_path: Path) -> None:
+    file = tmp_path / "s.toml"
+    sides = 'more = { "task.level" = "leaf" }, less = { "task.level" = "root" }'
+    finding = f'finding = [{{ says = "a", measure = "efficacy.nothing", {sides} }}]\n'
+    file.write_text(f'name = "s"\nquestion = "?"\n{finding}[task]\nmethod = "rome"\n')
+    done = CliRunner().invoke(ksmith, ["study", "create", str(file), "--home", str(tmp_path)])
+    assert done.exit_code == 2, done.output
+    assert "s.toml:3: measure" in done.stderr
