@@ -36,8 +36,31 @@ class Rows:
 
     def where(self, keep: Tensor) -> "Rows":
         """Return the rows where `keep`, (n,) bool; requests keep their numbers."""
+        return self.take(keep.nonzero()[:, 0])
+
+    def take(self, rows: Tensor) -> "Rows":
+        """Return some rows, by their numbers; requests keep theirs."""
         names = ("ids", "mask", "owner", "bare", "stay", "gold")
-        return replace(self, **{name: getattr(self, name)[keep] for name in names})
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+
+    def of(self, requests: Tensor) -> "Rows":
+        """Return the rows of some requests (c,), which are 0 to c - 1 there, narrowed to them."""
+        number = torch.full((self.b,), -1)
+        number[requests] = torch.arange(len(requests))
+        mine = self.where(number[self.owner] >= 0)
+        used = mine.mask.any(0).nonzero()[:, 0]
+        left = min(int(used[0]), self.at) if len(used) else self.at
+        columns = slice(left, max(int(used[-1]) if len(used) else 0, self.at) + 1)
+        width = columns.stop - self.at
+        return replace(
+            mine,
+            ids=mine.ids[:, columns],
+            mask=mine.mask[:, columns],
+            at=self.at - left,
+            owner=number[mine.owner],
+            gold=mine.gold[:, :width],
+            b=len(requests),
+        )
 
     def said(self) -> "Rows":
         """Return the rows that say the prompt: all but those of the KL term."""
