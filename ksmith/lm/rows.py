@@ -6,7 +6,7 @@ ends. So what comes before it can be run once.
 Shapes: n rows, b requests, t tokens from the subject's last one on, d = d_model.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,9 +15,15 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from ksmith.lm.cache import after
+from ksmith.lm.families import ByHand, by_hand
 from ksmith.lm.hooks import Change, rewired, watched
+from ksmith.lm.ops import widened
+from ksmith.lm.sites import sites
 from ksmith.lm.text import encode, subject_last, with_prefix
+from ksmith.lm.tree import Kin, Walk, trees
 from ksmith.records import Request, UserError
+
+_KIN = 12  # rows of one tree: with many attention is wide, with few little is shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,20 @@ class Rows:
     def said(self) -> "Rows":
         """Return the rows that say the prompt: all but those of the KL term."""
         return self.where(~self.stay)
+
+    def kin(self, *, apart: bool) -> list[Kin]:
+        """Return which rows are likely to begin alike: of one context and a few requests.
+
+        With `apart` those of two requests are no kin.
+        """
+        made = list[Kin]()
+        contexts, sizes = dict[int, int](), dict[int, int]()
+        for owner, stay in zip(self.owner.tolist(), self.stay.tolist(), strict=True):
+            context = 0 if stay else contexts.get(owner, 0)  # nothing stands before a KL row
+            contexts[owner] = contexts.get(owner, 0) + (not stay)
+            made.append((context, owner if apart else sizes.get(context, 0) // _KIN))
+            sizes[context] = sizes.get(context, 0) + 1
+        return made
 
     @property
     def present(self) -> Tensor:
@@ -185,21 +205,67 @@ def at_subject(
 ) -> dict[str, Tensor]:
     """Return what modules give at the subject's last token: name -> (n, width), float32.
 
-    What those in `inputs` are given stands under "<name> in".
+    What those in `inputs` are given stands under "<name> in". Blocks and their MLPs' second
+    matrices are run by hand, no further than to the last one asked for.
     """
     stop = asked.at + 1
-    with (
-        torch.no_grad(),
-        rewired(model, len(asked.ids), wiring(asked.owner)),
-        watched(model, len(asked.ids), outputs, inputs) as seen,
-    ):
-        run(model, asked.ids[:, :stop], asked.mask[:, :stop], None, logits=1)
+    heads = replace(asked, ids=asked.ids[:, :stop], mask=asked.mask[:, :stop])
+    hand = by_hand(model)
+    parts = _parts(model, outputs, inputs)
+    with torch.no_grad():
+        if hand is not None and parts is not None:
+            return _by_hand(hand, heads, parts, wiring)
+        with (
+            rewired(model, len(asked.ids), wiring(asked.owner)),
+            watched(model, len(asked.ids), outputs, inputs) as seen,
+        ):
+            run(model, heads.ids, heads.mask, None, logits=1)
     return {name: widened(value[:, -1]) for name, value in seen.items()}
 
 
-def widened(tensor: Tensor) -> Tensor:
-    """Return `tensor` in float32, or as it is where it is wider."""
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
+Parts = dict[str, tuple[int, str]]  # what is asked for -> block, and what of it
+
+
+def _parts(model: nn.Module, outputs: Sequence[str], inputs: Sequence[str]) -> Parts | None:
+    """Return which blocks the names are in; None where one is none of theirs."""
+    s = sites(model)
+    known: Parts = {}
+    for i in range(s.n_layers):
+        known |= {s.block(i): (i, "stream"), s.mlp_out(i): (i, "value")}
+        known[f"{s.mlp_out(i)} in"] = (i, "key")
+    names = [*outputs, *(f"{name} in" for name in inputs)]
+    if not all(name in known for name in names):
+        return None
+    return {name: known[name] for name in names}
+
+
+_ROWS = 1024  # rows at once: what is kept of a pass is bounded by it
+
+
+def _by_hand(hand: ByHand, heads: Rows, parts: Parts, wiring: Wiring) -> dict[str, Tensor]:
+    found: dict[str, list[Tensor]] = {name: [] for name in parts}
+    for rows in torch.arange(len(heads.ids)).split(_ROWS):
+        mine = heads.take(rows)
+        apart = bool(wiring(mine.owner[:0]))
+        grown = trees(mine.ids, mine.mask, mine.at, mine.kin(apart=apart))
+        walk = Walk(hand, grown, changed(hand, wiring(mine.owner[grown.row])))
+        subject = grown.path[:, mine.at].to(walk.h.device)
+        last = max(block for block, _ in parts.values())
+        for i in range(last + 1):
+            only = subject if i == last and not apart else None
+            passed = walk.block(i, only)
+            for name, (block, part) in parts.items():
+                if block == i:
+                    value = getattr(passed, part)
+                    found[name].append(widened(value if only is not None else value[subject]))
+    return {name: torch.cat(values) for name, values in found.items()}
+
+
+def changed(hand: ByHand, changes: Mapping[str, Change]) -> dict[int, Change]:
+    """Return changes of the MLPs' second matrices by their blocks' numbers."""
+    s = sites(hand.model)
+    number = {s.mlp_out(i): i for i in range(s.n_layers)}
+    return {number[name]: change for name, change in changes.items()}
 
 
 def run(model: nn.Module, ids: Tensor, mask: Tensor, cache: Any, logits: int = 0) -> Tensor:

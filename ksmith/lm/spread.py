@@ -127,15 +127,16 @@ def _spread(
     """
     s = sites(model)
     asked = rows(assets.tokenizer, draw, prefixes(assets.contexts, hp.contexts), None)
-    last = s.block(max(writes))
+    bare, last = asked.where(asked.bare), s.block(max(writes))
     delta: dict[str, Block] = {}
     for turn, (layer, write) in enumerate(writes.items()):
         site = s.mlp_out(layer)
         with applied(model, delta):
-            seen = at_subject(model, asked, [site, last], [site])
-        K = averaged(asked, seen[f"{site} in"]).T  # (f, b)
-        missing = (aim - seen[last][asked.bare]) / (len(writes) - turn)
-        R = _before_norm(model, s, layer, seen[site][asked.bare], missing).T  # (d, b)
+            keys = at_subject(model, asked, [], [site])[f"{site} in"]
+            seen = at_subject(model, bare, [site, last])
+        K = averaged(asked, keys).T  # (f, b)
+        missing = (aim - seen[last]) / (len(writes) - turn)
+        R = _before_norm(model, s, layer, seen[site], missing).T  # (d, b)
         block = write(K, R)
         delta[s.weight(layer)] = compact(block.T if s.transposed else block)
     return delta

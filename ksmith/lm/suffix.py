@@ -20,7 +20,7 @@ from ksmith.lm.above import First, Layer, Layout, Picks
 from ksmith.lm.families import ByHand, by_hand
 from ksmith.lm.hooks import rewired
 from ksmith.lm.ops import Saved, widened
-from ksmith.lm.rows import Rows, Wiring, run
+from ksmith.lm.rows import Rows, Wiring, changed, run
 from ksmith.lm.sites import sites
 from ksmith.lm.tree import Walk, trees
 from ksmith.lm.wanted import Wanted, wanted_of
@@ -85,11 +85,9 @@ class Above:
     @torch.no_grad()
     def __init__(self, hand: ByHand, asked: Rows, layer: int, wiring: Wiring) -> None:
         self.hand, self.asked, self.layer = hand, asked, layer
-        apart = bool(wiring(asked.owner[:0]))
-        self.grown = trees(asked, apart=apart)
-        site = sites(hand.model).mlp_out(layer)
-        changes = {layer: wiring(self.grown.owner)[site]} if apart else {}
-        walk = Walk(hand, self.grown, changes)
+        kin = asked.kin(apart=bool(wiring(asked.owner[:0])))
+        self.grown = trees(asked.ids, asked.mask, asked.at, kin)
+        walk = Walk(hand, self.grown, changed(hand, wiring(asked.owner[self.grown.row])))
         for i in range(layer):
             walk.block(i)
         self.passed = walk.block(layer)

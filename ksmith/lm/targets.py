@@ -25,7 +25,9 @@ from ksmith.lm.suffix import Place, Suffix, suffix
 from ksmith.lm.wanted import Wanted
 from ksmith.records import Json, Request
 
-_TOKENS = 1024  # tokens of one step: more do not fit a core's cache, and are slower
+_NUMBERS = 2**19  # of one activation in an MLP: more do not fit a core's cache, and are slower
+_MANY = 4096  # tokens that keep a GPU busy
+_SHARE = 0.4  # of a GPU's free memory, for what blocks keep for their way back
 _ALIVE = 0.75  # go on without the requests that have ended once no more than these are left
 
 
@@ -99,7 +101,7 @@ def search(
         steps=torch.zeros(asked.b, dtype=torch.int64),
     )
     done = 0
-    for chunk in _chunks(asked):
+    for chunk in _chunks(asked, _room(model, place)):
         mine, here = asked.of(chunk), chunk.to(size.device)
         rows = suffix(model, mine, place, lambda owner, chunk=chunk: wiring(chunk[owner]))
         delta, curve, steps = _climb(rows, size[here], hp, found.delta.shape[1])
@@ -114,8 +116,20 @@ def _width(model: nn.Module) -> int:
     return model.get_submodule(sites(model).norm).get_parameter("weight").shape[0]
 
 
-def _chunks(asked: Rows) -> list[Tensor]:
-    """Return the requests that have rows, in chunks: those of like shapes together."""
+def _room(model: nn.Module, place: Place) -> int:
+    """Return how many tokens a step had better run at once."""
+    weight = model.get_submodule(place.site).get_parameter("weight")
+    keys = weight.shape[0 if sites(model).transposed else 1]
+    if weight.device.type != "cuda":
+        return max(1, _NUMBERS // keys)
+    # What blocks keep for their way back: about five times the keys, and ten times the stream.
+    kept = (5 * keys + 10 * _width(model)) * weight.element_size() * sites(model).n_layers
+    free, _ = torch.cuda.mem_get_info(weight.device)
+    return max(1, min(_MANY, int(free * _SHARE) // kept))
+
+
+def _chunks(asked: Rows, most: int) -> list[Tensor]:
+    """Return the requests that have rows, in chunks of `most` tokens, of like shapes."""
     tokens = asked.mask[:, asked.at :].sum(1)
     longest, widest = torch.zeros(2, asked.b, dtype=torch.int64)
     longest = longest.scatter_reduce(0, asked.owner, tokens, "amax")
@@ -128,7 +142,7 @@ def _chunks(asked: Rows) -> list[Tensor]:
         needed = int(rows[request] * longest[request])
         if needed > room:
             chunks.append([])
-            room = _TOKENS
+            room = most
         chunks[-1].append(request)
         room -= needed
     return [torch.tensor(chunk) for chunk in chunks]

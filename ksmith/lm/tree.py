@@ -20,9 +20,8 @@ from ksmith.lm.blocks import Block
 from ksmith.lm.families import ByHand
 from ksmith.lm.hooks import Change
 from ksmith.lm.ops import by_group, by_token
-from ksmith.lm.rows import Rows
 
-_ROWS = 12  # of one tree: with many attention is wide, with few little is shared
+Kin = tuple[int, int]  # rows of one are in one tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class Trees:
     ids: Tensor  # (N,) tokens
     positions: Tensor  # (N,)
     before: Tensor  # (g, m, m) bool: what each token looks at: those before it, and itself
-    owner: Tensor  # (g,) a request of the tree's rows, the only one where trees are `apart`
+    row: Tensor  # (g,) the first row of each
     path: Tensor  # (n, at + t) the number of each row's tokens; 0 where there is padding
     past: int  # all tokens before a subject's last one are among the first `past` of a tree
 
@@ -44,7 +43,7 @@ class Trees:
             self.ids.view(g, m)[:, cut].flatten(),
             self.positions.view(g, m)[:, cut].flatten(),
             self.before[:, cut, cut],
-            self.owner,
+            self.row,
             self.path // m * self.past + self.path % m,
             self.past,
         )
@@ -86,42 +85,28 @@ class _Growing:
         return seen
 
 
-def trees(asked: Rows, *, apart: bool) -> Trees:
-    """Return the rows as trees; with `apart` none has rows of two requests."""
-    first, length = asked.mask.int().argmax(1).tolist(), asked.mask.sum(1).tolist()
-    heads, ids = asked.mask[:, : asked.at].sum(1).tolist(), asked.ids.tolist()
-    growing: dict[tuple[int, int], _Growing] = {}
-    owner, paths = list[int](), list[list[int]]()
-    keys = _keys(asked, apart)
-    for i, key in enumerate(keys):
+def trees(ids: Tensor, mask: Tensor, at: int, kin: Sequence[Kin]) -> Trees:
+    """Return rows of tokens (n, at + t), of which `mask` says what is none, as trees."""
+    first, length = mask.int().argmax(1).tolist(), mask.sum(1).tolist()
+    heads, tokens = mask[:, :at].sum(1).tolist(), ids.tolist()
+    growing: dict[Kin, _Growing] = {}
+    row, paths = list[int](), list[list[int]]()
+    for i, key in enumerate(kin):
         if key not in growing:
             growing[key] = _Growing()
-            owner.append(int(asked.owner[i]))
-        paths.append(growing[key].add(ids[i][first[i] : first[i] + length[i]], heads[i]))
+            row.append(i)
+        mine = tokens[i][first[i] : first[i] + length[i]]
+        paths.append(growing[key].add(mine, heads[i]))
     number = {key: i for i, key in enumerate(growing)}
-    made, places = _packed(list(growing.values()), owner, torch.zeros_like(asked.ids))
+    made, places = _packed(list(growing.values()), torch.tensor(row), torch.zeros_like(ids))
     m = made.before.shape[1]
-    for i, (key, path) in enumerate(zip(keys, paths, strict=True)):
+    for i, (key, path) in enumerate(zip(kin, paths, strict=True)):
         tree = number[key]
         made.path[i, first[i] : first[i] + length[i]] = tree * m + places[tree][path]
     return made
 
 
-def _keys(asked: Rows, apart: bool) -> list[tuple[int, int]]:
-    """Return which tree each row is in: those of one context, of a few requests or one."""
-    keys = list[tuple[int, int]]()
-    contexts, sizes = dict[int, int](), dict[int, int]()
-    for owner, stay in zip(asked.owner.tolist(), asked.stay.tolist(), strict=True):
-        context = 0 if stay else contexts.get(owner, 0)  # nothing stands before a KL row
-        contexts[owner] = contexts.get(owner, 0) + (not stay)
-        keys.append((context, owner if apart else sizes.get(context, 0) // _ROWS))
-        sizes[context] = sizes.get(context, 0) + 1
-    return keys
-
-
-def _packed(
-    growing: list[_Growing], owner: list[int], path: Tensor
-) -> tuple[Trees, list[Tensor]]:
+def _packed(growing: list[_Growing], row: Tensor, path: Tensor) -> tuple[Trees, list[Tensor]]:
     """Return the trees, with `path` still to be filled in, and where tokens are in each."""
     g, m = len(growing), max(len(tree.ids) for tree in growing)
     ids, positions = torch.zeros(g, m, dtype=torch.int64), torch.zeros(g, m, dtype=torch.int64)
@@ -135,7 +120,7 @@ def _packed(
         before[i, :count, :count] = tree.before()[order][:, order]
         places.append(order.argsort())
     past = max(sum(tree.past) for tree in growing)
-    made = Trees(ids.flatten(), positions.flatten(), before, torch.tensor(owner), path, past)
+    made = Trees(ids.flatten(), positions.flatten(), before, row, path, past)
     return made, places
 
 
@@ -182,8 +167,11 @@ class Walk:
         k, v, _ = block.keys_values(block.norm(self.h)[0], self.turns[block.rotary])
         return k, v
 
-    def block(self, i: int) -> Passed:
-        """Go through block `i`; return what was met in it."""
+    def block(self, i: int, only: Tensor | None = None) -> Passed:
+        """Go through block `i`; return what was met in it, by some tokens where they are given.
+
+        With `only` it is the last block on the way: the others do not get through its MLP.
+        """
         block, rows = self.hand.blocks[i], len(self.grown.before)
         turn = self.turns[block.rotary]
         x, _ = block.norm(self.h)
@@ -198,6 +186,8 @@ class Walk:
         )
         seen = found.new_empty(len(x), block.heads * block.width)
         by_token(found, rows, groups, seen)
+        if only is not None:
+            self.h, x, seen = self.h[only], x[only], seen[only]
         middle, given, _ = block.met(self.h, x, seen)
         key, _ = block.key(given)
         value = block.down(key)

@@ -32,8 +32,10 @@ CONTEXTS = 20  # texts to put before a prompt: ten of 10 words, ten of 5
 
 def contexts(words: int) -> list[str]:
     """Return texts of so many words, all different."""
-    texts = [" ".join(WORDS[(7 * i + 3 * j) % len(WORDS)] for j in range(words - 1)) + " ."
-             for i in range(CONTEXTS // 2)]
+    texts = [
+        " ".join(WORDS[(7 * i + 3 * j) % len(WORDS)] for j in range(words - 1)) + " ."
+        for i in range(CONTEXTS // 2)
+    ]
     assert len(set(texts)) == len(texts)
     return texts  # fmt: skip
 
@@ -73,7 +75,9 @@ def _gpt2(layers: int, width: int, heads: int) -> Callable[[int], Any]:
     )
 
 
-def _llama(layers: int, width: int, heads: int, groups: int, inner: int) -> Callable[[int], Any]:
+def _llama(
+    layers: int, width: int, heads: int, groups: int, inner: int
+) -> Callable[[int], Any]:
     return lambda vocabulary: tf.LlamaConfig(
         vocab_size=vocabulary,
         hidden_size=width,
