@@ -7,7 +7,7 @@ Shapes: n rows, b requests, t tokens from the subject's last one on, d = d_model
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from ksmith.lm.families import ByHand, by_hand
 from ksmith.lm.hooks import Change, rewired, watched
 from ksmith.lm.ops import widened
 from ksmith.lm.sites import sites
-from ksmith.lm.text import encode, subject_last, with_prefix
+from ksmith.lm.text import Wording, encode, subject_spans
 from ksmith.lm.tree import Kin, Walk, trees
 from ksmith.records import Request, UserError
 
@@ -122,67 +122,76 @@ def rows(
     kl_template: str | None,
 ) -> Rows:
     """Return a row for each request and text of `before`, and one each for a `kl_template`."""
-    heads: list[list[int]] = []  # tokens to the subject's last, with it
-    tails: list[list[int]] = []  # tokens after it
-    golds: list[
-        list[int]
-    ] = []  # what should follow the last token of the head and each of the tail
-    owner: list[int] = []
-    kinds: list[tuple[bool, bool]] = []
-    for i, request in enumerate(requests):
-        prompts = [with_prefix(text, request.prompt) for text in before]
-        batch = encode(tokenizer, prompts, [request.new] * len(prompts))
-        for j, text in enumerate(before):
-            at = subject_last(tokenizer, request.template, request.subject, text)
-            ids = batch.ids[j, : int(batch.lengths[j])].tolist()
-            answer = batch.answer[j].tolist()
-            heads.append(ids[: at + 1])
-            tails.append(ids[at + 1 : -1])
-            golds.append([ids[k] if answer[k] else -1 for k in range(at + 1, len(ids))])
-            owner.append(i)
-            kinds.append((not text, False))
-        if kl_template is not None:
-            # Attention is causal: what the template says after the subject makes no difference.
-            at = subject_last(tokenizer, kl_template, request.subject)
-            ids = (
-                encode(tokenizer, [kl_template.replace("{}", request.subject)]).ids[0].tolist()
-            )
-            heads.append(ids[: at + 1])
-            tails.append([])
-            golds.append([-1])
-            owner.append(i)
-            kinds.append((False, True))
-    return _aligned(heads, tails, golds, owner, kinds)
+    lines = [
+        _Line(i, Wording(request.template, request.subject, text), request.new)
+        for i, request in enumerate(requests)
+        for text in before
+    ]
+    if kl_template is not None:
+        # Attention is causal: what the template says after the subject makes no difference.
+        lines += [
+            _Line(i, Wording(kl_template, request.subject), None)
+            for i, request in enumerate(requests)
+        ]
+    lines.sort(key=lambda line: line.owner)
+    said = [line for line in lines if line.new is not None]
+    texts = [line.wording.text for line in said]
+    batch = encode(tokenizer, texts, [line.new or "" for line in said])
+    answered = zip(
+        batch.ids.tolist(), batch.answer.tolist(), batch.lengths.tolist(), strict=True
+    )
+    stay = iter(
+        encode(tokenizer, [x.wording.text for x in lines if x.new is None]).ids.tolist()
+    )
+    for line, (_, at) in zip(
+        lines, subject_spans(tokenizer, [line.wording for line in lines]), strict=True
+    ):
+        if line.new is None:
+            line.head, line.gold = next(stay)[: at + 1], [-1]
+            continue
+        ids, answer, length = next(answered)
+        line.head, line.tail = ids[: at + 1], ids[at + 1 : length - 1]
+        line.gold = [ids[k] if answer[k] else -1 for k in range(at + 1, length)]
+    return _aligned(lines, len(requests))
 
 
-def _aligned(
-    heads: list[list[int]],
-    tails: list[list[int]],
-    golds: list[list[int]],
-    owner: list[int],
-    kinds: list[tuple[bool, bool]],
-) -> Rows:
-    left = max(map(len, heads), default=1)
-    right = max(map(len, tails), default=0)
-    n = len(heads)
-    ids = torch.zeros(n, left + right, dtype=torch.int64)
-    mask = torch.zeros(n, left + right, dtype=torch.bool)
-    gold = torch.full((n, right + 1), -1, dtype=torch.int64)
-    for i, (head, tail, wanted) in enumerate(zip(heads, tails, golds, strict=True)):
-        span = slice(left - len(head), left + len(tail))
-        ids[i, span] = torch.tensor(head + tail)
-        mask[i, span] = True
-        gold[i, : len(wanted)] = torch.tensor(wanted)
-    kind = torch.tensor(kinds, dtype=torch.bool).reshape(n, 2)
+@dataclass(slots=True)
+class _Line:
+    """One row in the making."""
+
+    owner: int
+    wording: Wording
+    new: str | None  # None in a KL row
+    head: list[int] = field(default_factory=list[int])  # tokens to the subject's last, with it
+    tail: list[int] = field(default_factory=list[int])  # tokens after it
+    # What should follow the last token of the head, and each of the tail.
+    gold: list[int] = field(default_factory=list[int])
+
+
+def _aligned(lines: list[_Line], b: int) -> Rows:
+    left = max((len(line.head) for line in lines), default=1)
+    right = max((len(line.tail) for line in lines), default=0)
+
+    def table(rows: list[list[int]], width: int) -> Tensor:
+        return torch.tensor(rows, dtype=torch.int64).reshape(len(rows), width)
+
+    around = [(left - len(line.head), right - len(line.tail)) for line in lines]
+    both = list(zip(lines, around, strict=True))
+    ids = [[0] * i + line.head + line.tail + [0] * j for line, (i, j) in both]
+    mask = [[0] * i + [1] * (left + right - i - j) + [0] * j for _, (i, j) in both]
+    gold = [line.gold + [-1] * (right + 1 - len(line.gold)) for line in lines]
     return Rows(
-        ids=ids,
-        mask=mask,
+        ids=table(ids, left + right),
+        mask=table(mask, left + right).bool(),
         at=left - 1,
-        owner=torch.tensor(owner, dtype=torch.int64),
-        bare=kind[:, 0],
-        stay=kind[:, 1],
-        gold=gold,
-        b=len(set(owner)),
+        owner=torch.tensor([line.owner for line in lines], dtype=torch.int64),
+        bare=torch.tensor(
+            [not line.wording.prefix and line.new is not None for line in lines],
+            dtype=torch.bool,
+        ),
+        stay=torch.tensor([line.new is None for line in lines], dtype=torch.bool),
+        gold=table(gold, right + 1),
+        b=b,
     )
 
 

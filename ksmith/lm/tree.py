@@ -76,13 +76,13 @@ class _Growing:
             path.append(node)
         return path
 
-    def before(self) -> Tensor:
-        """Return what each token looks at, bool."""
-        seen = torch.eye(len(self.ids), dtype=torch.bool)
-        for node, parent in enumerate(self.parent):
-            if parent >= 0:
-                seen[node] |= seen[parent]
-        return seen
+    def places(self) -> list[int]:
+        """Return where each token is to stand: first what is before a subject's last token."""
+        order = sorted(range(len(self.ids)), key=lambda node: not self.past[node])
+        places = [0] * len(order)
+        for place, node in enumerate(order):
+            places[node] = place
+        return places
 
 
 def trees(ids: Tensor, mask: Tensor, at: int, kin: Sequence[Kin]) -> Trees:
@@ -98,30 +98,34 @@ def trees(ids: Tensor, mask: Tensor, at: int, kin: Sequence[Kin]) -> Trees:
         mine = tokens[i][first[i] : first[i] + length[i]]
         paths.append(growing[key].add(mine, heads[i]))
     number = {key: i for i, key in enumerate(growing)}
-    made, places = _packed(list(growing.values()), torch.tensor(row), torch.zeros_like(ids))
-    m = made.before.shape[1]
-    for i, (key, path) in enumerate(zip(kin, paths, strict=True)):
+    places = [tree.places() for tree in growing.values()]
+    m, width = max(map(len, places)), ids.shape[1]
+    path = [[0] * width for _ in kin]
+    for i, (key, mine) in enumerate(zip(kin, paths, strict=True)):
         tree = number[key]
-        made.path[i, first[i] : first[i] + length[i]] = tree * m + places[tree][path]
-    return made
+        span = slice(first[i], first[i] + length[i])
+        path[i][span] = [tree * m + places[tree][node] for node in mine]
+    return _packed(list(growing.values()), places, torch.tensor(row), torch.tensor(path))
 
 
-def _packed(growing: list[_Growing], row: Tensor, path: Tensor) -> tuple[Trees, list[Tensor]]:
-    """Return the trees, with `path` still to be filled in, and where tokens are in each."""
-    g, m = len(growing), max(len(tree.ids) for tree in growing)
-    ids, positions = torch.zeros(g, m, dtype=torch.int64), torch.zeros(g, m, dtype=torch.int64)
-    before = torch.eye(m, dtype=torch.bool).repeat(g, 1, 1)  # padding looks at itself
-    places = list[Tensor]()
-    for i, tree in enumerate(growing):
-        order = (~torch.tensor(tree.past)).int().argsort(stable=True)
-        count = len(order)
-        ids[i, :count] = torch.tensor(tree.ids)[order]
-        positions[i, :count] = torch.tensor(tree.depth)[order]
-        before[i, :count, :count] = tree.before()[order][:, order]
-        places.append(order.argsort())
+def _packed(
+    growing: list[_Growing], places: list[list[int]], row: Tensor, path: Tensor
+) -> Trees:
+    g, m = len(growing), max(map(len, places))
+    ids, depths = [[0] * m for _ in growing], [[0] * m for _ in growing]
+    parents = [list(range(m)) for _ in growing]  # a first token's parent is itself
+    for i, (tree, place) in enumerate(zip(growing, places, strict=True)):
+        for node, here in enumerate(place):
+            ids[i][here], depths[i][here] = tree.ids[node], tree.depth[node]
+            parents[i][here] = place[tree.parent[node]] if tree.parent[node] >= 0 else here
+    positions, parent = torch.tensor(depths), torch.tensor(parents)
+    before = torch.zeros(g, m, m, dtype=torch.bool)
+    seen = torch.arange(m).repeat(g, 1)
+    for _ in range(int(positions.max()) + 1):
+        before.scatter_(2, seen[..., None], True)
+        seen = parent.gather(1, seen)
     past = max(sum(tree.past) for tree in growing)
-    made = Trees(ids.flatten(), positions.flatten(), before, row, path, past)
-    return made, places
+    return Trees(torch.tensor(ids).flatten(), positions.flatten(), before, row, path, past)
 
 
 # --- running ----------------------------------------------------------------------------------
