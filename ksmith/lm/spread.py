@@ -66,7 +66,8 @@ def write_many(
     start = 0
     for draw in draws:
         stop = start + len(draw)
-        delta = _spread(model, draw, aims.aim[start:stop], writes, hp, assets) if draw else {}
+        asked = aims.asked.of(torch.arange(start, stop))
+        delta = _spread(model, asked, aims.aim[start:stop], writes) if draw else {}
         log: dict[str, Json] = {"layers": layers, "requests": aims.log[start:stop]}
         results.append(Result(delta=delta, log=log))
         start = stop
@@ -78,6 +79,7 @@ def write_many(
 class Aims:
     """What was found for all requests of all draws, on the base weights."""
 
+    asked: Rows  # the requests in their contexts, without the rows of the KL term
     aim: Tensor  # (b, d) z: the output of the last layer that says the new object
     log: list[dict[str, Json]]
 
@@ -109,16 +111,14 @@ def find_aims(
     log = [
         found.log(i, request, float(reference[i].norm())) for i, request in enumerate(requests)
     ]
-    return Aims(aim, log)
+    return Aims(asked.said(), aim, log)
 
 
 def _spread(
     model: nn.Module,
-    draw: Sequence[Request],
+    asked: Rows,
     aim: Tensor,
     writes: Mapping[int, Write],
-    hp: Climb,
-    assets: Assets,
 ) -> dict[str, Block]:
     """Return the delta that brings the last layer's output to `aim` (b, d), layer after layer.
 
@@ -126,7 +126,6 @@ def _spread(
     written.
     """
     s = sites(model)
-    asked = rows(assets.tokenizer, draw, prefixes(assets.contexts, hp.contexts), None)
     bare, last = asked.where(asked.bare), s.block(max(writes))
     delta: dict[str, Block] = {}
     for turn, (layer, write) in enumerate(writes.items()):
