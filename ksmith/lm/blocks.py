@@ -1,243 +1,165 @@
-"""Transformer blocks run by hand: their arithmetic, without what a module does around it.
+"""Transformer blocks as the operations that they consist of, forward and backward.
 
-A search goes through the same blocks hundreds of times. In a small model, or with few rows,
-transformers' modules take several times as long as the numbers in them: masks that are built
-anew, caches that grow, layers of wrappers. Here masks and positions are made once, and each
-block is the dozen operations that it consists of.
+transformers' modules take several times as long as the numbers in them where rows are few or
+models small: masks that are built anew, caches that grow, layers of wrappers; and autograd
+keeps more than the gradient of a block's input needs. One `Block` describes the blocks of all
+families: what differs is which parts there are (`families.py`).
 
-One class a family; `by_hand` gives those of a model's blocks, or None for other architectures.
-
-Shapes: n rows, t tokens, d = d_model, H heads, G groups of them that share keys and values,
-e = width of a head.
+Shapes: N tokens of all rows one after another, d = d_model, f = d_ff, H heads, G groups of them
+that share keys and values, e = width of a head.
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
 
-import torch
-from torch import Tensor, nn
-from torch.nn.functional import gelu, layer_norm, linear, rms_norm
-from transformers.activations import NewGELUActivation
+from torch import Tensor
 
-from ksmith.lm.sites import sites
-
-ALL_ALIKE = ("mistral", "phi3")  # one window for all blocks, whatever `layer_types` says
-Turn = tuple[Tensor, Tensor] | None  # cosines and sines of the positions, (n, 1, t, e)
+from ksmith.lm.ops import Affine, Curve, Looking, Norm, Saved, Turn
 
 
-class Block(Protocol):
-    """One block with residual connections around attention and MLP, one after the other."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Attention and MLP around a residual stream."""
 
-    window: int | None  # how far attention looks back, the token itself included
-
-    def normed(self, h: Tensor) -> Tensor:
-        """Return what attention is given, (n, t, d)."""
-        ...
-
-    def queries(self, x: Tensor, turn: Turn) -> Tensor:
-        """Return (n, H, t, e)."""
-        ...
-
-    def keys_values(self, x: Tensor, turn: Turn) -> tuple[Tensor, Tensor]:
-        """Return two of (n, G, t, e)."""
-        ...
-
-    def attended(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        """Return what attention adds, (n, t, d); `mask` (n, 1, t, all tokens) bool."""
-        ...
-
-    def fed(self, h: Tensor) -> Tensor:
-        """Return what the MLP adds, (n, t, d)."""
-        ...
-
-
-def by_hand(model: nn.Module, first: int) -> list[Block] | None:
-    """Return the blocks from `first` on; None where an architecture is not known here."""
-    config: Any = getattr(model, "config", None)
-    make = FAMILIES.get(str(getattr(config, "model_type", None)))
-    weights = (w for w in model.parameters())
-    if make is None or not all(w.is_floating_point() for w in weights):
-        return None
-    s = sites(model)
-    return [make(model.get_submodule(s.block(i)), config, i) for i in range(first, s.n_layers)]
-
-
-def turned(x: Tensor, turn: Turn) -> Tensor:
-    """Return queries or keys (n, heads, t, e) in their positions: RoPE, in halves.
-
-    Where the angles are fewer than e, the rest of a head has no position (Phi-3).
-    """
-    if turn is None:
-        return x
-    cos, sin = turn
-    width = cos.shape[-1]
-    half = width // 2
-    a, b, rest = x[..., :half], x[..., half:width], x[..., width:]
-    first = a * cos[..., :half] - b * sin[..., :half]
-    second = b * cos[..., half:] + a * sin[..., half:]
-    return torch.cat([first, second, rest] if rest.shape[-1] else [first, second], -1)
-
-
-def _heads(x: Tensor, width: int) -> Tensor:
-    return x.view(*x.shape[:-1], -1, width).transpose(1, 2)
-
-
-def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scale: float) -> Tensor:
-    """Return (n, t, H e)."""
-    found = nn.functional.scaled_dot_product_attention(
-        q, k, v, attn_mask=mask, scale=scale, enable_gqa=q.shape[1] != k.shape[1]
-    )
-    return found.transpose(1, 2).flatten(2)
-
-
-@dataclass(frozen=True, slots=True)
-class Llama:
-    """Llama, Mistral, Qwen 2 and 3: RMS norms, RoPE, a gated MLP."""
-
-    block: Any
+    norm: Norm  # of what attention is given
+    q: Affine
+    k: Affine
+    v: Affine
+    o: Affine
     width: int  # of a head
-    window: int | None
+    looking: Looking
+    q_norm: Norm | None = None  # of each head
+    k_norm: Norm | None = None
+    rotary: str = ""  # which of the model's rotary positions, where it has several
+    window: int | None = None  # how far attention looks back, the token itself included
+    after_attention: Norm | None = None  # of what attention adds (Gemma)
+    mlp_norm: Norm | None = None  # None: the MLP is given what attention is given (GPT-J, Phi)
+    parallel: bool = False  # the MLP does not see what attention adds
+    gate: Affine | None = None
+    up: Affine
+    curve: Curve
+    down: Affine  # the MLP's second matrix: keys go in, values come out
+    after_mlp: Norm | None = None  # of what the MLP adds (Gemma)
 
-    @classmethod
-    def of(cls, block: Any, config: Any, i: int) -> "Llama":
-        """Return block `i`; its window is its own (Qwen) or that of all (Mistral, Phi 3)."""
-        window = getattr(config, "sliding_window", None)
-        if config.model_type not in ALL_ALIKE:
-            kinds = getattr(config, "layer_types", None)
-            window = window if kinds and kinds[i] == "sliding_attention" else None
-        return cls(block, int(block.self_attn.head_dim), window)
+    @property
+    def groups(self) -> int:
+        """G."""
+        return self.k.weight.shape[1] // self.width
 
-    def normed(self, h: Tensor) -> Tensor:
-        """See `Block`."""
-        return _rms(h, self.block.input_layernorm)
+    @property
+    def heads(self) -> int:
+        """H."""
+        return self.q.weight.shape[1] // self.width
 
-    def queries(self, x: Tensor, turn: Turn) -> Tensor:
-        """See `Block`."""
-        return self._placed(self.block.self_attn.q_proj, "q_norm", x, turn)
+    # --- attention ----------------------------------------------------------------------------
 
-    def keys_values(self, x: Tensor, turn: Turn) -> tuple[Tensor, Tensor]:
-        """See `Block`."""
-        attention = self.block.self_attn
-        v = _heads(_linear(x, attention.v_proj), self.width)
-        return self._placed(attention.k_proj, "k_norm", x, turn), v
+    def queries(self, x: Tensor, turn: Turn | None) -> tuple[Tensor, Saved]:
+        """Return (N, H, e) for what attention is given, (N, d)."""
+        return _placed(self.q, self.q_norm, self.width, x, turn)
 
-    def _placed(self, projection: Any, norm: str, x: Tensor, turn: Turn) -> Tensor:
-        made = _linear(x, projection).view(*x.shape[:-1], -1, self.width)
-        if hasattr(self.block.self_attn, norm):  # Qwen 3
-            made = _rms(made, getattr(self.block.self_attn, norm))
-        return turned(made.transpose(1, 2), turn)
+    def queries_back(
+        self, saved: Saved, gradient: Tensor, turn: Turn | None, onto: Tensor | None
+    ) -> Tensor:
+        """Return the gradient of what attention is given; `onto` is added to."""
+        return _placed_back(self.q, self.q_norm, saved, gradient, turn, onto)
 
-    def attended(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        """See `Block`."""
-        attention = self.block.self_attn
-        return _linear(_attend(q, k, v, mask, attention.scaling), attention.o_proj)
+    def keys_values(self, x: Tensor, turn: Turn | None) -> tuple[Tensor, Tensor, Saved]:
+        """Return keys and values, (N, G, e), for what attention is given, (N, d)."""
+        k, saved = _placed(self.k, self.k_norm, self.width, x, turn)
+        return k, self.v(x).view(len(x), -1, self.width), saved
 
-    def fed(self, h: Tensor) -> Tensor:
-        """See `Block`."""
-        mlp = self.block.mlp
-        x = _rms(h, self.block.post_attention_layernorm)
-        return _linear(
-            mlp.act_fn(_linear(x, mlp.gate_proj)) * _linear(x, mlp.up_proj), mlp.down_proj
+    def keys_values_back(
+        self, saved: Saved, of_k: Tensor, of_v: Tensor, turn: Turn | None
+    ) -> Tensor:
+        """Return the gradient of what attention is given, (N, d)."""
+        onto = self.v.back(of_v.reshape(len(of_v), -1))
+        return _placed_back(self.k, self.k_norm, saved, of_k, turn, onto)
+
+    # --- MLP ----------------------------------------------------------------------------------
+
+    def met(self, h: Tensor, x: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, list[Saved]]:
+        """Return the stream with what attention adds, and what the MLP is given, (N, d).
+
+        Args:
+            h: (N, d) the stream before the block.
+            x: (N, d) what attention was given.
+            seen: (N, H e) what attention found.
+        """
+        added, saved = _normed(self.after_attention, self.o(seen))
+        middle = added.add_(h)
+        if self.mlp_norm is None:
+            return middle, x, [saved]
+        given, more = self.mlp_norm(h if self.parallel else middle)
+        return middle, given, [saved, more]
+
+    def key(self, given: Tensor) -> tuple[Tensor, list[Saved]]:
+        """Return what the MLP's second matrix is given, (N, f)."""
+        if self.gate is None:
+            y, saved = self.curve(self.up(given))
+            return y, [saved]
+        y, saved = self.curve(self.gate(given))
+        wide = self.up(given)
+        return y * wide, [saved, (y, wide)]
+
+    def added(self, value: Tensor) -> tuple[Tensor, Saved]:
+        """Return what the values (N, d) of the second matrix add to the stream."""
+        return _normed(self.after_mlp, value)
+
+    def leave(self, h: Tensor, x: Tensor, seen: Tensor) -> tuple[Tensor, list[Saved]]:
+        """Return the stream after the block, (N, d), with all that `leave_back` needs."""
+        middle, given, met = self.met(h, x, seen)
+        key, of_key = self.key(given)
+        added, after = self.added(self.down(key))
+        return added.add_(middle), [*met, *of_key, after]
+
+    def leave_back(
+        self, saved: list[Saved], gradient: Tensor
+    ) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Return the gradients of h, of x (None where only attention is given it) and of seen."""
+        after, *rest = reversed(saved)
+        given = self._key_back(
+            rest, self.down.back(_normed_back(self.after_mlp, after, gradient))
         )
+        of_h, of_added, of_x = gradient, gradient, None
+        if self.mlp_norm is None:
+            of_x = given
+        else:
+            of_h = self.mlp_norm.back(saved[1], given).add_(gradient)
+            of_added = gradient if self.parallel else of_h
+        of_seen = self.o.back(_normed_back(self.after_attention, saved[0], of_added))
+        return of_h, of_x, of_seen
+
+    def _key_back(self, saved: list[Saved], gradient: Tensor) -> Tensor:
+        """Return the gradient of what the MLP is given; `saved` from the last to the first."""
+        if self.gate is None:
+            return self.up.back(self.curve.back(saved[0], gradient))
+        (y, wide), of_curve, *_ = saved
+        onto = self.up.back(gradient * y)
+        return self.gate.back(self.curve.back(of_curve, gradient.mul_(wide)), onto)
 
 
-@dataclass(frozen=True, slots=True)
-class Phi3(Llama):
-    """Phi 3: Llama with fused projections."""
-
-    def queries(self, x: Tensor, turn: Turn) -> Tensor:
-        """See `Block`."""
-        weight = self.block.self_attn.qkv_proj.weight
-        width = self.block.self_attn.o_proj.weight.shape[1]
-        return turned(_heads(linear(x, weight[:width]), self.width), turn)
-
-    def keys_values(self, x: Tensor, turn: Turn) -> tuple[Tensor, Tensor]:
-        """See `Block`."""
-        weight = self.block.self_attn.qkv_proj.weight
-        width = self.block.self_attn.o_proj.weight.shape[1]
-        k, v = linear(x, weight[width:]).chunk(2, -1)
-        return turned(_heads(k, self.width), turn), _heads(v, self.width)
-
-    def fed(self, h: Tensor) -> Tensor:
-        """See `Block`."""
-        mlp = self.block.mlp
-        gate, up = _linear(
-            _rms(h, self.block.post_attention_layernorm), mlp.gate_up_proj
-        ).chunk(2, -1)
-        return _linear(up * mlp.activation_fn(gate), mlp.down_proj)
+def _placed(
+    affine: Affine, norm: Norm | None, width: int, x: Tensor, turn: Turn | None
+) -> tuple[Tensor, Saved]:
+    made, saved = _normed(norm, affine(x).view(len(x), -1, width))
+    return (made if turn is None else turn(made)), saved
 
 
-@dataclass(frozen=True, slots=True)
-class Gpt2:
-    """GPT-2: layer norms, learnt positions, transposed weights."""
-
-    block: Any
-    window: int | None = None
-
-    @classmethod
-    def of(cls, block: Any, _config: Any, _i: int) -> "Gpt2":
-        """Return the block."""
-        return cls(block)
-
-    def normed(self, h: Tensor) -> Tensor:
-        """See `Block`."""
-        return _layer(h, self.block.ln_1)
-
-    def queries(self, x: Tensor, turn: Turn) -> Tensor:
-        """See `Block`."""
-        return self._part(x, 0, 1)
-
-    def keys_values(self, x: Tensor, turn: Turn) -> tuple[Tensor, Tensor]:
-        """See `Block`."""
-        k, v = self._part(x, 1, 3).chunk(2, 1)
-        return k, v
-
-    def _part(self, x: Tensor, start: int, stop: int) -> Tensor:
-        attention = self.block.attn
-        d = attention.embed_dim
-        span = slice(start * d, stop * d)
-        made = linear(x, attention.c_attn.weight[:, span].T, attention.c_attn.bias[span])
-        return _heads(made, attention.head_dim)
-
-    def attended(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        """See `Block`."""
-        attention = self.block.attn
-        return _conv(_attend(q, k, v, mask, attention.scaling), attention.c_proj)
-
-    def fed(self, h: Tensor) -> Tensor:
-        """See `Block`."""
-        mlp = self.block.mlp
-        x = _conv(_layer(h, self.block.ln_2), mlp.c_fc)
-        is_new = isinstance(mlp.act, NewGELUActivation)  # the same curve in eight operations
-        return _conv(gelu(x, approximate="tanh") if is_new else mlp.act(x), mlp.c_proj)
+def _placed_back(
+    affine: Affine,
+    norm: Norm | None,
+    saved: Saved,
+    gradient: Tensor,
+    turn: Turn | None,
+    onto: Tensor | None,
+) -> Tensor:
+    if turn is not None:
+        gradient = turn.back(gradient)
+    return affine.back(_normed_back(norm, saved, gradient).reshape(len(gradient), -1), onto)
 
 
-def _rms(x: Tensor, norm: Any) -> Tensor:
-    """Return `x` normed as transformers does, in float32 whatever the model is in."""
-    if x.dtype == torch.float32:
-        return rms_norm(x, x.shape[-1:], norm.weight, norm.variance_epsilon)
-    wide = x.float()
-    wide = wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + norm.variance_epsilon)
-    return norm.weight * wide.to(x.dtype)
+def _normed(norm: Norm | None, x: Tensor) -> tuple[Tensor, Saved]:
+    return (x, ()) if norm is None else norm(x)
 
 
-def _layer(x: Tensor, norm: Any) -> Tensor:
-    return layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps)
-
-
-def _linear(x: Tensor, module: Any) -> Tensor:
-    return linear(x, module.weight, module.bias)
-
-
-def _conv(x: Tensor, module: Any) -> Tensor:
-    return linear(x, module.weight.T, module.bias)
-
-
-FAMILIES: dict[str, Any] = {
-    "gpt2": Gpt2.of,
-    "llama": Llama.of,
-    "mistral": Llama.of,
-    "qwen2": Llama.of,
-    "qwen3": Llama.of,
-    "phi3": Phi3.of,
-}
+def _normed_back(norm: Norm | None, saved: Saved, gradient: Tensor) -> Tensor:
+    return gradient if norm is None else norm.back(saved, gradient)

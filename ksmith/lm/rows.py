@@ -6,8 +6,8 @@ ends. So what comes before it can be run once.
 Shapes: n rows, b requests, t tokens from the subject's last one on, d = d_model.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -15,9 +15,15 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from ksmith.lm.cache import after
+from ksmith.lm.families import ByHand, by_hand
 from ksmith.lm.hooks import Change, rewired, watched
-from ksmith.lm.text import encode, subject_last, with_prefix
+from ksmith.lm.ops import widened
+from ksmith.lm.sites import sites
+from ksmith.lm.text import Wording, encode, subject_spans
+from ksmith.lm.tree import Kin, Walk, trees
 from ksmith.records import Request, UserError
+
+_KIN = 12  # rows of one tree: with many attention is wide, with few little is shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +42,49 @@ class Rows:
 
     def where(self, keep: Tensor) -> "Rows":
         """Return the rows where `keep`, (n,) bool; requests keep their numbers."""
+        return self.take(keep.nonzero()[:, 0])
+
+    def take(self, rows: Tensor) -> "Rows":
+        """Return some rows, by their numbers; requests keep theirs."""
         names = ("ids", "mask", "owner", "bare", "stay", "gold")
-        return replace(self, **{name: getattr(self, name)[keep] for name in names})
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+
+    def of(self, requests: Tensor) -> "Rows":
+        """Return the rows of some requests (c,), which are 0 to c - 1 there, narrowed to them."""
+        number = torch.full((self.b,), -1)
+        number[requests] = torch.arange(len(requests))
+        mine = self.where(number[self.owner] >= 0)
+        used = mine.mask.any(0).nonzero()[:, 0]
+        left = min(int(used[0]), self.at) if len(used) else self.at
+        columns = slice(left, max(int(used[-1]) if len(used) else 0, self.at) + 1)
+        width = columns.stop - self.at
+        return replace(
+            mine,
+            ids=mine.ids[:, columns],
+            mask=mine.mask[:, columns],
+            at=self.at - left,
+            owner=number[mine.owner],
+            gold=mine.gold[:, :width],
+            b=len(requests),
+        )
 
     def said(self) -> "Rows":
         """Return the rows that say the prompt: all but those of the KL term."""
         return self.where(~self.stay)
+
+    def kin(self, *, apart: bool) -> list[Kin]:
+        """Return which rows are likely to begin alike: of one context and a few requests.
+
+        With `apart` those of two requests are no kin.
+        """
+        made = list[Kin]()
+        contexts, sizes = dict[int, int](), dict[int, int]()
+        for owner, stay in zip(self.owner.tolist(), self.stay.tolist(), strict=True):
+            context = 0 if stay else contexts.get(owner, 0)  # nothing stands before a KL row
+            contexts[owner] = contexts.get(owner, 0) + (not stay)
+            made.append((context, owner if apart else sizes.get(context, 0) // _KIN))
+            sizes[context] = sizes.get(context, 0) + 1
+        return made
 
     @property
     def present(self) -> Tensor:
@@ -79,67 +122,76 @@ def rows(
     kl_template: str | None,
 ) -> Rows:
     """Return a row for each request and text of `before`, and one each for a `kl_template`."""
-    heads: list[list[int]] = []  # tokens to the subject's last, with it
-    tails: list[list[int]] = []  # tokens after it
-    golds: list[
-        list[int]
-    ] = []  # what should follow the last token of the head and each of the tail
-    owner: list[int] = []
-    kinds: list[tuple[bool, bool]] = []
-    for i, request in enumerate(requests):
-        prompts = [with_prefix(text, request.prompt) for text in before]
-        batch = encode(tokenizer, prompts, [request.new] * len(prompts))
-        for j, text in enumerate(before):
-            at = subject_last(tokenizer, request.template, request.subject, text)
-            ids = batch.ids[j, : int(batch.lengths[j])].tolist()
-            answer = batch.answer[j].tolist()
-            heads.append(ids[: at + 1])
-            tails.append(ids[at + 1 : -1])
-            golds.append([ids[k] if answer[k] else -1 for k in range(at + 1, len(ids))])
-            owner.append(i)
-            kinds.append((not text, False))
-        if kl_template is not None:
-            # Attention is causal: what the template says after the subject makes no difference.
-            at = subject_last(tokenizer, kl_template, request.subject)
-            ids = (
-                encode(tokenizer, [kl_template.replace("{}", request.subject)]).ids[0].tolist()
-            )
-            heads.append(ids[: at + 1])
-            tails.append([])
-            golds.append([-1])
-            owner.append(i)
-            kinds.append((False, True))
-    return _aligned(heads, tails, golds, owner, kinds)
+    lines = [
+        _Line(i, Wording(request.template, request.subject, text), request.new)
+        for i, request in enumerate(requests)
+        for text in before
+    ]
+    if kl_template is not None:
+        # Attention is causal: what the template says after the subject makes no difference.
+        lines += [
+            _Line(i, Wording(kl_template, request.subject), None)
+            for i, request in enumerate(requests)
+        ]
+    lines.sort(key=lambda line: line.owner)
+    said = [line for line in lines if line.new is not None]
+    texts = [line.wording.text for line in said]
+    batch = encode(tokenizer, texts, [line.new or "" for line in said])
+    answered = zip(
+        batch.ids.tolist(), batch.answer.tolist(), batch.lengths.tolist(), strict=True
+    )
+    stay = iter(
+        encode(tokenizer, [x.wording.text for x in lines if x.new is None]).ids.tolist()
+    )
+    for line, (_, at) in zip(
+        lines, subject_spans(tokenizer, [line.wording for line in lines]), strict=True
+    ):
+        if line.new is None:
+            line.head, line.gold = next(stay)[: at + 1], [-1]
+            continue
+        ids, answer, length = next(answered)
+        line.head, line.tail = ids[: at + 1], ids[at + 1 : length - 1]
+        line.gold = [ids[k] if answer[k] else -1 for k in range(at + 1, length)]
+    return _aligned(lines, len(requests))
 
 
-def _aligned(
-    heads: list[list[int]],
-    tails: list[list[int]],
-    golds: list[list[int]],
-    owner: list[int],
-    kinds: list[tuple[bool, bool]],
-) -> Rows:
-    left = max(map(len, heads), default=1)
-    right = max(map(len, tails), default=0)
-    n = len(heads)
-    ids = torch.zeros(n, left + right, dtype=torch.int64)
-    mask = torch.zeros(n, left + right, dtype=torch.bool)
-    gold = torch.full((n, right + 1), -1, dtype=torch.int64)
-    for i, (head, tail, wanted) in enumerate(zip(heads, tails, golds, strict=True)):
-        span = slice(left - len(head), left + len(tail))
-        ids[i, span] = torch.tensor(head + tail)
-        mask[i, span] = True
-        gold[i, : len(wanted)] = torch.tensor(wanted)
-    kind = torch.tensor(kinds, dtype=torch.bool).reshape(n, 2)
+@dataclass(slots=True)
+class _Line:
+    """One row in the making."""
+
+    owner: int
+    wording: Wording
+    new: str | None  # None in a KL row
+    head: list[int] = field(default_factory=list[int])  # tokens to the subject's last, with it
+    tail: list[int] = field(default_factory=list[int])  # tokens after it
+    # What should follow the last token of the head, and each of the tail.
+    gold: list[int] = field(default_factory=list[int])
+
+
+def _aligned(lines: list[_Line], b: int) -> Rows:
+    left = max((len(line.head) for line in lines), default=1)
+    right = max((len(line.tail) for line in lines), default=0)
+
+    def table(rows: list[list[int]], width: int) -> Tensor:
+        return torch.tensor(rows, dtype=torch.int64).reshape(len(rows), width)
+
+    around = [(left - len(line.head), right - len(line.tail)) for line in lines]
+    both = list(zip(lines, around, strict=True))
+    ids = [[0] * i + line.head + line.tail + [0] * j for line, (i, j) in both]
+    mask = [[0] * i + [1] * (left + right - i - j) + [0] * j for _, (i, j) in both]
+    gold = [line.gold + [-1] * (right + 1 - len(line.gold)) for line in lines]
     return Rows(
-        ids=ids,
-        mask=mask,
+        ids=table(ids, left + right),
+        mask=table(mask, left + right).bool(),
         at=left - 1,
-        owner=torch.tensor(owner, dtype=torch.int64),
-        bare=kind[:, 0],
-        stay=kind[:, 1],
-        gold=gold,
-        b=len(set(owner)),
+        owner=torch.tensor([line.owner for line in lines], dtype=torch.int64),
+        bare=torch.tensor(
+            [not line.wording.prefix and line.new is not None for line in lines],
+            dtype=torch.bool,
+        ),
+        stay=torch.tensor([line.new is None for line in lines], dtype=torch.bool),
+        gold=table(gold, right + 1),
+        b=b,
     )
 
 
@@ -162,21 +214,67 @@ def at_subject(
 ) -> dict[str, Tensor]:
     """Return what modules give at the subject's last token: name -> (n, width), float32.
 
-    What those in `inputs` are given stands under "<name> in".
+    What those in `inputs` are given stands under "<name> in". Blocks and their MLPs' second
+    matrices are run by hand, no further than to the last one asked for.
     """
     stop = asked.at + 1
-    with (
-        torch.no_grad(),
-        rewired(model, len(asked.ids), wiring(asked.owner)),
-        watched(model, len(asked.ids), outputs, inputs) as seen,
-    ):
-        run(model, asked.ids[:, :stop], asked.mask[:, :stop], None, logits=1)
+    heads = replace(asked, ids=asked.ids[:, :stop], mask=asked.mask[:, :stop])
+    hand = by_hand(model)
+    parts = _parts(model, outputs, inputs)
+    with torch.no_grad():
+        if hand is not None and parts is not None:
+            return _by_hand(hand, heads, parts, wiring)
+        with (
+            rewired(model, len(asked.ids), wiring(asked.owner)),
+            watched(model, len(asked.ids), outputs, inputs) as seen,
+        ):
+            run(model, heads.ids, heads.mask, None, logits=1)
     return {name: widened(value[:, -1]) for name, value in seen.items()}
 
 
-def widened(tensor: Tensor) -> Tensor:
-    """Return `tensor` in float32, or as it is where it is wider."""
-    return tensor if tensor.dtype == torch.float64 else tensor.float()
+Parts = dict[str, tuple[int, str]]  # what is asked for -> block, and what of it
+
+
+def _parts(model: nn.Module, outputs: Sequence[str], inputs: Sequence[str]) -> Parts | None:
+    """Return which blocks the names are in; None where one is none of theirs."""
+    s = sites(model)
+    known: Parts = {}
+    for i in range(s.n_layers):
+        known |= {s.block(i): (i, "stream"), s.mlp_out(i): (i, "value")}
+        known[f"{s.mlp_out(i)} in"] = (i, "key")
+    names = [*outputs, *(f"{name} in" for name in inputs)]
+    if not all(name in known for name in names):
+        return None
+    return {name: known[name] for name in names}
+
+
+_ROWS = 1024  # rows at once: what is kept of a pass is bounded by it
+
+
+def _by_hand(hand: ByHand, heads: Rows, parts: Parts, wiring: Wiring) -> dict[str, Tensor]:
+    found: dict[str, list[Tensor]] = {name: [] for name in parts}
+    for rows in torch.arange(len(heads.ids)).split(_ROWS):
+        mine = heads.take(rows)
+        apart = bool(wiring(mine.owner[:0]))
+        grown = trees(mine.ids, mine.mask, mine.at, mine.kin(apart=apart))
+        walk = Walk(hand, grown, changed(hand, wiring(mine.owner[grown.row])))
+        subject = grown.path[:, mine.at].to(walk.h.device)
+        last = max(block for block, _ in parts.values())
+        for i in range(last + 1):
+            only = subject if i == last and not apart else None
+            passed = walk.block(i, only)
+            for name, (block, part) in parts.items():
+                if block == i:
+                    value = getattr(passed, part)
+                    found[name].append(widened(value if only is not None else value[subject]))
+    return {name: torch.cat(values) for name, values in found.items()}
+
+
+def changed(hand: ByHand, changes: Mapping[str, Change]) -> dict[int, Change]:
+    """Return changes of the MLPs' second matrices by their blocks' numbers."""
+    s = sites(hand.model)
+    number = {s.mlp_out(i): i for i in range(s.n_layers)}
+    return {number[name]: change for name, change in changes.items()}
 
 
 def run(model: nn.Module, ids: Tensor, mask: Tensor, cache: Any, logits: int = 0) -> Tensor:

@@ -66,7 +66,8 @@ def write_many(
     start = 0
     for draw in draws:
         stop = start + len(draw)
-        delta = _spread(model, draw, aims.aim[start:stop], writes, hp, assets) if draw else {}
+        asked = aims.asked.of(torch.arange(start, stop))
+        delta = _spread(model, asked, aims.aim[start:stop], writes) if draw else {}
         log: dict[str, Json] = {"layers": layers, "requests": aims.log[start:stop]}
         results.append(Result(delta=delta, log=log))
         start = stop
@@ -78,6 +79,7 @@ def write_many(
 class Aims:
     """What was found for all requests of all draws, on the base weights."""
 
+    asked: Rows  # the requests in their contexts, without the rows of the KL term
     aim: Tensor  # (b, d) z: the output of the last layer that says the new object
     log: list[dict[str, Json]]
 
@@ -109,16 +111,14 @@ def find_aims(
     log = [
         found.log(i, request, float(reference[i].norm())) for i, request in enumerate(requests)
     ]
-    return Aims(aim, log)
+    return Aims(asked.said(), aim, log)
 
 
 def _spread(
     model: nn.Module,
-    draw: Sequence[Request],
+    asked: Rows,
     aim: Tensor,
     writes: Mapping[int, Write],
-    hp: Climb,
-    assets: Assets,
 ) -> dict[str, Block]:
     """Return the delta that brings the last layer's output to `aim` (b, d), layer after layer.
 
@@ -126,16 +126,16 @@ def _spread(
     written.
     """
     s = sites(model)
-    asked = rows(assets.tokenizer, draw, prefixes(assets.contexts, hp.contexts), None)
-    last = s.block(max(writes))
+    bare, last = asked.where(asked.bare), s.block(max(writes))
     delta: dict[str, Block] = {}
     for turn, (layer, write) in enumerate(writes.items()):
         site = s.mlp_out(layer)
         with applied(model, delta):
-            seen = at_subject(model, asked, [site, last], [site])
-        K = averaged(asked, seen[f"{site} in"]).T  # (f, b)
-        missing = (aim - seen[last][asked.bare]) / (len(writes) - turn)
-        R = _before_norm(model, s, layer, seen[site][asked.bare], missing).T  # (d, b)
+            keys = at_subject(model, asked, [], [site])[f"{site} in"]
+            seen = at_subject(model, bare, [site, last])
+        K = averaged(asked, keys).T  # (f, b)
+        missing = (aim - seen[last]) / (len(writes) - turn)
+        R = _before_norm(model, s, layer, seen[site], missing).T  # (d, b)
         block = write(K, R)
         delta[s.weight(layer)] = compact(block.T if s.transposed else block)
     return delta

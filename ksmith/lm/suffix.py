@@ -1,21 +1,29 @@
 """Rows from the subject's last token on, again and again, each time with another vector added.
 
 What comes before the subject has been run, once; each pass runs only the tokens from there on,
-and only those blocks that the vector can change.
+and only those blocks that the vector can change: by hand where the architecture is known, else
+through transformers' modules.
+
+Shapes: n rows of prompts, R with those of KL terms after them, b requests, m positions asked
+about, N tokens (leads, the subjects' last ones, before later ones), d = d_model.
 """
 
 import copy
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from ksmith.lm.blocks import Block, Turn, by_hand
-from ksmith.lm.hooks import rewired, watched
-from ksmith.lm.rows import Rows, Wiring, run, widened
+from ksmith.lm.above import First, Layer, Layout, Picks
+from ksmith.lm.families import ByHand, by_hand
+from ksmith.lm.hooks import rewired
+from ksmith.lm.ops import Saved, widened
+from ksmith.lm.rows import Rows, Wiring, changed, run
 from ksmith.lm.sites import sites
+from ksmith.lm.tree import Walk, trees
+from ksmith.lm.wanted import Wanted, wanted_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +38,16 @@ class Place:
 class Suffix(Protocol):
     """The rows of some requests, ready to be run with another vector at the subject."""
 
-    asked: Rows
-    place: Place
-
-    def keep(self, requests: Tensor, before: Tensor) -> Tensor:
-        """Go on with some requests (b,); return their rows of `before` (KL rows, vocab)."""
+    def keep(self, requests: Tensor) -> Wanted:
+        """Run the rows of some requests, (b,) bool, from now on; return what is wanted of them."""
         ...
 
-    def logp(self, delta: Tensor, row: Tensor, column: Tensor) -> Tensor:
-        """Return log-probabilities after the tokens at (row, column), (m, vocab) float32.
+    def said(self, delta: Tensor) -> Tensor:
+        """Return the logits at each position, (m, vocab) float32, with `delta` (b, d) added."""
+        ...
 
-        Args:
-            delta: (b, d), a vector a request.
-            row: (m,) which row.
-            column: (m,) which token, from the subject's last one on.
-        """
+    def gradient(self, of_logits: Tensor) -> Tensor:
+        """Return the gradient of the `delta` that was last given, (b, d), from that of logits."""
         ...
 
 
@@ -52,148 +55,169 @@ def suffix(model: nn.Module, asked: Rows, place: Place, wiring: Wiring) -> Suffi
     """Return the rows of `asked`: by hand where the architecture is known, else through modules."""
     s = sites(model)
     layer = next(i for i in range(s.n_layers) if s.mlp_out(i) == place.site)
-    blocks = by_hand(model, layer + 1)
-    if blocks is None:
+    hand = by_hand(model)
+    if hand is None:
         return Through(model, asked, place, wiring)
-    return Above(model, asked, place, wiring, s.block(layer), blocks)
+    return Above(hand, asked, layer, wiring)
 
 
 def _device(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-def _keep(run: Suffix, requests: Tensor, before: Tensor) -> tuple[Tensor | None, Tensor]:
-    """Go on with some requests; return the numbers of their rows, None for all, and `before`."""
-    staying = requests[run.asked.owner]
-    if staying.all():
-        return None, before
-    before = before[staying[run.asked.stay].to(before.device)]
-    run.asked = run.asked.where(staying)
-    return staying.nonzero()[:, 0], before
-
-
 # --- by hand ----------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class _Seen:
-    """What does not depend on the vector, of each row: all first dimensions are n."""
+@dataclass(frozen=True, slots=True)
+class _Leads:
+    """The subjects' last tokens, where vectors are added."""
 
-    stream: Tensor  # (n, t, d) the residual stream after the block that is written to
-    past: list[
-        tuple[Tensor, Tensor] | None
-    ]  # a block above: keys and values before the subject
-    masks: dict[int | None, Tensor]  # window -> (n, 1, t, at + t) bool: what a token looks at
-    turn: Turn
-
-    def where(self, rows: Tensor) -> "_Seen":
-        """Return some rows, by their numbers."""
-        return _Seen(
-            self.stream[rows],
-            [None if kv is None else (kv[0][rows], kv[1][rows]) for kv in self.past],
-            {window: mask[rows] for window, mask in self.masks.items()},
-            None if self.turn is None else (self.turn[0][rows], self.turn[1][rows]),
-        )
+    stream: Tensor  # (R, d) after the written block
+    middle: Tensor  # (R, d) ... before its MLP adds to it
+    value: Tensor  # (R, d) what the MLP's second matrix gives
+    owner: Tensor  # (R,)
+    sums: Tensor  # (b, R) whose they are, as a matrix: a product adds up in a fixed order
 
 
 class Above:
     """Rows of which the blocks above the written one alone are run, operation by operation."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        asked: Rows,
-        place: Place,
-        wiring: Wiring,
-        written: str,
-        blocks: list[Block],
-    ) -> None:
-        self.model, self.asked, self.place, self.blocks = model, asked, place, blocks
-        first = sites(model).n_layers - len(blocks)
-        cache: Any = DynamicCache()  # of whole layers, also where a window is short
-        past: list[tuple[Tensor, Tensor] | None] = [None] * len(blocks)
-        n, at = len(asked.ids), asked.at
-        with torch.no_grad(), rewired(model, n, wiring(asked.owner)):
-            if at:
-                run(model, asked.ids[:, :at], asked.mask[:, :at], cache, 1)
-                past = [(layer.keys, layer.values) for layer in cache.layers[first:]]
-            with watched(model, n, [written]) as seen:
-                run(model, asked.ids[:, at:], asked.mask, cache, 1)
-        stream = seen[written]
-        masks = {block.window: _mask(asked, block.window, stream.device) for block in blocks}
-        self.seen = _Seen(stream, past, masks, _turn(model, asked, stream))
+    @torch.no_grad()
+    def __init__(self, hand: ByHand, asked: Rows, layer: int, wiring: Wiring) -> None:
+        self.hand, self.asked, self.layer = hand, asked, layer
+        kin = asked.kin(apart=bool(wiring(asked.owner[:0])))
+        self.grown = trees(asked.ids, asked.mask, asked.at, kin)
+        walk = Walk(hand, self.grown, changed(hand, wiring(asked.owner[self.grown.row])))
+        for i in range(layer):
+            walk.block(i)
+        self.passed = walk.block(layer)
+        self.past = self._before(walk)
 
-    def keep(self, requests: Tensor, before: Tensor) -> Tensor:
+    def _before(self, walk: Walk) -> list[tuple[Tensor, Tensor]]:
+        """Return keys and values of what stands before a subject, two of (N, G, e) a block."""
+        first, last = self.layer + 1, len(self.hand.blocks) - 1
+        if first > last:
+            return []
+        if not self.grown.past:
+            block = self.hand.blocks[first]
+            nothing = self.passed.stream.new_zeros(1, block.groups, block.width)
+            return [(nothing, nothing)] * (last + 1 - first)
+        walk.cut()
+        past = [(passed.k, passed.v) for passed in map(walk.block, range(first, last))]
+        return [*past, walk.keys_values(last)]
+
+    @torch.no_grad()
+    def keep(self, requests: Tensor) -> Wanted:
         """See `Suffix`."""
-        rows, before = _keep(self, requests, before)
-        if rows is not None:
-            self.seen = self.seen.where(rows.to(self.seen.stream.device))
-        return before
+        asked, passed = self.asked, self.passed
+        wanted = wanted_of(asked, requests)
+        device = passed.stream.device
+        rows = wanted.number
+        n, later = int((~asked.stay[rows]).sum()), int(wanted.column.max())
+        there = asked.mask[rows, : asked.at]
+        start = int(there.int().argmax(1).min()) if there.any() else asked.at
+        layout = Layout(n, len(rows), later, asked.at - start, there[:, start:].to(device))
+        path = self.grown.path[rows].to(device)
+        lead = path[:, asked.at]
+        tokens = torch.cat([lead, path[:n, asked.at + 1 :][:, :later].flatten()])
+        owner = asked.owner[rows].to(device)
+        stream = passed.stream[lead]
+        sums = owner == torch.arange(asked.b, device=device)[:, None]
+        self.leads = _Leads(
+            stream,
+            passed.middle[lead],
+            passed.value[lead],
+            owner,
+            sums.to(widened(stream[:0]).dtype),
+        )
+        before = self.grown.beginning().path[rows, start : asked.at].to(device)
+        self._lay(layout, tokens, before, wanted)
+        return wanted.to(device)
 
-    def logp(self, delta: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    def _lay(self, layout: Layout, tokens: Tensor, before: Tensor, wanted: Wanted) -> None:
+        """Make ready the blocks for tokens (N,) with those of `before` (R, at) before them."""
+        stream = self.passed.stream[tokens]
+        positions = self.grown.positions.to(tokens.device)[tokens]
+        turns = self.hand.turns(stream[:0], positions)
+        blocks = self.hand.blocks[self.layer + 1 :]
+        picks, final = picked(layout, wanted, bool(blocks))
+        self.layers: list[Layer] = []
+        self.h, self.final = stream, final
+        for i, (block, (k, v)) in enumerate(zip(blocks, self.past, strict=True)):
+            past, turn = (k[before], v[before]), turns[block.rotary]
+            mine = picks if i == len(blocks) - 1 else None
+            if i:
+                self.layers.append(Layer(block, layout, past, turn, mine))
+            else:
+                self.layers.append(First(block, layout, past, turn, mine, stream))
+
+    @torch.no_grad()
+    def said(self, delta: Tensor) -> Tensor:
         """See `Suffix`."""
-        seen = self.seen
-        row, column = row.to(seen.stream.device), column.to(seen.stream.device)
-        added = delta[self.asked.owner.to(delta.device)]  # (n, d)
-        first = (widened(seen.stream[:, 0]) + added).to(seen.stream.dtype)
-        h = torch.cat([first[:, None], seen.stream[:, 1:]], 1)
-        for block, past in zip(self.blocks[:-1], seen.past[:-1], strict=True):
-            x = block.normed(h)
-            k, v = _after(past, block.keys_values(x, seen.turn))
-            q = block.queries(x, seen.turn)
-            h = h + block.attended(q, k, v, seen.masks[block.window])
-            h = h + block.fed(h)
-        picked = self._last(h, row, column) if self.blocks else h[row, column]
-        s = sites(self.model)
-        out = self.model.get_submodule(s.head)(self.model.get_submodule(s.norm)(picked))
-        return widened(out).log_softmax(-1)
+        leads = self.leads
+        h, self.of_added = self._added(delta[leads.owner])
+        if not self.layers:
+            self.h[: len(h)] = h
+            h = self.h
+        for layer in self.layers:
+            h = layer.forward(h)
+        self.size = h.shape
+        y, self.of_norm = self.hand.norm(h[self.final])
+        logits = widened(self.hand.head(y))
+        if self.hand.cap is not None:
+            logits = self.bent = logits.div_(self.hand.cap).tanh_()
+            logits = logits * self.hand.cap
+        return logits
 
-    def _last(self, h: Tensor, row: Tensor, column: Tensor) -> Tensor:
-        """Return what the last block gives at (row, column), (m, d).
+    def _added(self, vectors: Tensor) -> tuple[Tensor, Saved]:
+        """Return the stream at leads, (R, d), with `vectors` (R, d) added where they are."""
+        leads, norm = self.leads, self.hand.blocks[self.layer].after_mlp
+        dtype = leads.stream.dtype
+        if norm is None:
+            return vectors.add(leads.stream).to(dtype), ()
+        added, saved = norm(vectors.add(leads.value).to(dtype))
+        return added.add_(leads.middle), saved
 
-        All tokens are looked at, but only those that are asked about look.
-        """
-        block, seen = self.blocks[-1], self.seen
-        x = block.normed(h)
-        k, v = _after(seen.past[-1], block.keys_values(x, seen.turn))
-        turn = seen.turn
-        if turn is not None:
-            turn = (turn[0][row, :, column, None], turn[1][row, :, column, None])
-        q = block.queries(x[row, column, None], turn)
-        mask = seen.masks[block.window][row, :, column, None]
-        one = h[row, column, None]  # (m, 1, d)
-        one = one + block.attended(q, k[row], v[row], mask)
-        return (one + block.fed(one))[:, 0]
+    @torch.no_grad()
+    def gradient(self, of_logits: Tensor) -> Tensor:
+        """See `Suffix`."""
+        hand, leads = self.hand, self.leads
+        if hand.cap is not None:
+            of_logits = torch.addcmul(of_logits, of_logits, self.bent.square(), value=-1)
+        of_y = hand.head.back(of_logits.to(leads.stream.dtype))
+        of_h = of_y.new_zeros(self.size)
+        of_h[self.final] = hand.norm.back(self.of_norm, of_y)
+        for layer in reversed(self.layers):
+            of_h = layer.backward(of_h)
+        of_h = of_h[: len(leads.owner)]
+        norm = hand.blocks[self.layer].after_mlp
+        if norm is not None:
+            of_h = norm.back(self.of_added, of_h)
+        return leads.sums @ widened(of_h)
 
 
-def _after(
-    past: tuple[Tensor, Tensor] | None, now: tuple[Tensor, Tensor]
-) -> tuple[Tensor, Tensor]:
-    if past is None:
-        return now
-    return torch.cat([past[0], now[0]], 2), torch.cat([past[1], now[1]], 2)
+def picked(layout: Layout, wanted: Wanted, above: bool) -> tuple[Picks, Tensor]:
+    """Return the tokens that the last block has to run, and where positions are among them (m,).
 
-
-def _mask(asked: Rows, window: int | None, device: torch.device) -> Tensor:
-    """Return what each token looks at, (n, 1, t, at + t) bool: itself, and what is before it.
-
-    Padding looks at itself, so that nothing is divided by zero there.
+    Without a block above, where they are among all tokens.
     """
-    there = torch.arange(asked.ids.shape[1])
-    here = there[asked.at :, None]
-    near = there <= here
-    if window is not None:
-        near &= here - there < window
-    return ((near & asked.mask[:, None]) | (there == here))[:, None].to(device)
-
-
-def _turn(model: nn.Module, asked: Rows, stream: Tensor) -> Turn:
-    rotary: Any = getattr(getattr(model, "base_model", None), "rotary_emb", None)
-    if rotary is None:
-        return None
-    positions = (asked.mask.cumsum(1) - 1).clamp(min=0)[:, asked.at :]
-    cos, sin = rotary(stream, positions.to(stream.device))
-    return cos[:, None], sin[:, None]
+    row, column = wanted.row, wanted.column
+    first, later = column == 0, column - 1
+    asked = torch.zeros(layout.n, layout.later, dtype=torch.bool)
+    asked[row[~first], later[~first]] = True
+    # A rectangle: where a row has fewer, other tokens of it fill up, each once.
+    order = (~asked).int().argsort(dim=1, stable=True)
+    width = int(asked.sum(1).max()) if layout.later else 0
+    device = layout.there.device
+    picks = Picks(row[first].to(device), order[:, :width].to(device))
+    final = torch.empty_like(row)
+    if not above:
+        final = torch.where(first, row, layout.leads + row * layout.later + later)
+    else:
+        final[first] = torch.arange(int(first.sum()))
+        slot = order.argsort(1)[row[~first], later[~first]]
+        final[~first] = len(picks.leads) + row[~first] * width + slot
+    return picks, final.to(device)
 
 
 # --- through modules --------------------------------------------------------------------------
@@ -203,24 +227,28 @@ class Through:
     """Rows that the whole model is run on, as transformers has it."""
 
     def __init__(self, model: nn.Module, asked: Rows, place: Place, wiring: Wiring) -> None:
-        self.model, self.asked, self.place, self.wiring = model, asked, place, wiring
-        self.cache = DynamicCache(config=getattr(model, "config", None))
+        self.model, self.place, self.wiring = model, place, wiring
+        self.asked, self.all = asked, asked
+        self.whole = DynamicCache(config=getattr(model, "config", None))
         if asked.at:
             with torch.no_grad(), rewired(model, len(asked.ids), wiring(asked.owner)):
-                run(model, asked.ids[:, : asked.at], asked.mask[:, : asked.at], self.cache, 1)
+                run(model, asked.ids[:, : asked.at], asked.mask[:, : asked.at], self.whole, 1)
 
-    def keep(self, requests: Tensor, before: Tensor) -> Tensor:
+    def keep(self, requests: Tensor) -> Wanted:
         """See `Suffix`."""
-        rows, before = _keep(self, requests, before)
-        if rows is not None and self.asked.at:
-            self.cache.batch_select_indices(rows.to(_device(self.model)))
-        return before
+        wanted = wanted_of(self.all, requests)
+        self.asked = wanted.asked
+        self.cache = _copied(self.whole)
+        if self.asked.at:
+            self.cache.batch_select_indices(wanted.number.to(_device(self.model)))
+        self.row, self.column = (x.to(_device(self.model)) for x in (wanted.row, wanted.column))
+        return wanted.to(_device(self.model))
 
-    def logp(self, delta: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    def said(self, delta: Tensor) -> Tensor:
         """See `Suffix`."""
         asked = self.asked
-        row, column = row.to(_device(self.model)), column.to(_device(self.model))
-        added = delta[asked.owner.to(delta.device)]  # (n, d)
+        self.leaf = delta.clone().requires_grad_()
+        added = self.leaf[asked.owner.to(delta.device)]  # (n, d)
 
         def add(_given: Tensor, output: Tensor) -> Tensor:
             first = (widened(output[:, 0]) + added).to(output.dtype)
@@ -228,18 +256,32 @@ class Through:
 
         def pick(_module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             # The head is wide: it sees the tokens that are asked about, no others.
-            return (given[0][row, column][None], *given[1:])
+            return (given[0][self.row, self.column][None], *given[1:])
 
         handle = self.model.get_submodule(self.place.head).register_forward_pre_hook(pick)
-        cache = copy.copy(self.cache)  # a pass adds to its cache
-        cache.layers = [copy.copy(layer) for layer in self.cache.layers]
         n = len(asked.ids)
         try:
             with (
+                torch.enable_grad(),
                 rewired(self.model, n, self.wiring(asked.owner)),
                 rewired(self.model, n, {self.place.site: add}),
             ):
-                logits = run(self.model, asked.ids[:, asked.at :], asked.mask, cache)
+                # A pass adds to its cache.
+                logits = run(
+                    self.model, asked.ids[:, asked.at :], asked.mask, _copied(self.cache)
+                )
+                self.logits = widened(logits[0])
         finally:
             handle.remove()
-        return widened(logits[0]).log_softmax(-1)
+        return self.logits.detach()
+
+    def gradient(self, of_logits: Tensor) -> Tensor:
+        """See `Suffix`."""
+        return torch.autograd.grad(self.logits, self.leaf, of_logits)[0]
+
+
+def _copied(cache: DynamicCache) -> DynamicCache:
+    """Return a cache of its own that starts with the same keys and values."""
+    made = copy.copy(cache)
+    made.layers = [copy.copy(layer) for layer in cache.layers]
+    return made

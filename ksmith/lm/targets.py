@@ -8,7 +8,7 @@ same as adding it to the output of the whole layer, as MEMIT says it.
 Requests share no number: each has its own step size, its own stop and its own Adam, so a batch
 gives what one by one gives.
 
-Shapes: n rows, b requests, t tokens from the subject's last one on, d = d_model.
+Shapes: n rows, b requests, m positions asked about, d = d_model.
 """
 
 from dataclasses import dataclass
@@ -19,11 +19,16 @@ from torch import Tensor, nn
 
 from ksmith.lm.adam import Adam
 from ksmith.lm.assets import Progress, silent
-from ksmith.lm.rows import Rows, Wiring, at_subject, unchanged
+from ksmith.lm.rows import Rows, Wiring, unchanged
+from ksmith.lm.sites import sites
 from ksmith.lm.suffix import Place, Suffix, suffix
+from ksmith.lm.wanted import Wanted
 from ksmith.records import Json, Request
 
-_TOKENS = 1024  # tokens of one step: more do not fit a core's cache, and are slower
+_NUMBERS = 2**19  # of one activation in an MLP: more do not fit a core's cache, and are slower
+_MANY = 4096  # tokens that keep a GPU busy
+_SHARE = 0.4  # of a GPU's free memory, for what blocks keep for their way back
+_ALIVE = 0.75  # go on without the requests that have ended once no more than these are left
 
 
 class Climb(Protocol):
@@ -88,51 +93,92 @@ def search(
     Departs: step, clamp and decay go by each request's own norm. Public code has one absolute
     step, and norm(delta) / size^2 as decay, which mean another thing in every model.
     """
+    size = place.size
     found = Found(
-        delta=place.size.new_zeros(asked.b, _width(model, asked, place.site)),
-        loss=torch.zeros(asked.b, dtype=place.size.dtype),
-        curve=torch.full((hp.steps, asked.b), torch.nan, dtype=place.size.dtype),
+        delta=size.new_zeros(asked.b, _width(model)),
+        loss=torch.zeros(asked.b, dtype=size.dtype),
+        curve=torch.full((hp.steps, asked.b), torch.nan, dtype=size.dtype),
         steps=torch.zeros(asked.b, dtype=torch.int64),
     )
-    per_request = max(1, len(asked.ids) // max(1, asked.b)) * asked.gold.shape[1]
-    chunk = max(1, _TOKENS // per_request)
-    for start in range(0, asked.b, chunk):
-        mine = asked.where((asked.owner >= start) & (asked.owner < start + chunk))
-        _climb(suffix(model, mine, place, wiring), hp, found)
-        progress(min(start + chunk, asked.b), asked.b, "values found")
+    done = 0
+    for chunk in _chunks(asked, _room(model, place)):
+        mine, here = asked.of(chunk), chunk.to(size.device)
+        rows = suffix(model, mine, place, lambda owner, chunk=chunk: wiring(chunk[owner]))
+        delta, curve, steps = _climb(rows, size[here], hp, found.delta.shape[1])
+        found.delta[here], found.curve[:, chunk], found.steps[chunk] = delta, curve, steps
+        found.loss[chunk] = curve.gather(0, steps[None])[0]
+        done += len(chunk)
+        progress(done, asked.b, "values found")
     return found
 
 
-def _width(model: nn.Module, asked: Rows, site: str) -> int:
-    one = asked.where(torch.arange(len(asked.ids)) == 0)
-    return at_subject(model, one, [site])[site].shape[1] if asked.b else 0
+def _width(model: nn.Module) -> int:
+    return model.get_submodule(sites(model).norm).get_parameter("weight").shape[0]
 
 
-def _climb(rows: Suffix, hp: Climb, found: Found) -> None:
-    """Fill in `found` for the requests that have rows."""
-    delta, size = found.delta, rows.place.size
-    lr = hp.lr * size[:, None] / delta.shape[1] ** 0.5  # a first step has the norm hp.lr * size
+def _room(model: nn.Module, place: Place) -> int:
+    """Return how many tokens a step had better run at once."""
+    weight = model.get_submodule(place.site).get_parameter("weight")
+    keys = weight.shape[0 if sites(model).transposed else 1]
+    if weight.device.type != "cuda":
+        return max(1, _NUMBERS // keys)
+    # What blocks keep for their way back: about five times the keys, and ten times the stream.
+    kept = (5 * keys + 10 * _width(model)) * weight.element_size() * sites(model).n_layers
+    free, _ = torch.cuda.mem_get_info(weight.device)
+    return max(1, min(_MANY, int(free * _SHARE) // kept))
+
+
+def _chunks(asked: Rows, most: int) -> list[Tensor]:
+    """Return the requests that have rows, in chunks of `most` tokens, of like shapes."""
+    tokens = asked.mask[:, asked.at :].sum(1)
+    longest, widest = torch.zeros(2, asked.b, dtype=torch.int64)
+    longest = longest.scatter_reduce(0, asked.owner, tokens, "amax")
+    widest = widest.scatter_reduce(0, asked.owner, asked.mask.sum(1), "amax")
+    rows = torch.bincount(asked.owner, minlength=asked.b)
+    order = (longest * (asked.ids.shape[1] + 1) + widest).argsort(stable=True)
+    chunks: list[list[int]] = []
+    room = 0
+    for request in order[rows[order] > 0].tolist():
+        needed = int(rows[request] * longest[request])
+        if needed > room:
+            chunks.append([])
+            room = most
+        chunks[-1].append(request)
+        room -= needed
+    return [torch.tensor(chunk) for chunk in chunks]
+
+
+def _climb(rows: Suffix, size: Tensor, hp: Climb, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return delta (b, d), the losses on the way (evaluations, b) and the steps taken (b,)."""
+    delta = size.new_zeros(len(size), width)
+    lr = hp.lr * size[:, None] / width**0.5  # a first step has the norm hp.lr * size
+    pull = 2 * hp.weight_decay / size[:, None] ** 2
     adam = Adam(delta)
-    before: Tensor | None = None
+    curve = torch.full((hp.steps, len(size)), torch.nan, dtype=size.dtype)
+    steps = torch.zeros(len(size), dtype=torch.int64)
+    climbing = torch.ones(len(size), dtype=torch.bool)
+    wanted = rows.keep(climbing)
+    running, before = len(size), None
     for step in range(hp.steps):
-        leaf = delta.clone().requires_grad_()
-        losses, before = _losses(rows, leaf, hp, before)
-        asked = rows.asked.present
-        now = losses.detach().cpu()
-        if not bool(now.isfinite().all()):  # it would pass for a finished search
+        losses, of_logits, before = _losses(rows.said(delta), wanted, hp.kl_weight, before)
+        losses += pull[:, 0] / 2 * delta.square().sum(1)
+        now = losses.cpu()
+        if not bool(now[climbing].isfinite().all()):  # it would pass for a finished search
             raise FloatingPointError(f"the loss of the search is not finite at step {step}")
-        found.loss[asked] = found.curve[step, asked] = now[asked]
-        climbing = asked & (now >= hp.stop_loss)
+        curve[step, climbing] = now[climbing].to(curve.dtype)
+        climbing &= now >= hp.stop_loss
         # As in public code: the last of `steps` evaluations is not followed by a step.
         if step == hp.steps - 1 or not climbing.any():
-            return
+            break
         # The sum over requests, which share nothing: each has the gradient that it has alone.
-        (gradient,) = torch.autograd.grad(losses.sum(), leaf)
+        gradient = pull * delta + rows.gradient(of_logits)
         moved = _clamped(delta - lr * adam.direction(gradient), hp.clamp * size)
-        on = climbing.to(delta.device)
-        delta[on] = moved[on]
-        found.steps[climbing] += 1
-        before = rows.keep(climbing, before)
+        delta = moved.where(climbing.to(delta.device)[:, None], delta)
+        steps[climbing] += 1
+        if int(climbing.sum()) <= _ALIVE * running:
+            before = before[climbing.to(before.device)[wanted.stay_owner]]
+            wanted, running = rows.keep(climbing), int(climbing.sum())
+    return delta, curve, steps
 
 
 def _clamped(vectors: Tensor, most: Tensor) -> Tensor:
@@ -142,26 +188,24 @@ def _clamped(vectors: Tensor, most: Tensor) -> Tensor:
 
 
 def _losses(
-    rows: Suffix, delta: Tensor, hp: Climb, before: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Return each request's loss (b,), 0 for those without rows, and what the KL compares with.
+    logits: Tensor, wanted: Wanted, kl_weight: float, before: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return each request's loss (b,) without decay, and the gradient of logits (m, vocab).
 
-    `before` holds log-probabilities (KL rows, vocab); without it, those of now are taken.
+    `before` holds log-probabilities (k, vocab) that the KL compares with, and comes back;
+    without it, those of now are taken.
     """
-    asked, device = rows.asked, delta.device
-    row, column = (asked.gold >= 0).nonzero(as_tuple=True)
-    stay = asked.stay.nonzero()[:, 0]
-    logp = rows.logp(delta, torch.cat([row, stay]), torch.cat([column, stay * 0]))
-    said, kept = logp[: len(row)], logp[len(row) :]
-    before = kept.detach() if before is None else before
-    nll = -said.gather(1, asked.gold[row, column].to(device)[:, None])[:, 0]
-    # The mean over the answer's tokens, then over the request's contexts.
-    tokens = (asked.gold >= 0).sum(1)
-    contexts = torch.bincount(asked.owner[~asked.stay], minlength=asked.b)
-    weight = 1 / (tokens[row] * contexts[asked.owner[row]]).to(device)
-    losses = delta.new_zeros(asked.b).index_add(0, asked.owner[row].to(device), nll * weight)
-    kl = (kept.exp() * (kept - before)).sum(1)
-    losses = losses.index_add(0, asked.owner[stay].to(device), hp.kl_weight * kl)
-    # The square: norm() has no gradient at 0, where the search starts.
-    decay = hp.weight_decay * delta.square().sum(1) / rows.place.size**2
-    return losses + decay * asked.present.to(device), before
+    logp = logits.log_softmax(-1)
+    p = logp.exp()
+    kept, share = logp[wanted.stay_at], p[wanted.stay_at]
+    before = kept if before is None else before
+    apart = kept - before
+    kl = (share * apart).sum(1, keepdim=True)
+    shares = wanted.shares.to(logp.dtype)
+    losses = -(shares @ logp[wanted.at, wanted.gold])
+    losses.index_add_(0, wanted.stay_owner, kl[:, 0], alpha=kl_weight)
+    weight = shares.sum(0)
+    of_logits = p.mul_(p.new_zeros(len(p), 1).index_add_(0, wanted.at, weight[:, None]))
+    of_logits.index_put_((wanted.at, wanted.gold), -weight, accumulate=True)
+    of_logits.index_add_(0, wanted.stay_at, share.mul_(apart.sub_(kl)), alpha=kl_weight)
+    return losses, of_logits, before

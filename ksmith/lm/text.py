@@ -156,39 +156,70 @@ def with_prefix(prefix: str, text: str) -> str:
     return f"{prefix.rstrip()} {text}" if prefix.strip() else text
 
 
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """A text with a subject in it: `prefix`, a space, and `template` with its `{}` filled in."""
+
+    template: str
+    subject: str
+    prefix: str = ""
+
+    @property
+    def text(self) -> str:
+        """The whole text."""
+        return with_prefix(self.prefix, self.template.replace("{}", self.subject))
+
+    def span(self) -> tuple[int, int]:
+        """Return where the subject is: the template's, however often its name occurs elsewhere.
+
+        Raises:
+            UserError: not exactly one `{}` in the template, or an empty subject.
+        """
+        if self.template.count("{}") != 1:
+            raise UserError(f"template needs exactly one {{}}: {self.template!r}")
+        if not self.subject.strip() or self.subject != self.subject.strip():
+            raise UserError(f"subject is empty or has spaces at its ends: {self.subject!r}")
+        end = len(self.text) - (len(self.template) - self.template.index("{}") - 2)
+        return end - len(self.subject), end
+
+
+def subject_spans(
+    tokenizer: PreTrainedTokenizerBase, wordings: Sequence[Wording]
+) -> list[tuple[int, int]]:
+    """Return the indices, in the rows of `encode`, of each subject's first and last token.
+
+    The rows are those of the wordings' texts, whatever follows.
+
+    Raises:
+        UserError: see `Wording.span`; or a subject that no token ends.
+    """
+    found: list[tuple[int, int]] = []
+    spans = [wording.span() for wording in wordings]
+    made = encodings(tokenizer, [wording.text for wording in wordings])
+    for wording, (start, end), encoding in zip(wordings, spans, made, strict=True):
+        _, places = _body(encoding)
+        inside = [i for i, s in enumerate(places) if s and s[0] < end and s[1] > start]
+        last = places[inside[-1]] if inside else None
+        # Beyond the end is allowed: GPT-2 reads the "!'" of "Yahoo!'s" as one token.
+        if last is None or last[1] < end:
+            raise UserError(
+                f"no token ends the subject {wording.subject!r} in {wording.text!r}"
+            )
+        found.append((inside[0], inside[-1]))
+    return found
+
+
 def subject_span(
     tokenizer: PreTrainedTokenizerBase, template: str, subject: str, prefix: str = ""
 ) -> tuple[int, int]:
-    """Return the indices, in the row of `encode`, of the subject's first and last token.
-
-    The subject is where the template's `{}` is, however often its name occurs elsewhere; the
-    row is that of `with_prefix(prefix, template with the subject in it)`, whatever follows.
-
-    Raises:
-        UserError: not exactly one `{}` in the template, an empty subject, or one that no token
-            ends.
-    """
-    if template.count("{}") != 1:
-        raise UserError(f"template needs exactly one {{}}: {template!r}")
-    if not subject.strip() or subject != subject.strip():
-        raise UserError(f"subject is empty or has spaces at its ends: {subject!r}")
-    text = with_prefix(prefix, template.replace("{}", subject))
-    tail = len(template) - template.index("{}") - 2
-    end = len(text) - tail
-    start = end - len(subject)
-    _, spans = _body(encodings(tokenizer, [text])[0])
-    inside = [i for i, span in enumerate(spans) if span and span[0] < end and span[1] > start]
-    last = spans[inside[-1]] if inside else None
-    # Beyond the end is allowed: GPT-2 reads the "!'" of "Yahoo!'s" as one token.
-    if last is None or last[1] < end:
-        raise UserError(f"no token ends the subject {subject!r} in {text!r}")
-    return inside[0], inside[-1]
+    """Return the indices of one subject's first and last token; see `subject_spans`."""
+    return subject_spans(tokenizer, [Wording(template, subject, prefix)])[0]
 
 
 def subject_last(
     tokenizer: PreTrainedTokenizerBase, template: str, subject: str, prefix: str = ""
 ) -> int:
-    """Return the index of the subject's last token; see `subject_span`."""
+    """Return the index of the subject's last token; see `subject_spans`."""
     return subject_span(tokenizer, template, subject, prefix)[1]
 
 
@@ -234,11 +265,12 @@ def _padded(
     width = max(map(len, rows), default=0)
     pad = tokenizer.pad_token_id
     filler = int(cast(Any, pad)) if pad is not None else 0  # masked, so any id would do
-    ids = torch.full((len(rows), width), filler, dtype=torch.int64)
-    mask = torch.zeros(len(rows), width, dtype=torch.bool)
-    answer = torch.zeros_like(mask)
-    for i, (row, mark) in enumerate(zip(rows, marks, strict=True)):
-        ids[i, : len(row)] = torch.tensor(row)
-        mask[i, : len(row)] = True
-        answer[i, : len(row)] = torch.tensor(mark)
-    return Batch(ids, mask, answer)
+    ids = [row + [filler] * (width - len(row)) for row in rows]
+    mask = [[True] * len(row) + [False] * (width - len(row)) for row in rows]
+    answer = [mark + [False] * (width - len(mark)) for mark in marks]
+    shape = (len(rows), width)
+    return Batch(
+        torch.tensor(ids, dtype=torch.int64).reshape(shape),
+        torch.tensor(mask, dtype=torch.bool).reshape(shape),
+        torch.tensor(answer, dtype=torch.bool).reshape(shape),
+    )

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import transformers as tf
-from torch import nn
+from torch import Tensor, nn
 
 from ksmith.lm.text import build_tokenizer
 
@@ -122,3 +122,27 @@ def tiny(kind: str, dtype: torch.dtype = torch.float32, scale: float = 0.3) -> n
             else:
                 parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
     return model.to(dtype).eval().requires_grad_(False)
+
+
+class Exact(nn.Module):
+    """A norm by the root mean square in the model's own dtype."""
+
+    def __init__(self, norm: Any) -> None:
+        super().__init__()
+        self.weight = norm.weight
+        gemma = type(norm).__name__.startswith("Gemma")
+        self.more, self.eps = int(gemma), norm.eps if gemma else norm.variance_epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        scale = (x.square().mean(-1, keepdim=True) + self.eps).rsqrt()
+        return x * scale * (self.weight + self.more)
+
+
+def in_float64(kind: str) -> nn.Module:
+    """Return `tiny(kind)` in float64, all of it: transformers' own norms go through float32."""
+    model = tiny(kind, torch.float64)
+    for name, module in list(model.named_modules()):
+        if type(module).__name__.endswith("RMSNorm"):
+            parent, _, last = name.rpartition(".")
+            setattr(model.get_submodule(parent), last, Exact(module))
+    return model

@@ -1,0 +1,292 @@
+"""The blocks above a written one, forward and backward, for a vector at the subject.
+
+What a pass costs is what the vector can change:
+
+- before the subject's last token, nothing: keys and values are there from the start;
+- in the first block, the tokens after it have queries, keys and values that never change. What
+  each of them sees is what it saw without the subject, and the subject, in changing shares:
+  s = sigmoid(q k0 - log sum of the others), (1 - s) others + s v0;
+- in the last block only the tokens that are asked about look, and go through the MLP;
+- the KL term has one token of its own, or none.
+
+Shapes: n rows of prompts, R rows with those of the KL term after them, at = tokens before the
+subject's last one, T = tokens from there on, N = R + n (T - 1) tokens: first each row's lead,
+the subject's last token, then the later ones row by row; M <= N of them that look, leads first,
+S = at + T tokens to look at, d = d_model, H heads, G groups of them, e = width of a head.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ksmith.lm.blocks import Block
+from ksmith.lm.ops import Turn, by_group, by_token, widened
+from ksmith.lm.tree import masked, repeated
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Which tokens there are, and which of them look at which; on the model's device."""
+
+    n: int
+    leads: int  # R
+    later: int  # T - 1
+    at: int
+    there: Tensor  # (R, at) bool: not padding
+
+    def seen(self, window: int | None, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Return masks to be added: of leads (R, 1, at + 1), of later tokens (n, T - 1, S)."""
+        device = like.device
+        past = torch.arange(self.at, device=device) - self.at  # from the lead
+        here = torch.arange(1 + self.later, device=device)
+        keys = torch.cat([past, here])
+        near = here[:, None] >= keys
+        if window is not None:
+            near = near & (here[:, None] - keys < window)
+        itself = torch.ones(self.leads, 1 + self.later, dtype=torch.bool, device=device)
+        there = torch.cat([self.there, itself], 1)[:, None]  # (R, 1, S)
+        lead = there[..., : self.at + 1] & near[:1, : self.at + 1]
+        return masked(lead, like), masked(there[: self.n] & near[1:], like)
+
+
+@dataclass(frozen=True, slots=True)
+class Picks:
+    """The tokens that look, where not all do: their numbers in order of N."""
+
+    leads: Tensor  # (m,) rows whose lead looks
+    later: Tensor  # (n, A) later tokens of each row, as numbers from 0 to T - 2
+
+    def tokens(self, layout: Layout) -> Tensor:
+        """Return the numbers of all of them, (M,)."""
+        rows = torch.arange(layout.n, device=self.later.device)[:, None]
+        later = layout.leads + rows * layout.later + self.later
+        return torch.cat([self.leads, later.flatten()])
+
+
+class Layer:
+    """One block, for the rows of a layout."""
+
+    def __init__(
+        self,
+        block: Block,
+        layout: Layout,
+        past: tuple[Tensor, Tensor],
+        turn: Turn | None,
+        picks: Picks | None,
+    ) -> None:
+        """`past` is keys and values before the subject, (R, at, G, e); without `picks` all look."""
+        self.block, self.layout, self.turn = block, layout, turn
+        self.picks = None if picks is None else picks.tokens(layout)
+        self.looking_leads = None if picks is None else picks.leads
+        self.turn_q = turn if self.picks is None or turn is None else turn.at(self.picks)
+        self.m = layout.leads if picks is None else len(picks.leads)
+        self.a = layout.later if picks is None else picks.later.shape[1]
+        k, v = past
+        shape = (layout.leads, block.groups, layout.at + 1 + layout.later, block.width)
+        self.keys, self.values = k.new_zeros(shape), v.new_zeros(shape)
+        self.keys[:, :, : layout.at] = k.transpose(1, 2)
+        self.values[:, :, : layout.at] = v.transpose(1, 2)
+        lead, later = layout.seen(block.window, k)
+        if picks is not None:
+            lead = lead[picks.leads]
+            later = later.gather(1, picks.later[..., None].expand(-1, -1, later.shape[2]))
+        padded = not bool(layout.there.all()) or block.window is not None
+        self.lead_mask = repeated(lead, block) if padded else None
+        self.later_mask = repeated(later, block)
+
+    # --- forward ------------------------------------------------------------------------------
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Return the stream after the block of the tokens that look, (M, d)."""
+        block, picks = self.block, self.picks
+        x, self.of_norm = block.norm(h)
+        k, v, self.of_kv = block.keys_values(x, self.turn)
+        self._keep(k, v)
+        if picks is not None:
+            h, x = h[picks], x[picks]
+        q, self.of_q = block.queries(x, self.turn_q)
+        seen = q.new_empty(len(q), block.heads * block.width)
+        self._leads_look(q, seen)
+        self._later_look(q, seen)
+        out, self.of_leave = block.leave(h, x, seen)
+        return out
+
+    def _keep(self, k: Tensor, v: Tensor) -> None:
+        """Take keys and values of all tokens, (N, G, e), or of leads alone, (R, G, e)."""
+        n, leads, at = self.layout.n, self.layout.leads, self.layout.at
+        for kept, new in ((self.keys, k), (self.values, v)):
+            kept[:, :, at] = new[:leads]
+            if len(new) > leads:
+                later = new[leads:].view(n, -1, *new.shape[1:])
+                kept[:n, :, at + 1 :] = later.transpose(1, 2)
+
+    def _leads_look(self, q: Tensor, seen: Tensor) -> None:
+        """Fill in what leads see: what stands before them, and themselves."""
+        if not self.m:
+            return
+        block, stop = self.block, self.layout.at + 1
+        keys, values = self.keys, self.values
+        if self.looking_leads is not None:
+            keys, values = keys[self.looking_leads], values[self.looking_leads]
+        found, self.of_leads = block.looking(
+            by_group(q[: self.m], self.m, block.groups),
+            keys[:, :, :stop].flatten(0, 1),
+            values[:, :, :stop].flatten(0, 1),
+            self.lead_mask,
+        )
+        by_token(found, self.m, block.groups, seen[: self.m])
+
+    def _later_look(self, q: Tensor, seen: Tensor) -> None:
+        if not self.a:
+            return
+        block, n = self.block, self.layout.n
+        found, self.of_later = block.looking(
+            by_group(q[self.m :], n, block.groups),
+            self.keys[:n].flatten(0, 1),
+            self.values[:n].flatten(0, 1),
+            self.later_mask,
+        )
+        by_token(found, n, block.groups, seen[self.m :])
+
+    # --- backward -----------------------------------------------------------------------------
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        """Return the gradient of what went in, (N, d), for that of what came out, (M, d)."""
+        block, picks = self.block, self.picks
+        of_h, of_x, of_seen = block.leave_back(self.of_leave, gradient)
+        of_q = of_seen.new_empty(len(of_seen), block.heads, block.width)
+        of_k, of_v = self._no_gradients(self.layout.leads + self.layout.n * self.layout.later)
+        self._leads_back(of_seen, of_q, of_k, of_v)
+        self._later_back(of_seen, of_q, of_k, of_v)
+        of_kv = block.keys_values_back(self.of_kv, of_k, of_v, self.turn)
+        if picks is None:
+            block.queries_back(self.of_q, of_q, self.turn, of_kv)
+            if of_x is not None:
+                of_kv.add_(of_x)
+            return block.norm.back(self.of_norm, of_kv).add_(of_h)
+        of_kv.index_add_(0, picks, block.queries_back(self.of_q, of_q, self.turn_q, of_x))
+        return block.norm.back(self.of_norm, of_kv).index_add_(0, picks, of_h)
+
+    def _no_gradients(self, tokens: int) -> tuple[Tensor, Tensor]:
+        shape = (tokens, self.block.groups, self.block.width)
+        return self.keys.new_zeros(shape), self.keys.new_zeros(shape)
+
+    def _leads_back(self, of_seen: Tensor, of_q: Tensor, of_k: Tensor, of_v: Tensor) -> None:
+        if not self.m:
+            return
+        block, m = self.block, self.m
+        given = by_group(of_seen[:m].view(m, block.heads, -1), m, block.groups)
+        q, k, v = block.looking.back(self.of_leads, given, 1)
+        by_token(q, m, block.groups, of_q[:m].flatten(1))
+        rows = slice(0, m) if self.looking_leads is None else self.looking_leads
+        of_k[rows] = k.view(m, block.groups, -1)
+        of_v[rows] = v.view(m, block.groups, -1)
+
+    def _later_back(self, of_seen: Tensor, of_q: Tensor, of_k: Tensor, of_v: Tensor) -> None:
+        if not self.a:
+            return
+        block, n, m, leads = self.block, self.layout.n, self.m, self.layout.leads
+        given = of_seen[m:].view(n * self.a, block.heads, -1)
+        q, *found = block.looking.back(
+            self.of_later, by_group(given, n, block.groups), 1 + self.layout.later
+        )
+        by_token(q, n, block.groups, of_q[m:].flatten(1))
+        for total, new in zip((of_k, of_v), found, strict=True):
+            split = new.view(n, block.groups, -1, block.width)
+            total[:n] += split[:, :, 0]
+            total[leads:].view(n, -1, *total.shape[1:]).copy_(split[:, :, 1:].transpose(1, 2))
+
+
+class First(Layer):
+    """The block right above the written one: of what goes in, only leads ever change."""
+
+    def __init__(
+        self,
+        block: Block,
+        layout: Layout,
+        past: tuple[Tensor, Tensor],
+        turn: Turn | None,
+        picks: Picks | None,
+        stream: Tensor,
+    ) -> None:
+        """`stream` (N, d) is what goes in, with any leads."""
+        super().__init__(block, layout, past, turn, picks)
+        leads, n, at = layout.leads, layout.n, layout.at
+        self.h = stream.clone()
+        self.x, _ = block.norm(stream)
+        k, v, _ = block.keys_values(self.x, turn)
+        self._keep(k, v)
+        self.turn_k = None if turn is None else turn.at(slice(0, leads))
+        self.turn_q = None if self.turn_q is None else self.turn_q.at(slice(0, self.m))
+        self.x_picked = self.x if self.picks is None else self.x[self.picks]
+        self.h_picked = self.h if self.picks is None else self.h[self.picks]
+        if not self.a:
+            return
+        whole = turn if self.picks is None or turn is None else turn.at(self.picks)
+        q, _ = block.queries(self.x_picked, whole)
+        self.q = by_group(q[self.m :], n, block.groups)
+        keys, values = self.keys[:n].flatten(0, 1), self.values[:n].flatten(0, 1)
+        scores = widened(block.looking.scores(self.q, keys, self.later_mask)[0])
+        self.lead_seen = self.later_mask[..., at, None]  # a window may end before it
+        scores[..., at] = float("-inf")
+        self.others = torch.logsumexp(scores, -1, keepdim=True)
+        self.found = torch.bmm(torch.softmax(scores, -1).to(values.dtype), values)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """See `Layer`; `h` (R, d) holds the leads."""
+        block, m = self.block, self.m
+        x, self.of_norm = block.norm(h)
+        k, v, self.of_kv = block.keys_values(x, self.turn_k)
+        self._keep(k, v)
+        rows = slice(None) if self.looking_leads is None else self.looking_leads
+        self.h_picked[:m], self.x_picked[:m] = h[rows], x[rows]
+        seen = h.new_empty(len(self.h_picked), block.heads * block.width)
+        if m:
+            q, self.of_q = block.queries(self.x_picked[:m], self.turn_q)
+            self._leads_look(q, seen)
+        self._later_look_at(k, v, seen)
+        out, self.of_leave = block.leave(self.h_picked, self.x_picked, seen)
+        return out
+
+    def _later_look_at(self, k: Tensor, v: Tensor, seen: Tensor) -> None:
+        if not self.a:
+            return
+        block, n = self.block, self.layout.n
+        self.k, self.v = (one[:n].reshape(n * block.groups, 1, -1) for one in (k, v))
+        score, self.of_score = block.looking.scores(self.q, self.k, None)
+        share = widened(score.add_(self.lead_seen)).sub(self.others).sigmoid_()
+        self.share = share.to(score.dtype)
+        by_token(torch.lerp(self.found, self.v, self.share), n, block.groups, seen[self.m :])
+
+    def backward(self, gradient: Tensor) -> Tensor:
+        """Return the gradient of the leads, (R, d)."""
+        block, m = self.block, self.m
+        of_h, of_x, of_seen = block.leave_back(self.of_leave, gradient)
+        of_q = of_seen.new_empty(m, block.heads, block.width)
+        of_k, of_v = self._no_gradients(self.layout.leads)
+        self._leads_back(of_seen, of_q, of_k, of_v)
+        self._later_look_back(of_seen, of_k, of_v)
+        of_kv = block.keys_values_back(self.of_kv, of_k, of_v, self.turn_k)
+        rows = self.looking_leads
+        if rows is None:
+            block.queries_back(self.of_q, of_q, self.turn_q, of_kv)
+            if of_x is not None:
+                of_kv.add_(of_x[:m])
+            return block.norm.back(self.of_norm, of_kv).add_(of_h[:m])
+        onto = None if of_x is None else of_x[:m]
+        if m:
+            onto = block.queries_back(self.of_q, of_q, self.turn_q, onto)
+            of_kv.index_add_(0, rows, onto)
+        return block.norm.back(self.of_norm, of_kv).index_add_(0, rows, of_h[:m])
+
+    def _later_look_back(self, of_seen: Tensor, of_k: Tensor, of_v: Tensor) -> None:
+        if not self.a:
+            return
+        block, n = self.block, self.layout.n
+        given = by_group(of_seen[self.m :].view(n * self.a, block.heads, -1), n, block.groups)
+        of_share = torch.bmm(given, self.v.mT) - (given * self.found).sum(-1, keepdim=True)
+        of_score = of_share.mul_(self.share).mul_(1 - self.share)
+        of_score = block.looking.scores_back(self.of_score, of_score)
+        of_k[:n] += torch.bmm(of_score.mT, self.q).view(n, block.groups, -1)
+        of_v[:n] += torch.bmm(self.share.mT, given).view(n, block.groups, -1)

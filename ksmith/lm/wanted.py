@@ -1,0 +1,82 @@
+"""What a search asks of its rows: the answers' tokens, and what the subject is.
+
+The KL term compares what is said after "{subject}" in "{subject} is a". Where a prompt starts
+with its subject, its own row has the very same tokens there, and no row more is needed.
+
+Shapes: n rows, m positions, b requests.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ksmith.lm.rows import Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Rows, those of KL terms last, and the positions in them that are looked at."""
+
+    asked: Rows
+    number: Tensor  # (n,) which they were among the rows they are taken from
+    row: Tensor  # (m,) each position once
+    column: Tensor  # (m,) from the subject's last token on
+    at: Tensor  # (a,) which position, for each token of an answer
+    gold: Tensor  # (a,) the token that should follow
+    shares: Tensor  # (b, a) float64, of requests' losses: means over tokens, then over contexts
+    stay_at: Tensor  # (k,) which position, for each KL term
+    stay_owner: Tensor  # (k,)
+
+    def to(self, device: torch.device) -> "Wanted":
+        """Return the same, with what a loss needs on `device`."""
+        names = ("at", "gold", "shares", "stay_at", "stay_owner")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+
+
+def wanted_of(asked: Rows, requests: Tensor) -> Wanted:
+    """Return what is asked of the rows of some requests, (b,) bool.
+
+    KL rows that are the start of another row are left out.
+    """
+    mine = requests[asked.owner]
+    twin = _twins(asked)
+    said, kept = mine & ~asked.stay, mine & asked.stay & (twin < 0)
+    number = torch.cat([said.nonzero()[:, 0], kept.nonzero()[:, 0]])
+    place = torch.full((len(asked.ids),), -1)
+    place[number] = torch.arange(len(number))
+    row, column = ((asked.gold >= 0) & said[:, None]).nonzero(as_tuple=True)
+    stay = (mine & asked.stay).nonzero()[:, 0]
+    tokens = (asked.gold >= 0).sum(1)
+    contexts = torch.bincount(asked.owner[said], minlength=asked.b)
+    width = asked.gold.shape[1]
+    stay_row = torch.where(twin[stay] < 0, stay, twin[stay])
+    every = torch.cat([place[row] * width + column, place[stay_row] * width])
+    positions, at = every.unique(return_inverse=True)
+    share = 1 / (tokens[row] * contexts[asked.owner[row]]).double()
+    return Wanted(
+        asked=asked.take(number),
+        number=number,
+        row=positions // width,
+        column=positions % width,
+        at=at[: len(row)],
+        gold=asked.gold[row, column],
+        shares=torch.where(asked.owner[row] == torch.arange(asked.b)[:, None], share, 0.0),
+        stay_at=at[len(row) :],
+        stay_owner=asked.owner[stay],
+    )
+
+
+def _twins(asked: Rows) -> Tensor:
+    """Return for each KL row the bare row that starts with its tokens; -1 elsewhere."""
+    bare = torch.full((asked.b,), -1)
+    bare[asked.owner[asked.bare]] = asked.bare.nonzero()[:, 0]
+    twin = torch.full((len(asked.ids),), -1)
+    stay = asked.stay.nonzero()[:, 0]
+    other = bare[asked.owner[stay]]
+    start = slice(0, asked.at + 1)
+    here = asked.mask[stay, start]
+    tokens = (asked.ids[other, start] == asked.ids[stay, start]) | ~here
+    same = tokens.all(1) & (asked.mask[other, start] == here).all(1)
+    twin[stay] = torch.where(same, other, -1)
+    return twin
