@@ -4,10 +4,11 @@ Standard library alone at import; Parquet needs pyarrow, statistics need numpy. 
 ask it: a study checks the files when it is made, a worker reads them.
 """
 
-from ksmith.corpus.documents import Corpus, Document, Place, check_text, documents, find
+from ksmith.corpus.documents import START, Corpus, Document, Place, check_text, documents, find
 from ksmith.corpus.statistics import Header, Statistic, header, statistic, statistics
 
 __all__ = [
+    "START",
     "Corpus",
     "Document",
     "Header",

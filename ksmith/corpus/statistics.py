@@ -42,8 +42,10 @@ def statistics(folder: Path) -> list[Path]:
     """Return the npz files in `folder`, by name.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or no folder.
     """
+    if not folder.is_dir():
+        raise UserError("no such folder")
     found = sorted(path for path in folder.glob("*.npz") if path.is_file())
     if not found:
         raise UserError("no *.npz file in it")

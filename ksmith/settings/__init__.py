@@ -18,6 +18,7 @@ from ksmith.settings.graddiff import GradDiff
 from ksmith.settings.graph import GRAPHS, CounterFact, Synthetic, Triples
 from ksmith.settings.memit import Memit
 from ksmith.settings.model import Load, Recipe
+from ksmith.settings.moments import Moments
 from ksmith.settings.names import SECTIONS, Names, names
 from ksmith.settings.npo import Npo
 from ksmith.settings.probe import DOCS as PROBES
@@ -42,6 +43,7 @@ __all__ = [
     "Load",
     "Memit",
     "Method",
+    "Moments",
     "Names",
     "Npo",
     "Probe",

@@ -28,4 +28,4 @@ def check_layers(layers: tuple[int, ...] | None) -> None:
     if layers is not None and list(layers) != sorted(set(layers)):
         raise ValueError(f"layers must rise, each once: {list(layers)}")
     if layers == ():
-        raise ValueError("layers is empty; leave it out to take them from the trace")
+        raise ValueError("layers is empty: leave it out, or name some")

@@ -6,9 +6,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ksmith.records import Json, canonical, digest, file_digest
-from ksmith.settings import GRAPHS, Load, Method, Names, Probe, Recipe, Task, declared, fields
+from ksmith import corpus
+from ksmith.records import Json, UserError, canonical, digest, file_digest
+from ksmith.settings import (
+    GRAPHS,
+    Load,
+    Method,
+    Moments,
+    Names,
+    Probe,
+    Recipe,
+    Task,
+    declared,
+    fields,
+)
 from ksmith.settings.graph import REWORDED
+from ksmith.settings.moments import LENGTH
 from ksmith.settings.probe import SETTINGS as ASKED_BY
 from ksmith.settings.recipes import resolve as recipe_numbers
 from ksmith.settings.words import show
@@ -62,6 +75,9 @@ class Resolver:
     complete: bool  # say what is missing
     _tables: dict[tuple[Any, ...], Resolved] = field(default_factory=dict[Any, Resolved])
     _digests: dict[Path, str] = field(default_factory=dict[Path, str])
+    _texts: set[Path] = field(
+        default_factory=set[Path]
+    )  # read to the end, and found to be text
 
     def resolve(self, flat: Flat) -> dict[str, Resolved]:
         """Return the tables of a trial; what is wrong with them is noted once."""
@@ -75,6 +91,7 @@ class Resolver:
             "task": self._table(flat, "task", self._task, source),
             "method": self._table(flat, f"method.{method}", self._method, method),
             "probe": self._table(flat, "probe", self._probe, ""),
+            "moments": self._table(flat, "moments", self._moments, method),
         }
         self._check_layers(flat, tables["model"].value, tables["method"].value)
         return tables
@@ -227,6 +244,44 @@ class Resolver:
         if not values.get("drift", True):
             values.pop("drift_facts", None)
         return _resolved({"version": Probe.version, **values})
+
+    def _moments(self, own: Flat, method: str) -> Resolved:
+        """Return what second moments are measured on; nothing where the method needs none."""
+        if not method or "moments" not in self.methods[method].assets:
+            return NOTHING
+        values = self._filled(Moments, own, "moments")
+        if not values:
+            return NOTHING
+        try:
+            return self._measured_on(values, own)
+        except UserError as error:
+            name = "npz" if "npz" in values else "corpus"
+            message = f"moments.{name} = {show(own[name].value)}: {error}"
+            self.mistakes.add(_where(own, name, self.start), message)
+            return NOTHING
+
+    def _measured_on(self, values: dict[str, Json], own: Flat) -> Resolved:
+        if "npz" in values:
+            folder = self._path(own["npz"], "moments.npz")
+            if folder is None:
+                return NOTHING
+            headers = [corpus.header(path) for path in corpus.statistics(folder)]
+            digests = {one.path.name: self._digest(one.path) for one in headers}
+            table = {**values, "npz": digest(digests)}
+            return _resolved(table, {"moments.npz": str(folder)})
+        if "corpus" not in values:
+            return _resolved(values)
+        path = self._data_file(own["corpus"], "moments.corpus")
+        if path is None:
+            return NOTHING
+        found = corpus.find(path, values.get("column"))
+        if found.kind != "parquet" and path not in self._texts:
+            corpus.check_text(path)
+            self._texts.add(path)
+        table = {"length": LENGTH, **values, "corpus": self._digest(path), "kind": found.kind}
+        if found.column is not None:
+            table["column"] = found.column
+        return _resolved(table, {"moments.corpus": str(path)})
 
     def _filled(
         self, settings: type, own: Flat, section: str, needed: str = ""

@@ -16,6 +16,7 @@ from ksmith.settings.fields import Count, setting
 from ksmith.settings.graph import REWORDED
 from ksmith.settings.probe import KINDS
 from ksmith.study import flat, nodes, read
+from tests.corpus.test_statistics import public
 from tests.study.files import HEAD, ROME, keys, only, written
 
 ALL = {"graph", "model", "moments", "before", "update", "trial"}
@@ -85,8 +86,11 @@ def base(name: str, owner: str, folder: Path) -> dict[str, Any]:
     if owner == "triples":
         (folder / "facts.csv").write_text("subject,relation,object\na,r,b\n")
         values |= {"graph.source": owner, "graph.path": str(folder / "facts.csv")}
-    if name == "graph.centrality":
-        values["graph.levels"] = "centrality"
+    (folder / "corpus.jsonl").write_text('{"text": "a", "title": "b"}')
+    corpus = {"moments.corpus": str(folder / "corpus.jsonl")}
+    levels = {"graph.levels": "centrality"}
+    needs = {"graph.centrality": levels, "moments.column": corpus, "moments.length": corpus}
+    values |= needs.get(name, {})
     if owner == "geography":
         values["graph.source"] = owner
     if owner == "load":
@@ -100,7 +104,14 @@ def base(name: str, owner: str, folder: Path) -> dict[str, Any]:
 
 def another(name: str, item: Declared, folder: Path) -> Any:
     """Return an allowed value that is not the default."""
+    public(folder / "layer.npz")
+    written(folder, "words", "words.txt")
     special = {
+        "moments.corpus": str(folder / "words.txt"),
+        "moments.column": "title",
+        "moments.length": 128,
+        "moments.layers": [1],
+        "moments.npz": str(folder),
         "graph.domains": ["companies", "places"],
         "graph.facts": 300,
         "graph.path": str(folder / "other.json"),
@@ -136,6 +147,7 @@ CHANGED = {
     "model": ALL - {"graph"},
     "task": ALL - {"graph", "model", "moments"},
     "probe": {"before", "trial"},
+    "moments": {"moments", "update", "trial"},
     "method": {"update", "trial"},
 }
 EXCEPT = {
@@ -312,7 +324,8 @@ def test_the_shape_of_a_trial(tmp_path: Path) -> None:
     )
     points = read(written(tmp_path, text)).points
     for point in points:
-        assert list(point.settings) == ["seed", "graph", "model", "task", "method", "probe"]
+        tables = ["seed", "graph", "model", "task", "method", "probe", "moments"]
+        assert list(point.settings) == tables
         assert ("neutral" in point.settings["task"]) == (
             point.settings["task"]["kind"] == "unlearn"
         )
