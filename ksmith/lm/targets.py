@@ -43,6 +43,8 @@ class Climb(Protocol):
     def stop_loss(self) -> float: ...
     @property
     def contexts(self) -> int: ...
+    @property
+    def absolute(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +87,9 @@ def search(
     kl_weight * KL(now || before) of the token after the subject in the KL row; plus
     weight_decay * (norm(delta) / size)^2.
 
-    Departs: step, clamp and decay go by each request's own norm. Public code has one absolute
-    step, and norm(delta) / size^2 as decay, which mean another thing in every model.
+    Departs: step and decay go by each request's own norm. Public code has one absolute step, and
+    norm(delta) / size^2 as decay, which mean another thing in every model; so it is here where
+    `hp` is absolute.
     """
     found = Found(
         delta=place.size.new_zeros(asked.b, _width(model, asked, place.site)),
@@ -111,7 +114,8 @@ def _width(model: nn.Module, asked: Rows, site: str) -> int:
 def _climb(rows: Suffix, hp: Climb, found: Found) -> None:
     """Fill in `found` for the requests that have rows."""
     delta, size = found.delta, rows.place.size
-    lr = hp.lr * size[:, None] / delta.shape[1] ** 0.5  # a first step has the norm hp.lr * size
+    # A first step has the norm hp.lr * size where units are relative.
+    lr = hp.lr if hp.absolute else hp.lr * size[:, None] / delta.shape[1] ** 0.5
     adam = Adam(delta)
     before: Tensor | None = None
     for step in range(hp.steps):
@@ -162,6 +166,7 @@ def _losses(
     losses = delta.new_zeros(asked.b).index_add(0, asked.owner[row].to(device), nll * weight)
     kl = (kept.exp() * (kept - before)).sum(1)
     losses = losses.index_add(0, asked.owner[stay].to(device), hp.kl_weight * kl)
-    # The square: norm() has no gradient at 0, where the search starts.
-    decay = hp.weight_decay * delta.square().sum(1) / rows.place.size**2
+    # The square: norm() has no gradient at 0, where the search starts; torch then says 0.
+    length = delta.norm(dim=1) if hp.absolute else delta.square().sum(1)
+    decay = hp.weight_decay * length / rows.place.size**2
     return losses + decay * asked.present.to(device), before

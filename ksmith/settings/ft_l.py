@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ksmith.settings.fields import Count, Layer, NotNegative, Positive, setting
+from ksmith.settings.units import Sized
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FtL:
+class FtL(Sized):
     """Hyperparameters; the unit of length is the matrix's root mean square / sqrt(d_ff)."""
 
     version: ClassVar[int] = 1  # raise it when a published number can move

@@ -19,3 +19,8 @@ class Rome(Search):
     layer: Layer | None = setting(None, "edited layer; by default the peak of the causal trace")
     clamp: Positive = setting(4.0, "largest change of the value, x norm(v_init)")
     ridge: NotNegative = setting(1e-4, "added to the second moment, x its mean diagonal")
+    adjust: bool = setting(
+        True,
+        "spare directions that text uses, by the second moment; else all are alike",
+        omit_at_default=True,
+    )

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from ksmith.settings.fields import Count, NotNegative, Positive, setting
+from ksmith.settings.units import Sized
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Search:
+class Search(Sized):
     """Hyperparameters named as in ROME's paper; step sizes are relative to activations."""
 
     steps: Count = setting(30, "steps that look for the value")

@@ -68,7 +68,7 @@ def nodes(point: Point, methods: Mapping[str, type[Method]] = METHODS) -> dict[s
     )
     base = on_graph | {"model": model.key}
     found = {"graph": graph, "model": model}
-    if "moments" in methods[name].assets:
+    if "moments" in methods[name].assets and settings["method"].get("adjust", True):
         found["moments"] = _moments(point, base)
     found["before"] = Node(
         kind="before",

@@ -21,10 +21,13 @@ from ksmith.settings import (
     fields,
 )
 from ksmith.settings.graph import REWORDED
+from ksmith.settings.known_models import published
 from ksmith.settings.moments import LENGTH
 from ksmith.settings.probe import SETTINGS as ASKED_BY
 from ksmith.settings.recipes import resolve as recipe_numbers
+from ksmith.settings.units import SIZED
 from ksmith.settings.words import show
+from ksmith.study import known
 from ksmith.study.check import START, Value
 from ksmith.study.expand import Flat
 from ksmith.study.mistakes import Mistakes, Where
@@ -75,6 +78,7 @@ class Resolver:
     complete: bool  # say what is missing
     _tables: dict[tuple[Any, ...], Resolved] = field(default_factory=dict[Any, Resolved])
     _digests: dict[Path, str] = field(default_factory=dict[Path, str])
+    _folders: dict[str, known.Known | None] = field(default_factory=dict[str, Any])
     _texts: set[Path] = field(
         default_factory=set[Path]
     )  # read to the end, and found to be text
@@ -94,6 +98,7 @@ class Resolver:
             "moments": self._table(flat, "moments", self._moments, method),
         }
         self._check_layers(flat, tables["model"].value, tables["method"].value)
+        tables["method"] = self._known(flat, tables["model"], tables["method"])
         return tables
 
     def parts(self) -> list[dict[str, Json]]:
@@ -218,9 +223,37 @@ class Resolver:
         values = self._filled(self.methods[method], own, f"method.{method}")
         if values is None:
             return NOTHING
+        if values.get("preset") == "paper":  # the worker knows the model, and fills in the rest
+            values = {k: v for k, v in values.items() if k in own or k not in published(method)}
+        elif values.get("units") == "absolute":
+            self._check_units(own, method)
         if values.get("retain_weight") == 0 and "retain" in values:  # nobody looks at the set
             values["retain"] = declared(self.methods[method])["retain"].default
         return _resolved({"name": method, "version": self.methods[method].version, **values})
+
+    def _check_units(self, own: Flat, method: str) -> None:
+        """Note sizes that are not given: their defaults are relative ones."""
+        sized = [name for name in declared(self.methods[method]) if name in SIZED]
+        for name in sized:
+            if name not in own:
+                message = (
+                    f"method.{method}.{name} is missing: its default is relative, and units are "
+                    f"absolute ({SIZED[name]})"
+                )
+                self.mistakes.add(_where(own, "units", self.start), message)
+
+    def _known(self, flat: Flat, model: Resolved, method: Resolved) -> Resolved:
+        """Return the method's table with the version of the known models where they decide."""
+        if not method.value or not model.value or not known.decides(method.value):
+            return method
+        folder = model.files.get("model.load", "")
+        if folder not in self._folders:
+            self._folders[folder] = known.in_folder(folder) if folder else None
+        extra, wrong = known.taken(method.value, model.value, self._folders[folder])
+        if wrong:
+            name = f"method.{method.value['name']}."
+            self.mistakes.add(flat[f"{name}preset"].where, f"{name}{wrong}")
+        return _resolved({**method.value, **extra}, method.files) if extra else method
 
     def _check_layers(self, flat: Flat, model: Json, method: Json) -> None:
         """Note layers that a model which is trained won't have; a loaded one is not known yet."""
@@ -287,9 +320,9 @@ class Resolver:
         self, settings: type, own: Flat, section: str, needed: str = ""
     ) -> dict[str, Json] | None:
         """Return the values with defaults, or None after a mistake."""
-        known = declared(settings)
-        given = {name: value.value for name, value in own.items() if name in known}
-        missing = [name for name, item in known.items() if item.required and name not in given]
+        items = declared(settings)
+        given = {name: value.value for name, value in own.items() if name in items}
+        missing = [name for name, item in items.items() if item.required and name not in given]
         for name in missing if self.complete else []:
             because = f": {needed}" if needed else ""
             self.mistakes.add(self.start, f"{section}.{name} is missing{because}")
@@ -301,13 +334,13 @@ class Resolver:
             leaf = str(error).split()[0]
             self.mistakes.add(_where(own, leaf, self.start), f"{section}.{error}")
             return None
-        values = {name: fields.plain(known[name], getattr(made, name)) for name in known}
+        values = {name: fields.plain(items[name], getattr(made, name)) for name in items}
         return {
             name: value
             for name, value in values.items()
             if not (
-                known[name].omit_at_default
-                and value == fields.plain(known[name], known[name].default)
+                items[name].omit_at_default
+                and value == fields.plain(items[name], items[name].default)
             )
         }
 

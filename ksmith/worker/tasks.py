@@ -9,13 +9,14 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from ksmith import edit, graph, probe, settings, unlearn
+from ksmith import edit, graph, probe, unlearn
 from ksmith.lm import delta as deltas
 from ksmith.lm.assets import Assets
 from ksmith.lm.score import score
 from ksmith.records import Kind, derived_seed
 from ksmith.worker import figures, gold, moments, opening
 from ksmith.worker.asking import by_draw, every_question, letters
+from ksmith.worker.chosen import alike, hyperparameters
 from ksmith.worker.inputs import inputs
 from ksmith.worker.job import Job
 from ksmith.worker.trial import make_trial
@@ -64,12 +65,11 @@ def make_update(job: Job) -> dict[str, Any]:
     base = opening.base(job)
     recipe = job.spec.recipe
     draws = by_draw(graph.requests(base.graph, recipe["task"], recipe["seed"]))
-    values = {k: v for k, v in recipe["method"].items() if k not in {"name", "version"}}
     name = recipe["method"]["name"]
-    hp: Any = settings.method(name, values)
+    hp, told = hyperparameters(job, base)
     assets = Assets(
         tokenizer=base.tokenizer,
-        moments=moments.opened(job, base.weights),
+        moments=alike(hp, base) or moments.opened(job, base.weights),
         layer=base.layer,
         contexts=graph.contexts(base.graph, CONTEXT_SENTENCES, recipe["seed"]),
         kl_template=graph.kl_template(base.graph),
@@ -90,11 +90,13 @@ def make_update(job: Job) -> dict[str, Any]:
     )
     logs = [result.log for result in results]
     requests = [[asdict(request) for request in draw] for draw in draws]
-    _write_json(job, "update.json", {"method": name, "draws": logs, "requests": requests})
+    made = {"method": name, **told, "draws": logs, "requests": requests}
+    _write_json(job, "update.json", made)
     figures.losses(logs, job.folder / "loss.png")
     return {
         "draws": len(draws),
         "requests": sum(len(draw) for draw in draws),
+        **told,
         **inputs(job, base, requests=requests),
     }
 

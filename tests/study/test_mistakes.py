@@ -56,8 +56,8 @@ ONE_EACH = {
     ],
     ROME + "[method.rome]\nlayrs = 1\n": [
         "x.toml:5: no setting method.rome.layrs; did you mean method.rome.layer? "
-        "method.rome has steps, lr, clamp, kl_weight, weight_decay, stop_loss, contexts, "
-        "moment_tokens, layer, ridge"
+        "method.rome has units, preset, steps, lr, clamp, kl_weight, weight_decay, stop_loss, "
+        "contexts, moment_tokens, layer, ridge, adjust"
     ],
     ROME + "[rome]\nlayer = 1\n": [
         "x.toml:4: no [rome]; did you mean [method.rome]? there are name, question, seed, "

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +26,7 @@ from tests.lm.models import CONTEXTS, KEYS, LAYERS, tiny, tokenizer
 
 WORDS = " ".join(CONTEXTS).split()
 # Of every length up to longer than the model takes, and many more than are read together.
-TEXTS = [" ".join((WORDS * 5)[i % 7 : i % 7 + 1 + i * i % 71]) for i in range(200)]
+TEXTS = [" ".join((WORDS * 5)[i % 7 : i % 7 + 1 + i * i % 71]) for i in range(150)]
 LENGTH = 16
 
 
@@ -78,19 +79,23 @@ def test_documents_are_cut_to_rows_of_their_own(tmp_path: Path, model: Path, kin
     path = corpora.written(tmp_path, kind, TEXTS)
     one = spec(tmp_path, model, {"corpus": path, "tokens": 10**6, "length": LENGTH})
     outcome = done(one)
-    rows = [tokenizer()(text).input_ids[:LENGTH] for text in TEXTS]
-    total = sum(map(len, rows))
+    total = sum(map(len, rows()))
     assert (outcome.error, outcome.info["tokens"]) == (None, total)
     assert (outcome.info["documents"], outcome.info["layers"]) == (len(TEXTS), LAYERS)
     assert (
         outcome.info["warning"] == f"the corpus has {total:,} tokens, 1,000,000 were asked for"
     )
-    expected = textbook(rows)
+    expected = textbook()
     for layer, moment in of(one).items():
         torch.testing.assert_close(moment, expected[layer], rtol=1e-4, atol=1e-5)
 
 
-def textbook(rows: list[list[int]]) -> dict[int, torch.Tensor]:
+def rows() -> list[list[int]]:
+    return [tokenizer()(text).input_ids[:LENGTH] for text in TEXTS]
+
+
+@cache
+def textbook() -> dict[int, torch.Tensor]:
     """Return E[k k^T] in float64, one row after another."""
     model: Any = tiny("gpt2")
     where = sites(model)
@@ -103,12 +108,12 @@ def textbook(rows: list[list[int]]) -> dict[int, torch.Tensor]:
         model.get_submodule(where.mlp_out(i)).register_forward_pre_hook(keep(i)) for i in keys
     ]
     with torch.no_grad():
-        for row in rows:
+        for row in rows():
             model(input_ids=torch.tensor([row]))
     for handle in handles:
         handle.remove()
     whole = {i: torch.cat(found) for i, found in keys.items()}
-    return {i: rows.T @ rows / len(rows) for i, rows in whole.items()}
+    return {i: seen.T @ seen / len(seen) for i, seen in whole.items()}
 
 
 @pytest.mark.parametrize("kind", ["txt", "parquet"])
