@@ -16,7 +16,9 @@ class FtL(Sized):
     tasks: ClassVar[tuple[str, ...]] = ("edit", "unlearn")
     assets: ClassVar[tuple[str, ...]] = ()
 
-    layer: Layer | None = setting(None, "edited layer; by default the peak of the causal trace")
+    layer: Layer | None = setting(
+        None, "edited layer; by default a known model's, else the peak of the trace"
+    )
     lr: Positive = setting(1.0, "step of Adam, x RMS of the matrix / sqrt(d_ff)")
     epsilon: Positive = setting(
         6.0, "no weight moves further, x RMS of the matrix / sqrt(d_ff)"

@@ -51,9 +51,14 @@ def test_layers_of_the_study_and_of_no_known_model() -> None:
 def test_the_preset_is_what_public_code_has() -> None:
     hp, told = chosen(XL, "memit", preset="paper", layers=None, moment_tokens=7, steps=3)
     assert told["values_from"] == "MEMIT, arXiv:2210.07229"
-    given = {"preset": "paper", "moment_tokens": 7, "steps": 3}
-    public = {"lr": 0.5, "kl_weight": 0.0625, "weight_decay": 0.5, "clamp": 0.75}
-    rest = {"stop_loss": 0.05, "contexts": 6, "ridge": 0.0, "weight": 20_000.0}
+    given: dict[str, Any] = {"preset": "paper", "moment_tokens": 7, "steps": 3}
+    public: dict[str, Any] = {
+        "lr": 0.5,
+        "kl_weight": 0.0625,
+        "weight_decay": 0.5,
+        "clamp": 0.75,
+    }
+    rest: dict[str, Any] = {"stop_loss": 0.05, "contexts": 6, "ridge": 0.0, "weight": 20_000.0}
     layers = tuple(range(13, 18))
     assert hp == Memit(layers=layers, **given, **public, **rest)
     assert hp.absolute
