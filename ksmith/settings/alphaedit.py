@@ -18,7 +18,7 @@ class AlphaEdit(Search):
 
     layers: tuple[Layer, ...] | None = setting(
         None,
-        "edited layers, lowest first; by default a known model's, else the trace's peak and the next",
+        "edited layers, lowest first; a known model's, else the trace's peak and the next",
     )
     nullspace: Positive = setting(
         0.05, "eigenvalues of the second moment below this, x their mean, are free to write in"

@@ -18,7 +18,7 @@ class Memit(Search):
 
     layers: tuple[Layer, ...] | None = setting(
         None,
-        "edited layers, lowest first; by default a known model's, else the trace's peak and the next",
+        "edited layers, lowest first; a known model's, else the trace's peak and the next",
     )
     weight: Positive = setting(0.3, "lambda / d_ff: the weight of the second moment")
     ridge: NotNegative = setting(1e-4, "added to the second moment, x its mean diagonal")
