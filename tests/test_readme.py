@@ -18,7 +18,7 @@ from tests.conftest import ROOT
 
 PAGES = {  # and the tables in each
     ROOT / "README.md": ("methods", "probes", "metrics"),
-    ROOT / "studies" / "README.md": ("settings", "tasks", "further"),
+    ROOT / "studies" / "README.md": ("settings", "known", "tasks", "further"),
 }
 LINES = 180
 

@@ -38,9 +38,10 @@ def edit(
     free: dict[str, Json] = {}
     for layer in layers_of(hp, assets, sites(model)):
         moment = assets.moment(layer)
-        U = free_directions(moment, hp.nullspace)
+        mean = float(moment.diagonal().mean())  # of the eigenvalues, too
+        U = free_directions(moment, hp.nullspace / mean if hp.absolute else hp.nullspace)
         free[str(layer)] = U.shape[1]
-        writes[layer] = _write(U, hp.l2 * float(moment.diagonal().mean()))
+        writes[layer] = _write(U, hp.l2 if hp.absolute else hp.l2 * mean)
     results = write_many(model, draws, hp, assets, writes, progress)
     return [replace(result, log={**result.log, "free": free}) for result in results]
 

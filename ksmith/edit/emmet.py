@@ -41,8 +41,7 @@ def edit(
 def _write(L: Tensor, hp: Emmet) -> Write:
     def write(K: Tensor, R: Tensor) -> LowRank:
         several = K.shape[1] > 1
-        return least_squares(
-            K, R, L.to(K.device), hp.weight * len(K), hp.slack if several else 0.0
-        )
+        weight = hp.weight if hp.absolute else hp.weight * len(K)
+        return least_squares(K, R, L.to(K.device), weight, hp.slack if several else 0.0)
 
     return write

@@ -42,5 +42,6 @@ def _edit(model: nn.Module, draw: Sequence[Request], hp: FtL, assets: Assets) ->
         return {"new": nll(answer_logp(model, batch, weights), batch.answer.sum(1))}
 
     pace = Pace(lr=hp.lr, steps=hp.steps, epsilon=hp.epsilon, stop_loss=hp.stop_loss)
-    went = descend(model, units(model, [layer]), parts, pace)
+    lengths = units(model, [layer])
+    went = descend(model, dict.fromkeys(lengths, 1.0) if hp.absolute else lengths, parts, pace)
     return Result(delta=went.delta, log={"layer": layer, "curve": went.curve})

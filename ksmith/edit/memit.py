@@ -33,12 +33,13 @@ def edit(
     """
     writes: dict[int, Write] = {}
     for layer in layers_of(hp, assets, sites(model)):
-        writes[layer] = _write(factor(assets.moment(layer), hp.ridge), hp.weight)
+        L = factor(assets.moment(layer), hp.ridge)
+        writes[layer] = _write(L, hp.weight if hp.absolute else hp.weight * len(L))
     return write_many(model, draws, hp, assets, writes, progress)
 
 
 def _write(L: Tensor, weight: float) -> Write:
     def write(K: Tensor, R: Tensor) -> LowRank:
-        return least_squares(K, R, L.to(K.device), weight * len(K))
+        return least_squares(K, R, L.to(K.device), weight)
 
     return write

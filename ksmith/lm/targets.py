@@ -48,6 +48,8 @@ class Climb(Protocol):
     def stop_loss(self) -> float: ...
     @property
     def contexts(self) -> int: ...
+    @property
+    def absolute(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,9 @@ def search(
     kl_weight * KL(now || before) of the token after the subject in the KL row; plus
     weight_decay * (norm(delta) / size)^2.
 
-    Departs: step, clamp and decay go by each request's own norm. Public code has one absolute
-    step, and norm(delta) / size^2 as decay, which mean another thing in every model.
+    Departs: step and decay go by each request's own norm. Public code has one absolute step, and
+    norm(delta) / size^2 as decay, which mean another thing in every model; so it is here where
+    `hp` is absolute.
     """
     size = place.size
     found = Found(
@@ -151,8 +154,8 @@ def _chunks(asked: Rows, most: int) -> list[Tensor]:
 def _climb(rows: Suffix, size: Tensor, hp: Climb, width: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return delta (b, d), the losses on the way (evaluations, b) and the steps taken (b,)."""
     delta = size.new_zeros(len(size), width)
-    lr = hp.lr * size[:, None] / width**0.5  # a first step has the norm hp.lr * size
-    pull = 2 * hp.weight_decay / size[:, None] ** 2
+    # A first step has the norm hp.lr * size where units are relative.
+    lr = hp.lr if hp.absolute else hp.lr * size[:, None] / width**0.5
     adam = Adam(delta)
     curve = torch.full((hp.steps, len(size)), torch.nan, dtype=size.dtype)
     steps = torch.zeros(len(size), dtype=torch.int64)
@@ -161,7 +164,8 @@ def _climb(rows: Suffix, size: Tensor, hp: Climb, width: int) -> tuple[Tensor, T
     running, before = len(size), None
     for step in range(hp.steps):
         losses, of_logits, before = _losses(rows.said(delta), wanted, hp.kl_weight, before)
-        losses += pull[:, 0] / 2 * delta.square().sum(1)
+        decay, pull = _decay(delta, size, hp)
+        losses += decay
         now = losses.cpu()
         if not bool(now[climbing].isfinite().all()):  # it would pass for a finished search
             raise FloatingPointError(f"the loss of the search is not finite at step {step}")
@@ -171,7 +175,7 @@ def _climb(rows: Suffix, size: Tensor, hp: Climb, width: int) -> tuple[Tensor, T
         if step == hp.steps - 1 or not climbing.any():
             break
         # The sum over requests, which share nothing: each has the gradient that it has alone.
-        gradient = pull * delta + rows.gradient(of_logits)
+        gradient = pull + rows.gradient(of_logits)
         moved = _clamped(delta - lr * adam.direction(gradient), hp.clamp * size)
         delta = moved.where(climbing.to(delta.device)[:, None], delta)
         steps[climbing] += 1
@@ -185,6 +189,16 @@ def _clamped(vectors: Tensor, most: Tensor) -> Tensor:
     """Return `vectors` (b, d), none longer than its `most` (b,)."""
     norm = vectors.norm(dim=1).clamp(min=torch.finfo(vectors.dtype).tiny)
     return vectors * (most / norm).clamp(max=1)[:, None]
+
+
+def _decay(delta: Tensor, size: Tensor, hp: Climb) -> tuple[Tensor, Tensor]:
+    """Return the pull back to no change: its loss (b,) and its gradient (b, d)."""
+    weight = hp.weight_decay / size**2
+    if not hp.absolute:
+        return weight * delta.square().sum(1), 2 * weight[:, None] * delta
+    norm = delta.norm(dim=1)  # it has no gradient at 0, where the search starts: autograd says 0
+    unit = delta / norm.clamp(min=torch.finfo(delta.dtype).tiny)[:, None]
+    return weight * norm, weight[:, None] * unit
 
 
 def _losses(

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from ksmith import settings
 from ksmith.measures import DERIVED, MEASURES, TABLES
 from ksmith.measures.table import CHANGED, NEAR
+from ksmith.settings import known_models
 
 
 def tables() -> dict[str, str]:
-    """Return Markdown tables by name: methods, tasks, probes, metrics, further, settings."""
+    """Return Markdown tables by name, of methods, probes, metrics, settings, known models."""
     return {
         "methods": _methods(),
         "tasks": _tasks(),
@@ -16,6 +17,7 @@ def tables() -> dict[str, str]:
         "metrics": markdown(METRIC, _of_questions()),
         "further": markdown(METRIC, _of_trials()),
         "settings": _settings(),
+        "known": _known(),
     }
 
 
@@ -98,6 +100,14 @@ def _of_trials() -> list[list[str]]:
         if not (name.endswith("_generated") and name.removesuffix("_generated") in table)
     ]
     return rest + gold
+
+
+def _known() -> str:
+    rows = [
+        [row["model"], f"`{row['method']}`", row["layers"], row["values"], row["source"]]
+        for row in known_models.describe()
+    ]
+    return markdown(["model", "method", "layers", "numbers of the preset", "from"], rows)
 
 
 def _settings() -> str:

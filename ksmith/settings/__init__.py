@@ -18,6 +18,7 @@ from ksmith.settings.graddiff import GradDiff
 from ksmith.settings.graph import GRAPHS, CounterFact, Synthetic, Triples
 from ksmith.settings.memit import Memit
 from ksmith.settings.model import Load, Recipe
+from ksmith.settings.moments import Moments
 from ksmith.settings.names import SECTIONS, Names, names
 from ksmith.settings.npo import Npo
 from ksmith.settings.probe import DOCS as PROBES
@@ -42,6 +43,7 @@ __all__ = [
     "Load",
     "Memit",
     "Method",
+    "Moments",
     "Names",
     "Npo",
     "Probe",
@@ -80,17 +82,21 @@ METHODS: dict[str, type[Method]] = {
 }
 
 
+# What stands in the `method` table of a resolved trial beside the settings.
+ABOUT = ("name", "version", "known_models")
+
+
 def method(name: str, values: Mapping[str, Any]) -> Any:
     """Return the hyperparameters of method `name`, each checked.
 
-    `values` may be the `method` table of a resolved trial: `name` and `version` are dropped.
+    `values` may be the `method` table of a resolved trial: what is no setting in it is dropped.
 
     Raises:
         UserError: no such method, or all that is wrong with the values.
     """
     if name not in METHODS:
         raise UserError(f"no method {name!r}; there are {', '.join(METHODS)}")
-    given = {key: value for key, value in values.items() if key not in ("name", "version")}
+    given = {key: value for key, value in values.items() if key not in ABOUT}
     try:
         return fields.build(METHODS[name], given, name)
     except ValueError as error:

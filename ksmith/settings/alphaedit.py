@@ -17,7 +17,8 @@ class AlphaEdit(Search):
     assets: ClassVar[tuple[str, ...]] = ("moments",)
 
     layers: tuple[Layer, ...] | None = setting(
-        None, "edited layers, lowest first; by default the trace's peak and the next"
+        None,
+        "edited layers, lowest first; a known model's, else the trace's peak and the next",
     )
     nullspace: Positive = setting(
         0.05, "eigenvalues of the second moment below this, x their mean, are free to write in"

@@ -17,7 +17,7 @@ class Emmet(Search):
     assets: ClassVar[tuple[str, ...]] = ("moments",)
 
     layers: tuple[Layer, ...] | None = setting(
-        None, "edited layers, lowest first; by default the trace's peak alone"
+        None, "edited layers, lowest first; a known model's, else the trace's peak"
     )
     weight: Positive = setting(0.3, "lambda / d_ff: the weight of the second moment")
     slack: NotNegative = setting(

@@ -17,7 +17,8 @@ class Memit(Search):
     assets: ClassVar[tuple[str, ...]] = ("moments",)
 
     layers: tuple[Layer, ...] | None = setting(
-        None, "edited layers, lowest first; by default the trace's peak and the next"
+        None,
+        "edited layers, lowest first; a known model's, else the trace's peak and the next",
     )
     weight: Positive = setting(0.3, "lambda / d_ff: the weight of the second moment")
     ridge: NotNegative = setting(1e-4, "added to the second moment, x its mean diagonal")

@@ -9,13 +9,14 @@ from difflib import SequenceMatcher
 from ksmith.settings.fields import Declared, Seed, declared, one_of
 from ksmith.settings.graph import GRAPHS
 from ksmith.settings.model import Load, Recipe
+from ksmith.settings.moments import Moments
 from ksmith.settings.probe import Probe
 from ksmith.settings.task import Task
 
 ALIKE = 0.62
 NEARER = 0.05
 LONGEST = 100  # characters of a name that are compared
-SECTIONS = ("graph", "model", "task", "probe", "method")
+SECTIONS = ("graph", "model", "task", "probe", "moments", "method")
 MODELS: dict[str, type] = {"recipe": Recipe, "load": Load}
 
 
@@ -67,6 +68,7 @@ def _names(methods: tuple[tuple[str, type], ...]) -> Names:
         *(("model", way, cls) for way, cls in MODELS.items()),
         ("task", "task", Task),
         ("probe", "probe", Probe),
+        ("moments", "moments", Moments),
         *((f"method.{name}", name, cls) for name, cls in methods),
     ]
     for table, owner, cls in tables:

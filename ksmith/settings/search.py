@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from ksmith.settings.fields import Count, NotNegative, Positive, setting
+from ksmith.settings.units import Sized
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Search:
+class Search(Sized):
     """Hyperparameters named as in ROME's paper; step sizes are relative to activations."""
 
     steps: Count = setting(30, "steps that look for the value")
@@ -28,4 +29,4 @@ def check_layers(layers: tuple[int, ...] | None) -> None:
     if layers is not None and list(layers) != sorted(set(layers)):
         raise ValueError(f"layers must rise, each once: {list(layers)}")
     if layers == ():
-        raise ValueError("layers is empty; leave it out to take them from the trace")
+        raise ValueError("layers is empty: leave it out, or name some")

@@ -68,14 +68,8 @@ def nodes(point: Point, methods: Mapping[str, type[Method]] = METHODS) -> dict[s
     )
     base = on_graph | {"model": model.key}
     found = {"graph": graph, "model": model}
-    if "moments" in methods[name].assets:
-        tokens = settings["method"]["moment_tokens"]
-        found["moments"] = Node(
-            kind="moments",
-            recipe={"moments": {"version": MOMENTS, "tokens": tokens}},
-            needs=base,
-            files=model.files,
-        )
+    if "moments" in methods[name].assets and settings["method"].get("adjust", True):
+        found["moments"] = _moments(point, base)
     found["before"] = Node(
         kind="before",
         recipe={"task": asked, "probe": probe, "seed": seed},
@@ -104,6 +98,25 @@ def nodes(point: Point, methods: Mapping[str, type[Method]] = METHODS) -> dict[s
         files=model.files,
     )
     return found
+
+
+def _moments(point: Point, base: dict[str, str]) -> Node:
+    """Return the second moments that the method needs.
+
+    Those of a model that exists, on a text that is not the graph's, are nothing of the graph's:
+    they need no node, so that studies of other graphs share them.
+    """
+    settings = point.settings
+    own = settings.get("moments", {})
+    recipe: dict[str, Json] = {"moments": {"version": MOMENTS, **own}}
+    if "npz" not in own:
+        recipe["moments"]["tokens"] = settings["method"]["moment_tokens"]
+    files = _files(point, "model.") | _files(point, "moments.")
+    alone = "recipe" not in settings["model"] and ("corpus" in own or "npz" in own)
+    if alone:
+        # Recall and trace, which the version is of, are no matter here.
+        recipe["model"] = {k: v for k, v in settings["model"].items() if k != "version"}
+    return Node(kind="moments", recipe=recipe, needs={} if alone else base, files=files)
 
 
 def _golds(

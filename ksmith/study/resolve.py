@@ -6,12 +6,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ksmith.records import Json, canonical, digest, file_digest
-from ksmith.settings import GRAPHS, Load, Method, Names, Probe, Recipe, Task, declared, fields
+from ksmith import corpus
+from ksmith.records import Json, UserError, canonical, digest, file_digest
+from ksmith.settings import (
+    GRAPHS,
+    Load,
+    Method,
+    Moments,
+    Names,
+    Probe,
+    Recipe,
+    Task,
+    declared,
+    fields,
+)
 from ksmith.settings.graph import REWORDED
+from ksmith.settings.known_models import published
+from ksmith.settings.moments import LENGTH
 from ksmith.settings.probe import SETTINGS as ASKED_BY
 from ksmith.settings.recipes import resolve as recipe_numbers
+from ksmith.settings.units import SIZED
 from ksmith.settings.words import show
+from ksmith.study import known
 from ksmith.study.check import START, Value
 from ksmith.study.expand import Flat
 from ksmith.study.mistakes import Mistakes, Where
@@ -62,6 +78,10 @@ class Resolver:
     complete: bool  # say what is missing
     _tables: dict[tuple[Any, ...], Resolved] = field(default_factory=dict[Any, Resolved])
     _digests: dict[Path, str] = field(default_factory=dict[Path, str])
+    _folders: dict[str, known.Known | None] = field(default_factory=dict[str, Any])
+    _texts: set[Path] = field(
+        default_factory=set[Path]
+    )  # read to the end, and found to be text
 
     def resolve(self, flat: Flat) -> dict[str, Resolved]:
         """Return the tables of a trial; what is wrong with them is noted once."""
@@ -75,8 +95,10 @@ class Resolver:
             "task": self._table(flat, "task", self._task, source),
             "method": self._table(flat, f"method.{method}", self._method, method),
             "probe": self._table(flat, "probe", self._probe, ""),
+            "moments": self._table(flat, "moments", self._moments, method),
         }
         self._check_layers(flat, tables["model"].value, tables["method"].value)
+        tables["method"] = self._known(flat, tables["model"], tables["method"])
         return tables
 
     def parts(self) -> list[dict[str, Json]]:
@@ -201,9 +223,37 @@ class Resolver:
         values = self._filled(self.methods[method], own, f"method.{method}")
         if values is None:
             return NOTHING
+        if values.get("preset") == "paper":  # the worker knows the model, and fills in the rest
+            values = {k: v for k, v in values.items() if k in own or k not in published(method)}
+        elif values.get("units") == "absolute":
+            self._check_units(own, method)
         if values.get("retain_weight") == 0 and "retain" in values:  # nobody looks at the set
             values["retain"] = declared(self.methods[method])["retain"].default
         return _resolved({"name": method, "version": self.methods[method].version, **values})
+
+    def _check_units(self, own: Flat, method: str) -> None:
+        """Note sizes that are not given: their defaults are relative ones."""
+        sized = [name for name in declared(self.methods[method]) if name in SIZED]
+        for name in sized:
+            if name not in own:
+                message = (
+                    f"method.{method}.{name} is missing: its default is relative, and units are "
+                    f"absolute ({SIZED[name]})"
+                )
+                self.mistakes.add(_where(own, "units", self.start), message)
+
+    def _known(self, flat: Flat, model: Resolved, method: Resolved) -> Resolved:
+        """Return the method's table with the version of the known models where they decide."""
+        if not method.value or not model.value or not known.decides(method.value):
+            return method
+        folder = model.files.get("model.load", "")
+        if folder not in self._folders:
+            self._folders[folder] = known.in_folder(folder) if folder else None
+        extra, wrong = known.taken(method.value, model.value, self._folders[folder])
+        if wrong:
+            name = f"method.{method.value['name']}."
+            self.mistakes.add(flat[f"{name}preset"].where, f"{name}{wrong}")
+        return _resolved({**method.value, **extra}, method.files) if extra else method
 
     def _check_layers(self, flat: Flat, model: Json, method: Json) -> None:
         """Note layers that a model which is trained won't have; a loaded one is not known yet."""
@@ -228,13 +278,51 @@ class Resolver:
             values.pop("drift_facts", None)
         return _resolved({"version": Probe.version, **values})
 
+    def _moments(self, own: Flat, method: str) -> Resolved:
+        """Return what second moments are measured on; nothing where the method needs none."""
+        if not method or "moments" not in self.methods[method].assets:
+            return NOTHING
+        values = self._filled(Moments, own, "moments")
+        if not values:
+            return NOTHING
+        try:
+            return self._measured_on(values, own)
+        except UserError as error:
+            name = "npz" if "npz" in values else "corpus"
+            message = f"moments.{name} = {show(own[name].value)}: {error}"
+            self.mistakes.add(_where(own, name, self.start), message)
+            return NOTHING
+
+    def _measured_on(self, values: dict[str, Json], own: Flat) -> Resolved:
+        if "npz" in values:
+            folder = self._path(own["npz"], "moments.npz")
+            if folder is None:
+                return NOTHING
+            headers = [corpus.header(path) for path in corpus.statistics(folder)]
+            digests = {one.path.name: self._digest(one.path) for one in headers}
+            table = {**values, "npz": digest(digests)}
+            return _resolved(table, {"moments.npz": str(folder)})
+        if "corpus" not in values:
+            return _resolved(values)
+        path = self._data_file(own["corpus"], "moments.corpus")
+        if path is None:
+            return NOTHING
+        found = corpus.find(path, values.get("column"))
+        if found.kind != "parquet" and path not in self._texts:
+            corpus.check_text(path)
+            self._texts.add(path)
+        table = {"length": LENGTH, **values, "corpus": self._digest(path), "kind": found.kind}
+        if found.column is not None:
+            table["column"] = found.column
+        return _resolved(table, {"moments.corpus": str(path)})
+
     def _filled(
         self, settings: type, own: Flat, section: str, needed: str = ""
     ) -> dict[str, Json] | None:
         """Return the values with defaults, or None after a mistake."""
-        known = declared(settings)
-        given = {name: value.value for name, value in own.items() if name in known}
-        missing = [name for name, item in known.items() if item.required and name not in given]
+        items = declared(settings)
+        given = {name: value.value for name, value in own.items() if name in items}
+        missing = [name for name, item in items.items() if item.required and name not in given]
         for name in missing if self.complete else []:
             because = f": {needed}" if needed else ""
             self.mistakes.add(self.start, f"{section}.{name} is missing{because}")
@@ -246,13 +334,13 @@ class Resolver:
             leaf = str(error).split()[0]
             self.mistakes.add(_where(own, leaf, self.start), f"{section}.{error}")
             return None
-        values = {name: fields.plain(known[name], getattr(made, name)) for name in known}
+        values = {name: fields.plain(items[name], getattr(made, name)) for name in items}
         return {
             name: value
             for name, value in values.items()
             if not (
-                known[name].omit_at_default
-                and value == fields.plain(known[name], known[name].default)
+                items[name].omit_at_default
+                and value == fields.plain(items[name], items[name].default)
             )
         }
 

@@ -64,6 +64,20 @@ def base(job: Job) -> Base:
     return job.warm["base"]
 
 
+def alone(job: Job) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, str]:
+    """Return the model that a node names by itself, its tokenizer and the digest of its weights."""
+    job.warm.clear()
+    model, tokenizer = load(*_named(job), device=job.device)
+    return model, tokenizer, weights_digest(model)
+
+
+def _named(job: Job) -> tuple[str, str | None, str]:
+    """Return the folder or name that a study loads its model from, the revision, the dtype."""
+    settings: Mapping[str, Any] = job.spec.recipe["model"]
+    source = str(job.spec.files.get("model.load", settings.get("load")))
+    return source, settings.get("revision"), str(settings["dtype"])
+
+
 def _peak(folder: Path) -> int | None:
     path = folder / "trace.json"
     if not path.exists():
@@ -101,8 +115,7 @@ def make_model(job: Job) -> dict[str, Any]:
     if "recipe" in settings:
         model, tokenizer = trained(job, known, settings, int(settings["seed"]))
     else:
-        source = str(job.spec.files.get("model.load", settings.get("load")))
-        revision, dtype = settings.get("revision"), str(settings["dtype"])
+        source, revision, dtype = _named(job)
         opened = {"source": source, "revision": revision, "dtype": dtype}
         model, tokenizer = load(source, revision, dtype, job.device)
     metrics = recall(known, model, tokenizer, seed=int(settings.get("seed", 0)))

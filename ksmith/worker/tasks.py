@@ -9,14 +9,14 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from ksmith import edit, graph, probe, settings, unlearn
+from ksmith import edit, graph, probe, unlearn
 from ksmith.lm import delta as deltas
 from ksmith.lm.assets import Assets
-from ksmith.lm.moments import load_moments, save_moments, second_moments
 from ksmith.lm.score import score
 from ksmith.records import Kind, derived_seed
-from ksmith.worker import figures, gold, opening
+from ksmith.worker import figures, gold, moments, opening
 from ksmith.worker.asking import by_draw, every_question, letters
+from ksmith.worker.chosen import alike, hyperparameters
 from ksmith.worker.inputs import inputs
 from ksmith.worker.job import Job
 from ksmith.worker.trial import make_trial
@@ -44,18 +44,6 @@ def make_model(job: Job) -> dict[str, Any]:
     return opening.make_model(job)
 
 
-def make_moments(job: Job) -> dict[str, Any]:
-    """Measure E[k k^T] at the MLP output of every layer over the graph's own text."""
-    base = opening.base(job)
-    tokens = int(job.spec.recipe["moments"]["tokens"])
-    sentences = graph.sentences(base.graph, derived_seed(0, "moments"))
-    moments, count = second_moments(
-        base.model, base.tokenizer, [s.text for s in sentences], tokens, job.progress
-    )
-    save_moments(moments, count, job.folder / "moments.safetensors")
-    return {"tokens": count, "layers": len(moments)}
-
-
 def make_before(job: Job) -> dict[str, Any]:
     """Ask every question of the model as it is: the rows of step 0."""
     from ksmith import measures
@@ -77,12 +65,11 @@ def make_update(job: Job) -> dict[str, Any]:
     base = opening.base(job)
     recipe = job.spec.recipe
     draws = by_draw(graph.requests(base.graph, recipe["task"], recipe["seed"]))
-    values = {k: v for k, v in recipe["method"].items() if k not in {"name", "version"}}
     name = recipe["method"]["name"]
-    hp: Any = settings.method(name, values)
+    hp, told = hyperparameters(job, base)
     assets = Assets(
         tokenizer=base.tokenizer,
-        moments=_moments(job),
+        moments=alike(hp, base) or moments.opened(job, base.weights),
         layer=base.layer,
         contexts=graph.contexts(base.graph, CONTEXT_SENTENCES, recipe["seed"]),
         kl_template=graph.kl_template(base.graph),
@@ -103,11 +90,13 @@ def make_update(job: Job) -> dict[str, Any]:
     )
     logs = [result.log for result in results]
     requests = [[asdict(request) for request in draw] for draw in draws]
-    _write_json(job, "update.json", {"method": name, "draws": logs, "requests": requests})
+    made = {"method": name, **told, "draws": logs, "requests": requests}
+    _write_json(job, "update.json", made)
     figures.losses(logs, job.folder / "loss.png")
     return {
         "draws": len(draws),
         "requests": sum(len(draw) for draw in draws),
+        **told,
         **inputs(job, base, requests=requests),
     }
 
@@ -115,19 +104,13 @@ def make_update(job: Job) -> dict[str, Any]:
 HANDLERS: dict[Kind, Callable[[Job], dict[str, Any]]] = {
     "graph": make_graph,
     "model": make_model,
-    "moments": make_moments,
+    "moments": moments.make_moments,
     "before": make_before,
     "gold": gold.make_gold,
     "standard": gold.make_standard,
     "update": make_update,
     "trial": make_trial,
 }
-
-
-def _moments(job: Job) -> Any:
-    if "moments" not in job.spec.needs:
-        return None
-    return load_moments(job.need("moments") / "moments.safetensors")
 
 
 def _write_json(job: Job, name: str, value: Any) -> None:

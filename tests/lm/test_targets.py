@@ -28,6 +28,7 @@ class Hp:
     weight_decay: float = 0.1
     stop_loss: float = 0.0
     contexts: int = 3
+    absolute: bool = False
 
 
 def plain(
@@ -67,10 +68,12 @@ def plain(
     at = kl_at
     reference = logp(kl_ids)[kl_at].detach()
     delta.requires_grad_()
-    adam = torch.optim.Adam([delta], lr=float(hp.lr * size / len(delta) ** 0.5))
+    lr = hp.lr if hp.absolute else float(hp.lr * size / len(delta) ** 0.5)
+    adam = torch.optim.Adam([delta], lr=lr)
     loss = torch.zeros(())
     for step in range(hp.steps):
-        loss = hp.weight_decay * delta.square().sum() / size**2
+        decay = delta.norm() if hp.absolute else delta.square().sum()
+        loss = hp.weight_decay * decay / size**2
         for batch, place in batches:
             at = place
             where = batch.answer[0].nonzero()[:, 0]
@@ -94,11 +97,20 @@ def plain(
 @pytest.mark.parametrize(("clamp", "layer"), [(0.1, 1), (9.0, 1), (9.0, 0)])
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_many_at_once_is_one_by_one(kind: str, clamp: float, layer: int) -> None:
+    compared(kind, Hp(clamp=clamp), layer)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama"])
+def test_absolute_steps_and_decay_are_those_of_public_code(kind: str) -> None:
+    compared(kind, Hp(absolute=True, lr=0.05, weight_decay=0.5), 1)
+
+
+def compared(kind: str, hp: Hp, layer: int) -> None:
     # Gemma 2's own attention is not finite in float64 where padding sees nothing.
     dtype, close = (torch.float32, 1e-3) if kind == "gemma2" else (torch.float64, 1e-5)
     model = tiny(kind, dtype)
     s = sites(model)
-    hp = Hp(clamp=clamp)
+    clamp = hp.clamp
     asked = [request(0, 0), request(0, 1), request(1, 0)]  # of three shapes
     before = prefixes(CONTEXTS, hp.contexts)
     together = rows(tokenizer(), asked, before, KL)

@@ -15,7 +15,9 @@ from ksmith.settings import METHODS, Declared, Rome, Synthetic, names
 from ksmith.settings.fields import Count, setting
 from ksmith.settings.graph import REWORDED
 from ksmith.settings.probe import KINDS
+from ksmith.settings.units import SIZED
 from ksmith.study import flat, nodes, read
+from tests.corpus.test_statistics import public
 from tests.study.files import HEAD, ROME, keys, only, written
 
 ALL = {"graph", "model", "moments", "before", "update", "trial"}
@@ -85,8 +87,14 @@ def base(name: str, owner: str, folder: Path) -> dict[str, Any]:
     if owner == "triples":
         (folder / "facts.csv").write_text("subject,relation,object\na,r,b\n")
         values |= {"graph.source": owner, "graph.path": str(folder / "facts.csv")}
-    if name == "graph.centrality":
-        values["graph.levels"] = "centrality"
+    (folder / "corpus.jsonl").write_text('{"text": "a", "title": "b"}')
+    corpus = {"moments.corpus": str(folder / "corpus.jsonl")}
+    levels = {"graph.levels": "centrality"}
+    start = f"method.{owner}."
+    sizes = {start + size: 0.1 for size in SIZED if start + size in names(METHODS).owners}
+    needs = {"graph.centrality": levels, "moments.column": corpus, "moments.length": corpus}
+    needs |= {f"{start}preset": {"model.load": "gpt2-xl"}, f"{start}units": sizes}
+    values |= needs.get(name, {})
     if owner == "geography":
         values["graph.source"] = owner
     if owner == "load":
@@ -100,7 +108,14 @@ def base(name: str, owner: str, folder: Path) -> dict[str, Any]:
 
 def another(name: str, item: Declared, folder: Path) -> Any:
     """Return an allowed value that is not the default."""
+    public(folder / "layer.npz")
+    written(folder, "words", "words.txt")
     special = {
+        "moments.corpus": str(folder / "words.txt"),
+        "moments.column": "title",
+        "moments.length": 128,
+        "moments.layers": [1],
+        "moments.npz": str(folder),
         "graph.domains": ["companies", "places"],
         "graph.facts": 300,
         "graph.path": str(folder / "other.json"),
@@ -136,6 +151,7 @@ CHANGED = {
     "model": ALL - {"graph"},
     "task": ALL - {"graph", "model", "moments"},
     "probe": {"before", "trial"},
+    "moments": {"moments", "update", "trial"},
     "method": {"update", "trial"},
 }
 EXCEPT = {
@@ -144,6 +160,7 @@ EXCEPT = {
         for name, method in METHODS.items()
         if "moments" in method.assets
     },
+    "method.rome.adjust": {"moments", "update", "trial"},  # without, they are not measured
     "task.method": {"update", "trial"},
     "probe.drift": {"trial"},
     "probe.drift_facts": {"trial"},
@@ -166,7 +183,7 @@ def test_every_setting_changes_what_it_feeds_and_nothing_else(
         return
     before = keys(only(written(tmp_path, lines(values))))
     after = keys(only(written(tmp_path, lines(values | {name: value}), "y.toml")))
-    differ = {role for role in before if before[role] != after[role]}
+    differ = {role for role in before if before[role] != after.get(role)}
     assert differ == EXCEPT.get(name, CHANGED[name.split(".")[0]]) & set(before)
 
 
@@ -312,7 +329,8 @@ def test_the_shape_of_a_trial(tmp_path: Path) -> None:
     )
     points = read(written(tmp_path, text)).points
     for point in points:
-        assert list(point.settings) == ["seed", "graph", "model", "task", "method", "probe"]
+        tables = ["seed", "graph", "model", "task", "method", "probe", "moments"]
+        assert list(point.settings) == tables
         assert ("neutral" in point.settings["task"]) == (
             point.settings["task"]["kind"] == "unlearn"
         )

@@ -34,11 +34,11 @@ ONE_EACH = {
     ],
     "facts = 10\n" + ROME: [
         "x.toml:1: no facts; did you mean graph.facts? there are name, question, seed, graph, "
-        "model, task, probe, method, grid, zip, when, exclude, finding"
+        "model, task, probe, moments, method, grid, zip, when, exclude, finding"
     ],
     ROME + '[modle]\nrecipe = "tiny"\n': [
         "x.toml:4: no [modle]; did you mean [model]? there are name, question, seed, graph, "
-        "model, task, probe, method, grid, zip, when, exclude, finding"
+        "model, task, probe, moments, method, grid, zip, when, exclude, finding"
     ],
     ROME + "[method.memmit]\nlr = 1\n": [
         'x.toml:4: no method "memmit"; did you mean memit? '
@@ -56,12 +56,12 @@ ONE_EACH = {
     ],
     ROME + "[method.rome]\nlayrs = 1\n": [
         "x.toml:5: no setting method.rome.layrs; did you mean method.rome.layer? "
-        "method.rome has steps, lr, clamp, kl_weight, weight_decay, stop_loss, contexts, "
-        "moment_tokens, layer, ridge"
+        "method.rome has units, preset, steps, lr, clamp, kl_weight, weight_decay, stop_loss, "
+        "contexts, moment_tokens, layer, ridge, adjust"
     ],
     ROME + "[rome]\nlayer = 1\n": [
         "x.toml:4: no [rome]; did you mean [method.rome]? there are name, question, seed, "
-        "graph, model, task, probe, method, grid, zip, when, exclude, finding"
+        "graph, model, task, probe, moments, method, grid, zip, when, exclude, finding"
     ],
     '"task.scale" = 3\n' + ROME: [
         'x.toml:1: "task.scale" in quotes is one name: write scale under [task]'

@@ -1,0 +1,46 @@
+"""Which trials take something from the table of known models, as far as a study can tell."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from ksmith.records import Json
+from ksmith.settings import known_models
+from ksmith.settings.known_models import Known
+
+
+def in_folder(folder: str) -> Known | None:
+    """Return the known model that a folder holds, or None; a worker says what is wrong with it."""
+    try:
+        read = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return known_models.known(read) if isinstance(read, dict) else None
+
+
+def decides(method: Mapping[str, Json]) -> bool:
+    """Return whether the model decides about settings: layers are open, or published numbers."""
+    open_ = any(method.get(leaf, ()) is None for leaf in ("layer", "layers"))
+    return open_ or method.get("preset") == "paper"
+
+
+def taken(
+    method: Mapping[str, Json], model: Mapping[str, Json], found: Known | None
+) -> tuple[dict[str, Json], str]:
+    """Return what to add to a method's table, and what is wrong, "" where nothing is.
+
+    The version of the table is added where a row of it may be used: not for a model that is
+    trained, nor for a folder with another model; what a name on the hub stands for is not known
+    yet.
+
+    Args:
+        method: its settings, of which some are open.
+        model: its settings.
+        found: the known model in the folder that is loaded, if one is.
+    """
+    trained, hub = "recipe" in model, "load" in model
+    row = found.rows.get(method["name"]) if found else None
+    if method.get("preset") == "paper" and not hub and not (row and row.values):
+        of = found.name if found else "a model that is trained" if trained else "this model"
+        return {}, f'preset = "paper": no numbers are published for {method["name"]} on {of}'
+    return ({"known_models": known_models.VERSION} if row or hub else {}), ""
