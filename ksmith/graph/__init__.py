@@ -9,6 +9,7 @@ from pathlib import Path
 from ksmith.graph import counterfact, geography, synthetic, triples
 from ksmith.graph.after import after
 from ksmith.graph.asking import check, requests
+from ksmith.graph.benchmarks import attributes, generation_prompts
 from ksmith.graph.change import entail
 from ksmith.graph.files import load, save
 from ksmith.graph.knowledge import (
@@ -50,11 +51,13 @@ __all__ = [
     "Sentence",
     "Several",
     "after",
+    "attributes",
     "build",
     "check",
     "closure",
     "contexts",
     "entail",
+    "generation_prompts",
     "held_out",
     "inverse",
     "kl_template",

@@ -304,20 +304,33 @@ def _record(row: CounterFactRecord, draft: Draft, facts: Mapping[Key, Fact]) -> 
         _asked(text, parsed, fact, known, rewrite.target_new.str)
         for text, parsed in zip(row.paraphrase_prompts, _reworded(row, draft), strict=True)
     ]
-    neighbours: list[Asked | None] = []
-    for text in row.neighborhood_prompts:
-        parsed = fitted(text, known)
-        other = facts.get((parsed.subject, fact.relation)) if parsed else None
-        if other is not None and other.object == fact.object and other != fact:
-            neighbours.append(_asked(text, parsed, other, known, fact.object))
     return Record(
         case=row.case_id,
         fact=fact.name,
         template=rewrite.prompt,
         new=rewrite.target_new.str,
         paraphrases=tuple(asked for asked in paraphrases if asked),
-        neighbours=tuple(asked for asked in neighbours if asked),
+        neighbours=_others(row.neighborhood_prompts, fact, fact.object, known, facts),
+        attributes=_others(row.attribute_prompts, fact, rewrite.target_new.str, known, facts),
+        generation=row.generation_prompts,
     )
+
+
+def _others(
+    prompts: Sequence[str],
+    fact: Fact,
+    object_: str,
+    known: Sequence[str],
+    facts: Mapping[Key, Fact],
+) -> tuple[Asked, ...]:
+    """Return the prompts about other subjects that have the object, word for word."""
+    found: list[Asked | None] = []
+    for text in prompts:
+        parsed = fitted(text, known)
+        other = facts.get((parsed.subject, fact.relation)) if parsed else None
+        if other is not None and other.object == object_ and other != fact:
+            found.append(_asked(text, parsed, other, known, object_))
+    return tuple(asked for asked in found if asked)
 
 
 def _asked(

@@ -37,7 +37,7 @@ Template = Annotated[Text, AfterValidator(_one_slot)]
 
 
 class _Checked(BaseModel):
-    # Other fields (pararel_idx, generation_prompts) are in the format, but not for us.
+    # Other fields (pararel_idx) are in the format, but not for us.
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
@@ -65,6 +65,7 @@ class CounterFactRecord(_Checked):
     paraphrase_prompts: tuple[Text, ...]
     neighborhood_prompts: tuple[Text, ...]
     attribute_prompts: tuple[Text, ...]
+    generation_prompts: tuple[Text, ...] = ()
 
 
 def read(path: Path, digest: str | None = None) -> list[CounterFactRecord]:

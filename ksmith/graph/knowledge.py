@@ -92,6 +92,7 @@ class Asked:
     object: str
     template: str
     wording: Wording
+    relation: str = ""  # where it is not that of the record's fact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +105,8 @@ class Record:
     new: str
     paraphrases: tuple[Asked, ...]
     neighbours: tuple[Asked, ...]
+    attributes: tuple[Asked, ...] = ()  # of other subjects that have the new object already
+    generation: tuple[str, ...] = ()  # whole prompts, for text that goes on from them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

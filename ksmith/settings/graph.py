@@ -63,7 +63,7 @@ class Synthetic:
 class CounterFact:
     """Real records in CounterFact's public format."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     task_levels: ClassVar[tuple[str, ...]] = ()
 
     path: str = setting(REQUIRED, "the JSON file with the records", path=True)
