@@ -229,7 +229,7 @@ class KnowledgeGraph:
         editable = {fact.relation for fact in self.facts if fact.editable}
         moving = editable | {rule.head for rule in self.rules}
         found = tuple(fact for fact in self.stated if fact.relation not in moving)
-        if found:
+        if found and not self.records:
             return found
         asked = {fact.subject for fact in self.facts if fact.editable}
         return tuple(fact for fact in self.stated if fact.subject not in asked)

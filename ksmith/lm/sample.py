@@ -110,7 +110,7 @@ def pick(logits: Tensor, drawn: Tensor) -> Tensor:
 
 
 def _shown(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
-    text = str(
-        tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    )
+    ends = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
+    said = [token for token in ids if token not in ends]  # what is unknown is shown as such
+    text = str(tokenizer.decode(said, clean_up_tokenization_spaces=False))
     return unicodedata.normalize("NFKD", text).replace("\n\n", " ").strip()

@@ -3,18 +3,19 @@
 from collections.abc import Sequence
 
 from ksmith import settings
-from ksmith.measures import DERIVED, MEASURES, TABLES
+from ksmith.measures import DERIVED, MEASURES, PUBLISHED, TABLES
 from ksmith.measures.table import CHANGED, NEAR
 
 
 def tables() -> dict[str, str]:
-    """Return Markdown tables by name: methods, tasks, probes, metrics, further, settings."""
+    """Return Markdown tables by name, as the pages have them."""
     return {
         "methods": _methods(),
         "tasks": _tasks(),
         "probes": _probes(),
         "metrics": markdown(METRIC, _of_questions()),
         "further": markdown(METRIC, _of_trials()),
+        "published": _published(),
         "settings": _settings(),
     }
 
@@ -98,6 +99,12 @@ def _of_trials() -> list[list[str]]:
         if not (name.endswith("_generated") and name.removesuffix("_generated") in table)
     ]
     return rest + gold
+
+
+def _published() -> str:
+    """Return what benchmarks call our metrics."""
+    rows = [[f"`{name}`", called, of] for name, (called, of) in PUBLISHED.items()]
+    return markdown(["metric", "called", "in"], rows)
 
 
 def _settings() -> str:

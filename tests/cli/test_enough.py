@@ -11,8 +11,9 @@ from ksmith.cli.expected import check_measures
 from ksmith.study import read
 from tests.conftest import ROOT
 
+RECORDS = ("counterfact", "zsre")  # whose files a user brings
 COUNTERFACT = '[graph]\nsource = "counterfact"\npath = "data.json"\n'
-SHIPPED = sorted(p for p in (ROOT / "studies").rglob("*.toml") if p.stem != "counterfact")
+SHIPPED = sorted(p for p in (ROOT / "studies").rglob("*.toml") if p.stem not in RECORDS)
 STUDY = str(ROOT / "studies" / "plasticity.toml")
 
 
@@ -70,7 +71,7 @@ def test_a_finding_about_no_metric_is_refused(tmp_path: Path) -> None:
 
 def test_metrics_of_gold_models_and_their_slices_are_known(tmp_path: Path) -> None:
     file = tmp_path / "s.toml"
-    measures = ("multi_hop.gold_distance.known", "all.gold_cka.layer0", "counterfact.score")
+    measures = ("multi_hop.gold_distance.known", "counterfact.score", "zsre.score")
     findings = "".join(
         f'[[finding]]\nsays = "a"\nmeasure = "{name}"\nmore = {{ "task.level" = "leaf" }}\n'
         'less = { "task.level" = "root" }\n'

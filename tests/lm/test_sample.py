@@ -52,7 +52,8 @@ def plain(model: nn.Module, one: Question) -> str:
                     break
                 left -= share
             ids = torch.cat([ids, token.reshape(1, 1)], 1)
-    return str(tokenizer().decode(ids[0], skip_special_tokens=True)).strip()
+    said = [token for token in ids[0].tolist() if token != tokenizer().eos_token_id]
+    return str(tokenizer().decode(said)).strip()
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "qwen3", "gemma2"])
