@@ -1,5 +1,6 @@
 """Too few facts for what a study asks: said at once, with what there is; nothing is stored."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from ksmith.cli.enough import check_facts
 from ksmith.cli.expected import check_measures
 from ksmith.study import read
 from tests.conftest import ROOT
+from tests.graph.test_zsre import row, rows
 
 RECORDS = ("counterfact", "zsre")  # whose files a user brings
 COUNTERFACT = '[graph]\nsource = "counterfact"\npath = "data.json"\n'
@@ -54,6 +56,20 @@ def test_what_ships_asks_for_no_more_than_there_is(path: Path) -> None:
     check_measures(study)
     check_facts(study)  # both raise
     assert study.points
+
+
+def test_what_is_left_out_of_a_users_records_is_said(tmp_path: Path) -> None:
+    records = [*rows(), row("Odd", 9) | {"answers": []}, row("Town1", 9)]
+    (tmp_path / "zsre.json").write_text(json.dumps(records))
+    sets = (f"graph.path={tmp_path / 'zsre.json'}", "graph.records=16", "task.scale=[1]")
+    words = [word for value in (*sets, "task.draws=[2]") for word in ("--set", value)]
+    file = str(ROOT / "studies" / "zsre.toml")
+    done = CliRunner().invoke(ksmith, ["study", "plan", file, *words])
+    assert done.exit_code == 0, done.output
+    assert (
+        "zsre.json: left out are records without an answer (1), "
+        "records with the question and subject of an earlier one (1)"
+    ) in done.stderr
 
 
 def test_a_finding_about_no_metric_is_refused(tmp_path: Path) -> None:
