@@ -163,6 +163,11 @@ PREPARED: tuple[dict[str, pl.Expr], ...] = (
 # A whole statement after an empty prompt is there to be compared, not to be written.
 WRITTEN = pl.col("prompt") != ""
 
+# Lists of other lengths can't be compared, not even where nobody asks for it.
+SAME_PLACES = pl.when(
+    pl.col("predicted").list.len() == pl.col("predicted_before").list.len()
+).then("predicted")
+
 MEASURES: dict[str, Measure] = {
     "success": Measure(
         doc="The right answer is more probable than its rival, per token.",
@@ -308,8 +313,8 @@ MEASURES: dict[str, Measure] = {
         doc="Share of the places of the right answer's tokens where the most probable token is "
         "the one of before the update, right or wrong.",
         probes=NEAR,
-        applies=pl.col("counted") & pl.col("predicted_before").is_not_null(),
-        value=(pl.col("predicted") - pl.col("predicted_before"))
+        applies=pl.col("counted") & (pl.col("predicted_before").list.len() > 0),
+        value=(SAME_PLACES - pl.col("predicted_before"))
         .list.eval((pl.element() == 0).cast(pl.Float64))
         .list.mean(),
         later=True,

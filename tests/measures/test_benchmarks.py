@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -153,6 +154,16 @@ def test_a_question_without_an_answer_has_no_token_right() -> None:
     found = trial.metrics()
     assert found[1, "efficacy.token_accuracy"].value == (0 + 1) / 2
     assert found[1, "neighborhood.kept_tokens"].value == (0 + 1) / 2
+
+
+def test_places_that_were_not_looked_at_before_keep_nothing() -> None:
+    trial = zsre()
+    trial.said[0][2] = replace(trial.said[0][2], predicted=())
+    found = trial.metrics()[1, "neighborhood.kept_tokens"]
+    assert (found.value, found.n) == (1, 1)  # of the other record alone
+    trial = zsre()
+    trial.said[1][2] = replace(trial.said[1][2], predicted=())
+    assert trial.metrics()[1, "neighborhood.kept_tokens"].value == (0 + 1) / 2
 
 
 def test_answers_in_which_tokens_were_not_counted_have_no_such_number() -> None:
