@@ -11,8 +11,7 @@
 A relation is the question with `{}` in place of its subject; the rephrased questions of its
 records are its other wordings. What a model answered before an update is not in the file: a
 trained model is told `alt`, which the file has as a wrong answer, so that its edits bring the
-right ones; for a model that exists it is the answer that `success` compares with, and nothing
-else depends on it.
+right ones; of a model that exists it is a guess, on which token accuracies do not depend.
 
 Records of the questions that are asked of most subjects are taken first: only there can a small
 model learn what a question means from some subjects and be asked it of others.

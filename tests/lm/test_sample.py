@@ -11,7 +11,7 @@ from tests.lm.models import SUBJECTS, TEMPLATES, tiny, tokenizer
 from tests.lm.test_score import DEER, END, IS, PROMPT, RED, question, talker
 
 
-def wanted(number: int, prompt: str, sampled: int = 24, seed: int | None = None) -> Question:
+def wanted(number: int, prompt: str, sampled: int = 16, seed: int | None = None) -> Question:
     return Question(
         id=f"0.0/fluency/{number}",
         draw=0,
@@ -32,7 +32,8 @@ def wanted(number: int, prompt: str, sampled: int = 24, seed: int | None = None)
 
 
 def asked() -> list[Question]:
-    prompts = [t.format(s) for t in TEMPLATES for s in SUBJECTS[:2]]
+    prompts = [template.format(SUBJECTS[i]) for i, template in enumerate(TEMPLATES)]
+    prompts.append(f"{SUBJECTS[3]} . {prompts[0]}")
     return [wanted(i, prompt) for i, prompt in enumerate(prompts)]
 
 
@@ -56,13 +57,13 @@ def plain(model: nn.Module, one: Question) -> str:
     return str(tokenizer().decode(said)).strip()
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "qwen3", "gemma2"])
+@pytest.mark.parametrize("kind", ["gpt2", "qwen3"])
 def test_equals_the_plain_loop_in_any_batch(kind: str) -> None:
     model, questions = tiny(kind), asked()
     expected = [plain(model, one) for one in questions]
     assert len(set(expected)) == len(expected)
     assert texts(model, tokenizer(), questions) == expected
-    assert texts(model, tokenizer(), questions[::-1], batch_tokens=50) == expected[::-1]
+    assert texts(model, tokenizer(), questions[::-1], batch_tokens=33) == expected[::-1]
 
 
 def test_a_text_goes_on_from_its_prompt_and_depends_on_its_seed() -> None:
