@@ -129,7 +129,7 @@ def _item(case: int, row: ZsreRecord, prefix: bool) -> Item | str:
     """Return the record, or why it can't be asked."""
     if not row.subject or row.subject not in row.src:
         return "records without their subject in the question"
-    relation = slotted(row.src, row.subject)
+    relation = _slotted(row.src, row.subject)
     if relation is None or relation.count("{}") != 1:
         return "records with a {} in the question"
     if not row.answers or not row.answers[0]:
@@ -153,8 +153,17 @@ def _item(case: int, row: ZsreRecord, prefix: bool) -> Item | str:
 
 
 def _reworded(row: ZsreRecord, relation: str) -> str | None:
-    found = slotted(row.rephrase, row.subject)
+    found = _slotted(row.rephrase, row.subject)
     return found if found is not None and found.count("{}") == 1 and found != relation else None
+
+
+def _slotted(text: str, subject: str) -> str | None:
+    """Return `slotted`, where it can be with the subject as words: "Art" is not in "Artland"."""
+    words = list(re.finditer(rf"(?<!\w){re.escape(subject)}(?!\w)", text)) if subject else []
+    if not words:
+        return slotted(text, subject)
+    start, end = words[-1].span()
+    return None if "{}" in text[:start] else f"{text[:start]}{{}}{text[end:]}"
 
 
 def _dense(items: Sequence[Item], generator: random.Random) -> list[Item]:
@@ -355,7 +364,7 @@ def _record(
 
 def _paraphrases(item: Item, mine: set[str], told: set[str]) -> tuple[Asked, ...]:
     """Return the rephrased question word for word, also one that does not name the subject."""
-    template = slotted(item.rephrased, item.subject)
+    template = _slotted(item.rephrased, item.subject)
     if template is None and "{}" not in item.rephrased:
         template = item.rephrased
     if not template:

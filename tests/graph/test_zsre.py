@@ -240,6 +240,17 @@ def test_odd_names_are_asked_word_for_word(write: Write, name: str) -> None:
     ]
 
 
+def test_a_subject_is_found_as_a_word_before_it_is_found_in_one(write: Write) -> None:
+    odd = row("Art", 90, src="Does Art lie in Artland?", rephrase="In Artland, is there Art?")
+    more = row("Ulm", 91, src="Where is Neu-Ulmer Ulmstadt?", rephrase="Where is Neu-Ulmer?")
+    built = graph.build(settings(18), write([*rows(), odd, more]))
+    (record,) = (r for r in built.records if r.case == 16)
+    assert record.template == "Does {} lie in Artland?"
+    assert record.paraphrases[0].template == "In Artland, is there {}?"
+    (record,) = (r for r in built.records if r.case == 17)
+    assert record.template == "Where is Neu-Ulmer {}stadt?"  # there is no other
+
+
 def broken(**changed: Any) -> list[dict[str, Any]]:
     made = rows()
     made[2] |= changed
