@@ -301,6 +301,8 @@ class Question:
     distance: int | None = None
     domain: str | None = None  # of the subject
     context: Context = ""
+    sampled: int = 0  # tokens of sampled text wanted, those of the prompt included
+    seed: int = 0  # ... of what is drawn for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,7 +313,9 @@ class Answer:
     logp: tuple[float, ...]  # sum over tokens, natural log
     tokens: tuple[int, ...]
     argmax: tuple[bool, ...]  # every token of the candidate is the most probable one
-    generated: str | None = None  # greedy text to its natural stop
+    hits: tuple[int, ...] = ()  # how many of its tokens are, each after those before it
+    predicted: tuple[int, ...] = ()  # the most probable ones where the right answer has its own
+    generated: str | None = None  # greedy text to its natural stop, or sampled text
 
 
 # --- files ------------------------------------------------------------------------------------

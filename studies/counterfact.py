@@ -1,9 +1,11 @@
-"""CounterFact's own scores: ES, PS, NS and S of each method, by the number of edits at once.
+"""CounterFact's own scores of each method, by the number of edits at once.
 
     python studies/counterfact.py [HOME]
 
-reads the lab in HOME (else KSMITH_HOME, else ./mlruns). Success is p(new) > p(old), as in the
-benchmark; the share of right generated answers stands beside it. n counts records.
+reads the lab in HOME (else KSMITH_HOME, else ./mlruns). Prints S, ES, PS and NS (success is
+p(new) > p(old), as in the benchmark), then the magnitudes EM, PM and NM, then what is stricter
+than success: accuracies, the written answer and the subject's other facts; as value
+[95 % interval] and the count of records.
 """
 
 import sys
@@ -12,42 +14,29 @@ import polars as pl
 
 import ksmith
 
-NAMES = {
-    "efficacy.success": "ES",
-    "paraphrase.success": "PS",
-    "neighborhood.success": "NS",
-    "same_subject.accuracy": "same subject",
-    "efficacy.generated": "generated",
-}
-
-
-def scores(home: str | None = None) -> pl.DataFrame:
-    """Return one row a method and scale, each score as `value [low, high]`."""
-    metrics = ksmith.metrics(study="counterfact", home=home).with_columns(
-        metric=pl.concat_str("probe", "measure", separator=".")
-    )
-    shown = metrics.filter(
-        pl.col("step") == 1,
-        pl.col("slice") == "",
-        pl.col("hop").is_null(),
-        pl.col("metric").is_in(list(NAMES)),
-    ).with_columns(
-        name=pl.col("metric").replace_strict(NAMES),
-        text=pl.format("{} [{}, {}]", *(pl.col(c).round(3) for c in ("value", "low", "high"))),
-    )
-    index = ["method", "scale"]
-    return (
-        shown.pivot("name", index=index, values="text")
-        .join(shown.group_by(index).agg(n=pl.col("n").max()), on=index)
-        .select(*index, *(name for name in NAMES.values() if name in shown["name"]), "n")
-        .sort(*index)
-    )
+SUCCESS = (
+    "counterfact.score",
+    "efficacy.success",
+    "paraphrase.success",
+    "neighborhood.success",
+)
+MAGNITUDE = ("efficacy.magnitude", "paraphrase.magnitude", "neighborhood.magnitude")
+BESIDE = (
+    "efficacy.accuracy",
+    "paraphrase.accuracy",
+    "neighborhood.accuracy",
+    "efficacy.generated",
+    "same_subject.accuracy",
+)
+BY = ("method", "scale")
 
 
 def main(words: list[str]) -> None:
-    """Print the scores."""
-    with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=160, fmt_str_lengths=40):
-        print(scores(words[0] if words else None))
+    """Print three rows a trial."""
+    home = words[0] if words else None
+    with pl.Config(tbl_rows=-1, tbl_cols=-1, tbl_width_chars=220, fmt_str_lengths=100):
+        for shown in (SUCCESS, MAGNITUDE, BESIDE):
+            print(ksmith.table("counterfact", shown, BY, home))
 
 
 if __name__ == "__main__":

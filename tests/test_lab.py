@@ -147,7 +147,7 @@ def test_checkout_says_what_the_trial_said(lab: Path, tmp_path: Path) -> None:
     assert torch.equal(base(ids).logits, plain)
 
 
-@pytest.mark.parametrize("name", ["plasticity", "counterfact", "gold"])
+@pytest.mark.parametrize("name", ["plasticity", "counterfact", "zsre", "gold"])
 def test_scripts_of_studies(lab: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Each script runs on a lab; the one whose study is not there says so."""
     script = ROOT / "studies" / f"{name}.py"

@@ -12,7 +12,17 @@ if TYPE_CHECKING:
 
 LARGEST = 100_000  # facts; a larger graph takes longer to build than its worker to complain
 LARGEST_FILE = 1 << 24  # bytes; so does one out of a larger file
-LEFT_OUT = ("duplicate facts", "contradictory facts", "facts with names that are too long")
+LEFT_OUT = (  # of files of facts, then of records
+    "duplicate facts",
+    "contradictory facts",
+    "facts with names that are too long",
+    "conflicting records",
+    "records without their subject in the question",
+    "records with a {} in the question",
+    "records without an answer",
+    "records without a wrong answer",
+    "records with the question and subject of an earlier one",
+)
 
 
 def check_facts(study: "Study") -> None:
@@ -30,8 +40,9 @@ def check_facts(study: "Study") -> None:
         name = canonical(settings)
         if name not in graphs:
             graphs[name] = _built(study, settings, point.files)
+            _say_left_out(point.files, graphs[name])
             if settings["source"] == "triples":
-                _say_found(study, Path(point.files["graph.path"]).name, graphs[name])
+                _say_found(study, graphs[name])
         task = {k: v for k, v in point.settings["task"].items() if k not in ("method", "kind")}
         key = canonical([name, task])
         if key not in asked:
@@ -74,13 +85,17 @@ def _size(files: dict[str, str]) -> int:
     return Path(path).stat().st_size if path else 0
 
 
-def _say_found(study: "Study", file: str, known: Any) -> None:
-    """Say of a user's own facts what nobody has written down: what is left out, and the rules."""
-    from ksmith.probe.options import OPTIONS
-
+def _say_left_out(files: dict[str, str], known: Any) -> None:
+    """Say what of a user's own file is not in the graph."""
     out = [f"{what} ({known.counts[what]:,})" for what in LEFT_OUT if what in known.counts]
     if out:
-        note(f"{file}: left out are {', '.join(out)}")
+        note(f"{Path(files['graph.path']).name}: left out are {', '.join(out)}")
+
+
+def _say_found(study: "Study", known: Any) -> None:
+    """Say of a user's own facts what nobody has written down: the rules, and what is too small."""
+    from ksmith.probe.options import OPTIONS
+
     if known.settings["rules"] == [MINED]:
         many = len(known.rules)
         says = f"{many} mined rule{'s say' if many > 1 else ' says'} what follows from what"

@@ -7,7 +7,7 @@ from ksmith.records import StudyError
 if TYPE_CHECKING:
     from ksmith.study import Study
 
-POOLED = ("all", "counterfact")  # what stands for a probe where a metric is of several
+POOLED = ("all", "counterfact", "zsre")  # what stands for a probe where a metric is of several
 
 
 def check_measures(study: "Study") -> None:

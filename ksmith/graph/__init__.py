@@ -6,9 +6,10 @@ No torch here: both halves of ksmith may ask a graph.
 from collections.abc import Mapping
 from pathlib import Path
 
-from ksmith.graph import counterfact, geography, synthetic, triples
+from ksmith.graph import counterfact, geography, synthetic, triples, zsre
 from ksmith.graph.after import after
 from ksmith.graph.asking import check, requests
+from ksmith.graph.benchmarks import attributes, generation_prompts
 from ksmith.graph.change import entail
 from ksmith.graph.files import load, save
 from ksmith.graph.knowledge import (
@@ -50,11 +51,13 @@ __all__ = [
     "Sentence",
     "Several",
     "after",
+    "attributes",
     "build",
     "check",
     "closure",
     "contexts",
     "entail",
+    "generation_prompts",
     "held_out",
     "inverse",
     "kl_template",
@@ -85,11 +88,13 @@ def build(settings: Mapping[str, Json], files: Mapping[str, str]) -> KnowledgeGr
         return synthetic.build(settings)
     if source == "counterfact":
         return counterfact.build(settings, Path(files["graph.path"]))
+    if source == "zsre":
+        return zsre.build(settings, Path(files["graph.path"]))
     if source == "geography":
         return geography.build(settings)
     if source == "triples":
         templates = files.get("graph.templates")
         path = Path(files["graph.path"])
         return triples.build(settings, path, Path(templates) if templates else None)
-    there = "counterfact, geography, synthetic, triples"
+    there = "counterfact, geography, synthetic, triples, zsre"
     raise UserError(f"no graph source {source!r}; there are {there}")

@@ -14,10 +14,10 @@ then 1,300 genuine facts instead of 3,000, which a small model learns in half th
 import math
 import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from ksmith.graph.counterfact_file import CounterFactRecord, read
+from ksmith.graph.draft import Draft, Key, shown
 from ksmith.graph.knowledge import (
     Asked,
     Entity,
@@ -32,44 +32,9 @@ from ksmith.graph.prompts import Parsed, ended, fitted, slotted, templates
 from ksmith.records import Json, UserError, Wording, derived_seed
 
 RELATIONS = 5  # from so many relations, if the file has enough of each
-SHOWN = 0.7  # of a relation's templates are trained with each fact
 HELD = 0.5  # of the records keep one paraphrase, and its lead sentence, out of training
 RATES = Rates(lead=0.3)
 STRANGERS = 40
-
-Key = tuple[str, str]  # subject, relation
-
-
-@dataclass(kw_only=True)
-class Draft:
-    """A graph while it is being put together."""
-
-    known: Mapping[str, tuple[str, ...]]  # relation -> templates
-    objects: dict[Key, str] = field(default_factory=dict[Key, str])
-    relations: dict[str, list[str]] = field(
-        default_factory=dict[str, list[str]]
-    )  # of a subject
-    counts: dict[str, int] = field(default_factory=dict[str, int])
-
-    def count(self, what: str) -> None:
-        """Note that one more was left out, or kept, for this reason."""
-        self.counts[what] = self.counts.get(what, 0) + 1
-
-    def alike(self, relation: str, other: str) -> bool:
-        """Return whether two relations are asked in the same words somewhere."""
-        return relation == other or not set(self.known[relation]).isdisjoint(self.known[other])
-
-    def add(self, subject: str, relation: str, object_: str) -> bool:
-        """Return whether the fact is in the graph now.
-
-        Not so where the subject has another object already, or another relation in the same
-        words: training would give two answers to one prompt.
-        """
-        if any(self.alike(relation, other) for other in self.relations.get(subject, ())):
-            return self.objects.get((subject, relation)) == object_
-        self.objects[subject, relation] = object_
-        self.relations.setdefault(subject, []).append(relation)
-        return True
 
 
 def build(settings: Mapping[str, Json], path: Path) -> KnowledgeGraph:
@@ -162,7 +127,7 @@ def _genuine(rows: Sequence[CounterFactRecord], draft: Draft) -> None:
 
 def _invented(draft: Draft, generator: random.Random) -> None:
     """Give every subject a second fact of another relation, where the file has one."""
-    pools = _pools(draft)
+    pools = draft.pools()
     for subject in list(draft.relations):
         mine = draft.relations[subject]
         others = [name for name in pools if not any(draft.alike(name, own) for own in mine)]
@@ -171,14 +136,6 @@ def _invented(draft: Draft, generator: random.Random) -> None:
             draft.add(subject, relation, generator.choice(pools[relation]))
         else:
             draft.count("subjects without an invented fact")
-
-
-def _pools(draft: Draft) -> dict[str, list[str]]:
-    """Return relation -> its objects, in the order of their first fact."""
-    pools: dict[str, dict[str, None]] = {}
-    for (_, relation), object_ in draft.objects.items():
-        pools.setdefault(relation, {})[object_] = None
-    return {relation: list(found) for relation, found in pools.items()}
 
 
 def _graph(
@@ -191,7 +148,7 @@ def _graph(
     held = _held(rows, draft, random.Random(derived_seed(seed, "held")))
     exposure = random.Random(derived_seed(seed, "exposure"))
     facts = _facts(draft, rows, held, genuine, exposure)
-    types = {name: dict.fromkeys(pool) for name, pool in _pools(draft).items()}
+    types = {name: dict.fromkeys(pool) for name, pool in draft.pools().items()}
     for row in rows:
         rewrite = row.requested_rewrite
         types[rewrite.relation_id][rewrite.target_new.str] = None
@@ -275,25 +232,12 @@ def _facts(
             object=object_,
             editable=key in must,
             invented=key not in real,
-            wordings=_shown(
+            wordings=shown(
                 draft.known[key[1]], must.get(key, set()), never.get(key), generator
             ),
         )
         for key, object_ in draft.objects.items()
     }
-
-
-def _shown(
-    known: Sequence[str], must: set[str], never: str | None, generator: random.Random
-) -> tuple[int, ...]:
-    """Return the places of the templates to train: `must`, and others up to the share SHOWN.
-
-    At least one other, where there is one: more was told then than a benchmark asks.
-    """
-    sure = [i for i, template in enumerate(known) if template in must]
-    free = [i for i, t in enumerate(known) if t not in must and t != never]
-    more = max(round(SHOWN * len(known)) - len(sure), 1)
-    return tuple(sorted(sure + generator.sample(free, min(more, len(free)))))
 
 
 def _record(row: CounterFactRecord, draft: Draft, facts: Mapping[Key, Fact]) -> Record:
@@ -304,20 +248,33 @@ def _record(row: CounterFactRecord, draft: Draft, facts: Mapping[Key, Fact]) -> 
         _asked(text, parsed, fact, known, rewrite.target_new.str)
         for text, parsed in zip(row.paraphrase_prompts, _reworded(row, draft), strict=True)
     ]
-    neighbours: list[Asked | None] = []
-    for text in row.neighborhood_prompts:
-        parsed = fitted(text, known)
-        other = facts.get((parsed.subject, fact.relation)) if parsed else None
-        if other is not None and other.object == fact.object and other != fact:
-            neighbours.append(_asked(text, parsed, other, known, fact.object))
     return Record(
         case=row.case_id,
         fact=fact.name,
         template=rewrite.prompt,
         new=rewrite.target_new.str,
         paraphrases=tuple(asked for asked in paraphrases if asked),
-        neighbours=tuple(asked for asked in neighbours if asked),
+        neighbours=_others(row.neighborhood_prompts, fact, fact.object, known, facts),
+        attributes=_others(row.attribute_prompts, fact, rewrite.target_new.str, known, facts),
+        generation=row.generation_prompts,
     )
+
+
+def _others(
+    prompts: Sequence[str],
+    fact: Fact,
+    object_: str,
+    known: Sequence[str],
+    facts: Mapping[Key, Fact],
+) -> tuple[Asked, ...]:
+    """Return the prompts about other subjects that have the object, word for word."""
+    found: list[Asked | None] = []
+    for text in prompts:
+        parsed = fitted(text, known)
+        other = facts.get((parsed.subject, fact.relation)) if parsed else None
+        if other is not None and other.object == object_ and other != fact:
+            found.append(_asked(text, parsed, other, known, object_))
+    return tuple(asked for asked in found if asked)
 
 
 def _asked(

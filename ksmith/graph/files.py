@@ -187,6 +187,8 @@ def _record(row: Mapping[str, Json]) -> Record:
         **_given(row, "case", "fact", "template", "new"),
         paraphrases=tuple(_frozen(Asked, item) for item in asked["paraphrases"]),
         neighbours=tuple(_frozen(Asked, item) for item in asked["neighbours"]),
+        attributes=tuple(_frozen(Asked, item) for item in asked.get("attributes", ())),
+        generation=tuple(row.get("generation", ())),
     )
 
 

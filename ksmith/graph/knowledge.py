@@ -92,6 +92,7 @@ class Asked:
     object: str
     template: str
     wording: Wording
+    relation: str = ""  # where it is not that of the record's fact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +105,8 @@ class Record:
     new: str
     paraphrases: tuple[Asked, ...]
     neighbours: tuple[Asked, ...]
+    attributes: tuple[Asked, ...] = ()  # of other subjects that have the new object already
+    generation: tuple[str, ...] = ()  # whole prompts, for text that goes on from them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +229,7 @@ class KnowledgeGraph:
         editable = {fact.relation for fact in self.facts if fact.editable}
         moving = editable | {rule.head for rule in self.rules}
         found = tuple(fact for fact in self.stated if fact.relation not in moving)
-        if found:
+        if found and not self.records:
             return found
         asked = {fact.subject for fact in self.facts if fact.editable}
         return tuple(fact for fact in self.stated if fact.subject not in asked)

@@ -243,7 +243,7 @@ def _drawn(graph: KnowledgeGraph, fact: Fact, generator: random.Random) -> State
 def _asked(asked: Asked, relation: str, object_: str) -> Statement:
     return Statement(
         subject=asked.subject,
-        relation=relation,
+        relation=asked.relation or relation,
         object=object_,
         template=asked.template,
         wording=asked.wording,

@@ -95,8 +95,8 @@ def stated(prompt: str, answer: str) -> str:
 def lasting(graph: KnowledgeGraph) -> list[Fact]:
     """Return stated facts of subjects that no request asks for and no rule concludes about.
 
-    Stated as relations: those that are neither editable nor concluded by a rule. A benchmark's
-    relations are all editable, so there it goes by subject.
+    Stated as relations: those that are neither editable nor concluded by a rule. Of a benchmark's
+    relations nearly all are editable, so there it goes by subject.
     """
     return list(graph.lasting)
 

@@ -4,18 +4,21 @@ Every prompt goes through the model once, in batches of prompts of one length (s
 padding, and sliding windows and position ids need no care). From the prompt's own row comes the
 probability of every candidate's first token; the rest of longer candidates, and greedy text, go
 on from its cached keys and values, candidates that share all but their last token together.
+Sampled text, which takes a hundred times as long, is `lm/sample.py`'s.
 """
 
 import copy
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import eq
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedTokenizerBase
 
+from ksmith.lm import sample
 from ksmith.lm.cache import after
 from ksmith.lm.text import encode
 from ksmith.records import Answer, Question, UserError
@@ -38,7 +41,8 @@ class _Row:
     steps: int = 0  # greedy tokens wanted
     dotted: bool = False  # an answer holds a full stop: one does not end greedy text
     logp: dict[Ids, float] = field(default_factory=dict)
-    argmax: dict[Ids, bool] = field(default_factory=dict)
+    # What is most probable in the place of each token, after the candidate's own before it.
+    said: dict[Ids, Ids] = field(default_factory=dict)
     greedy: list[int] = field(default_factory=list)
 
 
@@ -57,6 +61,12 @@ def score(
     Raises:
         UserError: a row that is longer than the model takes.
     """
+    texts = [question for question in questions if question.sampled]
+    if texts:
+        written = iter(sample.texts(model, tokenizer, texts, batch_tokens=batch_tokens))
+        plain = [question for question in questions if not question.sampled]
+        scored = iter(score(model, tokenizer, plain, batch_tokens=batch_tokens))
+        return [_text(q, next(written)) if q.sampled else next(scored) for q in questions]
     rows = _rows(tokenizer, questions)
     limit = _positions(model)
     longest = max(
@@ -215,7 +225,7 @@ def _first_tokens(rows: list[_Row], logits: Tensor, best: list[int]) -> None:
     logp = (logits[at[:, 0], at[:, 1]] - logits.logsumexp(-1)[at[:, 0]]).tolist()
     for (i, first), value in zip(picks, logp, strict=True):
         rows[i].logp[(first,)] = value
-        rows[i].argmax[(first,)] = best[i] == first
+        rows[i].said[(first,)] = (best[i],)
 
 
 def _rest(model: nn.Module, rows: list[_Row], cache: Any, batch_tokens: int) -> None:
@@ -247,10 +257,8 @@ def _continue(
     logits = _forward(model, heads, _fork(cache, index), keep=heads.shape[1])  # (n, m, vocab)
     log_z = logits.logsumexp(-1)  # (n, m)
     inner = logits[:, :-1].gather(-1, heads[:, 1:, None])[..., 0] - log_z[:, :-1]
-    best = logits.argmax(-1)
-    inside = (best[:, :-1] == heads[:, 1:]).all(-1).tolist()
+    best = logits.argmax(-1).tolist()
     sums = inner.sum(-1).tolist()
-    last_best = best[:, -1].tolist()
     picks = [(j, last) for j, (_, lasts) in enumerate(items) for last in lasts]
     at = torch.tensor(picks, device=device)
     logp = (logits[at[:, 0], -1, at[:, 1]] - log_z[at[:, 0], -1]).tolist()
@@ -258,8 +266,7 @@ def _continue(
         (i, head), _ = items[j]
         first = head[:1]
         rows[i].logp[(*head, last)] = rows[i].logp[first] + sums[j] + value
-        hit = rows[i].argmax[first] and inside[j] and last_best[j] == last
-        rows[i].argmax[(*head, last)] = hit
+        rows[i].said[(*head, last)] = (*rows[i].said[first], *best[j])
 
 
 def _generate(model: nn.Module, rows: list[_Row], cache: Any, ends: "_Ends", room: int) -> None:
@@ -311,6 +318,10 @@ class _Ends:
         return text.strip()
 
 
+def _text(question: Question, text: str) -> Answer:
+    return Answer(question=question.id, logp=(), tokens=(), argmax=(), generated=text)
+
+
 def _answer(
     tokenizer: PreTrainedTokenizerBase, question: Question, row: _Row, ends: _Ends
 ) -> Answer:
@@ -326,6 +337,8 @@ def _answer(
         question=question.id,
         logp=tuple(row.logp[key] for key in keys),
         tokens=tuple(len(key) for key in keys),
-        argmax=tuple(row.argmax[key] for key in keys),
+        argmax=tuple(row.said[key] == key for key in keys),
+        hits=tuple(sum(map(eq, row.said[key], key)) for key in keys),
+        predicted=() if question.right is None else row.said[keys[question.right]],
         generated=generated,
     )

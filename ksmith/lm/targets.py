@@ -196,7 +196,7 @@ def _decay(delta: Tensor, size: Tensor, hp: Climb) -> tuple[Tensor, Tensor]:
     weight = hp.weight_decay / size**2
     if not hp.absolute:
         return weight * delta.square().sum(1), 2 * weight[:, None] * delta
-    norm = delta.norm(dim=1)  # it has no gradient at 0, where the search starts: autograd says 0
+    norm = delta.norm(dim=1)  # without gradient at 0, where the search starts: taken as 0
     unit = delta / norm.clamp(min=torch.finfo(delta.dtype).tiny)[:, None]
     return weight * norm, weight[:, None] * unit
 

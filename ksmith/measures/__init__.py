@@ -10,6 +10,7 @@ from ksmith.measures.curves import curves
 from ksmith.measures.drift import DRIFT, OBJECTIVE, log_min_max, tensors
 from ksmith.measures.gate import GATES, reliable
 from ksmith.measures.metrics import TABLES, metrics
+from ksmith.measures.published import PUBLISHED
 from ksmith.measures.spread import COMBINED, SPREAD
 from ksmith.measures.table import DERIVED, MEASURES, SLICES, Measure
 
@@ -20,6 +21,7 @@ __all__ = [
     "GATES",
     "MEASURES",
     "OBJECTIVE",
+    "PUBLISHED",
     "SCHEMA",
     "SLICES",
     "SPREAD",

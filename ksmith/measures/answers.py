@@ -42,7 +42,9 @@ SCHEMA: dict[str, Any] = {
     "logp": pl.List(pl.Float32),  # sum over the tokens of each candidate; null: no answer
     "tokens": pl.List(pl.Int32),
     "argmax": pl.List(pl.Boolean),
-    "generated": pl.String,
+    "hits": pl.List(pl.Int32),  # tokens that are the most probable one, each after the last
+    "predicted": pl.List(pl.Int32),  # the most probable tokens in the right answer's places
+    "generated": pl.String,  # greedy text to its natural stop; for `fluency`: sampled text
     "known": pl.Boolean,  # was the fact known before? null: nobody asked
 }
 
@@ -50,7 +52,7 @@ QUESTION = ("draw", "request", "probe", "set", "fact", "subject", "level", "hop"
 PLACE = ("distance", "domain", "wording", "context", "prompt")
 WORDING = ("candidates", "right", "right_before", "rival", "of_type", "options")
 ALIASES = ("aliases", "aliases_before")
-ANSWER = ("logp", "tokens", "argmax", "generated")
+ANSWER = ("logp", "tokens", "argmax", "hits", "predicted", "generated")
 
 
 def frame(questions: Sequence[Question], answers: Sequence[Answer], step: int) -> pl.DataFrame:

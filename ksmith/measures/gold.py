@@ -27,7 +27,7 @@ from ksmith.records import derived_seed
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-LEFT_OUT = ("known", "utility")  # asked before the update only; text, which has no candidates
+LEFT_OUT = ("known", "utility", "fluency")  # asked before the update only; text
 ALL = "all"  # the probe under which numbers over the questions of all probes stand
 KINDS = ("divergence", "vocabulary", "agrees")  # what is said of a pair, in this order
 

@@ -41,7 +41,8 @@ class Bounded(Protocol):
 KEYS = ("step", "probe", "measure", "slice", "hop")  # hop -1: over all hops
 UNIT = ("family", "draw", "cluster", "unit")
 COLUMNS = ("step", "probe", "measure", *UNIT, "value", "slice", "hop")  # of a table of facts
-PARTS = ("efficacy", "paraphrase", "neighborhood")  # of CounterFact's S, all by success
+PARTS = ("efficacy", "paraphrase", "neighborhood")  # of the scores of benchmarks ...
+SCORES = {"counterfact": "success", "zsre": "token_accuracy"}  # ... all by this measure
 PROBES = tuple(dict.fromkeys(name for m in MEASURES.values() for name in m.probes))
 # What stands in a metric's probe for the measures of several: its table.
 TABLES: dict[str, Mapping[str, Bounded]] = {
@@ -125,7 +126,7 @@ def _prepared(rows: pl.DataFrame) -> pl.DataFrame:
 def _measured(rows: pl.DataFrame) -> pl.DataFrame:
     """Return units, clusters, what slices go by, and one column a measure."""
     before = rows.filter(pl.col("step") == 0).select(
-        "question", best_before="best", said_before="said"
+        "question", best_before="best", said_before="said", predicted_before="predicted"
     )
     rows = rows.join(before, on="question", how="left", maintain_order="left")
     return rows.select(
@@ -277,11 +278,14 @@ def _with_combined(
 ) -> tuple[list[Name], Means, list[tuple[float | None, float | None]]]:
     """Return the columns and those made of them, with the bounds of the latter.
 
-    CounterFact's S, and what `spread.COMBINED` has, wherever all parts are there.
+    The scores of benchmarks, and what `spread.COMBINED` has, wherever all parts are there.
     """
     every = list(names)
     limits: list[tuple[float | None, float | None]] = []
-    wanted = [("counterfact", "score", [(probe, "success") for probe in PARTS], harmonic)]
+    wanted = [
+        (probe, "score", [(part, measure) for part in PARTS], harmonic)
+        for probe, measure in SCORES.items()
+    ]
     wanted += [
         (spread.PROBE, name, [(spread.PROBE, part) for part in made.parts], COMBINE[name])
         for name, made in COMBINED.items()
@@ -369,7 +373,7 @@ def _skipped(rows: pl.DataFrame) -> list[Metric]:
 
 def _place(metric: Metric) -> tuple[int | str, ...]:
     """Return where a metric stands in a list: as the tables in `table` have it."""
-    probes = (*PROBES, "counterfact", *TABLES)
+    probes = (*PROBES, *SCORES, *TABLES)
     own = tuple(TABLES.get(metric.probe, (*MEASURES, "score", "skipped")))
     return (
         metric.step,

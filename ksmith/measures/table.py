@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from ksmith.measures.fluency import entropy
+
 CHANGED = (  # the answer should be another
     "efficacy",
     "paraphrase",
@@ -27,9 +29,10 @@ CHANGED = (  # the answer should be another
     "conflict",
 )
 FLOOR = -1e9  # nats
-NEAR = ("neighborhood", "same_subject", "contextual")  # the answer should stay
+NEAR = ("neighborhood", "same_subject", "contextual", "attribute")  # the answer should stay
 FOLLOWING = ("reverse", "multi_hop")  # facts that follow from a request, stored or derived
 WORDED = (*(name for name in CHANGED if name != "efficacy"), "contextual")
+TEXT = "fluency"  # whose answers are sampled texts
 CHOICES = (*(name for name in WORDED if name != "paraphrase"), "letters")  # may have options
 SET_PLUS = ("target", "entailed")  # sets of questions, whatever the probe: Q+, should change
 SET_MINUS = ("neighbour", "unrelated")  # ... and Q-, should stay; "open" is neither
@@ -83,6 +86,10 @@ def _mean_logp(index: str) -> pl.Expr:
     return pl.col("mean_logp").list.get(pl.col(index), null_on_oob=True)
 
 
+def _of_right(column: str) -> pl.Expr:
+    return pl.col(column).list.get(pl.col("right"), null_on_oob=True)
+
+
 def _sum_logp(index: str) -> pl.Expr:
     return pl.col("sum_logp").list.get(pl.col(index), null_on_oob=True)
 
@@ -110,6 +117,8 @@ PREPARED: tuple[dict[str, pl.Expr], ...] = (
         "mean_logp": pl.when("answered").then(pl.col("sum_logp") / pl.col("tokens")),
         "written": plain(pl.col("generated")),
         "texts": pl.col("generated").is_not_null().any().over("step", "probe"),
+        # Answers of before tokens were counted have none to count.
+        "counted": (pl.col("hits").list.len() > 0).fill_null(False).any().over("step", "probe"),
     },
     {
         "right_logp": _mean_logp("right"),
@@ -154,10 +163,14 @@ PREPARED: tuple[dict[str, pl.Expr], ...] = (
 # A whole statement after an empty prompt is there to be compared, not to be written.
 WRITTEN = pl.col("prompt") != ""
 
+# Lists of other lengths can't be compared, not even where nobody asks for it.
+SAME_PLACES = pl.when(
+    pl.col("predicted").list.len() == pl.col("predicted_before").list.len()
+).then("predicted")
+
 MEASURES: dict[str, Measure] = {
     "success": Measure(
-        doc="The right answer is more probable than its rival, per token "
-        "(CounterFact's ES, PS, NS).",
+        doc="The right answer is more probable than its rival, per token.",
         probes=CHANGED + NEAR,
         applies=pl.col("has_pair"),
         value=pl.col("right_logp") > pl.col("rival_logp"),
@@ -172,7 +185,14 @@ MEASURES: dict[str, Measure] = {
         doc="Every token of the right answer is the most probable one.",
         probes=(*CHANGED, *NEAR, "known"),
         applies=pl.col("right").is_not_null() & WRITTEN,
-        value=pl.col("argmax").list.get(pl.col("right"), null_on_oob=True),
+        value=_of_right("argmax"),
+    ),
+    "token_accuracy": Measure(
+        doc="Share of the right answer's tokens that are the most probable one after those "
+        "before them.",
+        probes=CHANGED + NEAR,
+        applies=pl.col("counted") & pl.col("right").is_not_null() & WRITTEN,
+        value=_of_right("hits") / _of_right("tokens"),
     ),
     "generated": Measure(
         doc="The text that the model writes is the right answer, by its name or an alias, but for "
@@ -204,7 +224,7 @@ MEASURES: dict[str, Measure] = {
         low=-1 / 3,
     ),
     "magnitude": Measure(
-        doc="p(right) - p(rival), geometric means over tokens (CounterFact's EM, PM, NM).",
+        doc="p(right) - p(rival), geometric means over tokens.",
         probes=CHANGED + NEAR,
         applies=pl.col("has_pair"),
         value=pl.col("right_logp").exp() - pl.col("rival_logp").exp(),
@@ -289,6 +309,16 @@ MEASURES: dict[str, Measure] = {
         value=pl.col("said") == pl.col("said_before"),
         later=True,
     ),
+    "kept_tokens": Measure(
+        doc="Share of the places of the right answer's tokens where the most probable token is "
+        "the one of before the update, right or wrong.",
+        probes=NEAR,
+        applies=pl.col("counted") & (pl.col("predicted_before").list.len() > 0),
+        value=(SAME_PLACES - pl.col("predicted_before"))
+        .list.eval((pl.element() == 0).cast(pl.Float64))
+        .list.mean(),
+        later=True,
+    ),
     "loss": Measure(
         doc="Nats per token of sentences that were never trained on.",
         probes=("utility",),
@@ -298,14 +328,22 @@ MEASURES: dict[str, Measure] = {
         failed=None,
         high=None,
     ),
+    "entropy": Measure(
+        doc="Of sampled text: the mean of 2/3 of its bigrams' entropy and 4/3 of its trigrams', "
+        "in bits; text that repeats itself has little.",
+        probes=(TEXT,),
+        applies=pl.lit(True),
+        value=entropy(pl.when(pl.col("probe") == TEXT).then("generated")),
+        high=None,
+    ),
 }
 
 # Not over the answers of one question, so not in the table above: name -> (probe, doc).
 DERIVED: dict[str, tuple[str, str]] = {
     "score": (
-        "counterfact",
-        "Harmonic mean of efficacy.success, paraphrase.success and neighborhood.success "
-        "(CounterFact's S).",
+        "counterfact, zsre",
+        "Harmonic mean of efficacy, paraphrase and neighborhood: of their success "
+        "(counterfact.score) or their token_accuracy (zsre.score).",
     ),
     "skipped": (
         "every probe",
@@ -359,7 +397,7 @@ OLD, NEW = (pl.col("context") == name for name in ("old", "new"))
 
 # slice -> (which questions, of which probes); every slice is taken of step 0 and later alike.
 SLICES: dict[str, tuple[pl.Expr, tuple[str, ...]]] = {
-    "": (pl.lit(True), (*ASKED, "known", "utility")),
+    "": (pl.lit(True), (*ASKED, "known", "utility", TEXT)),
     "known": (KNOWN, ASKED),
     "seen": (SEEN, WORDED),  # a benchmark may ask paraphrases in words that training had
     "unseen": (UNSEEN, WORDED),

@@ -11,12 +11,14 @@ from itertools import groupby
 
 from ksmith.graph import KnowledgeGraph
 from ksmith.probe.asking import Asking
+from ksmith.probe.attribute import attribute
 from ksmith.probe.comparison import comparison
 from ksmith.probe.conflict import conflict
 from ksmith.probe.contextual import contextual
 from ksmith.probe.direct import direct
 from ksmith.probe.draw import FARTHEST, Draw, Part
 from ksmith.probe.efficacy import efficacy
+from ksmith.probe.fluency import fluency
 from ksmith.probe.known import Marks
 from ksmith.probe.letters import lettered, turned
 from ksmith.probe.multi_hop import multi_hop
@@ -42,6 +44,8 @@ PROBES: dict[str, Callable[[Asking, Part], Iterator[Question]]] = {
     "conflict": conflict,
     "contextual": contextual,
     "utility": utility,
+    "attribute": attribute,
+    "fluency": fluency,
 }
 PART = 256  # requests that are asked about at once
 

@@ -40,8 +40,8 @@ class Marks:
         self._alone: dict[str, frozenset[str]] = {}  # a template by itself, kept once
 
     def add(self, question: Question) -> None:
-        """Remember a question; what belongs to a whole draw is no fact."""
-        if not question.request:
+        """Remember a question; what belongs to a whole draw is no fact, and text scores none."""
+        if not question.request or question.sampled:
             return
         mark = Mark(request="", of=question.set, answer="")
         if question.right_before is not None:

@@ -3,19 +3,20 @@
 from collections.abc import Sequence
 
 from ksmith import settings
-from ksmith.measures import DERIVED, MEASURES, TABLES
+from ksmith.measures import DERIVED, MEASURES, PUBLISHED, TABLES
 from ksmith.measures.table import CHANGED, NEAR
 from ksmith.settings import known_models
 
 
 def tables() -> dict[str, str]:
-    """Return Markdown tables by name, of methods, probes, metrics, settings, known models."""
+    """Return Markdown tables by name, as the pages have them."""
     return {
         "methods": _methods(),
         "tasks": _tasks(),
         "probes": _probes(),
         "metrics": markdown(METRIC, _of_questions()),
         "further": markdown(METRIC, _of_trials()),
+        "published": _published(),
         "settings": _settings(),
         "known": _known(),
     }
@@ -108,6 +109,12 @@ def _known() -> str:
         for row in known_models.describe()
     ]
     return markdown(["model", "method", "layers", "numbers of the preset", "from"], rows)
+
+
+def _published() -> str:
+    """Return what benchmarks call our metrics."""
+    rows = [[f"`{name}`", called, of] for name, (called, of) in PUBLISHED.items()]
+    return markdown(["metric", "called", "in"], rows)
 
 
 def _settings() -> str:

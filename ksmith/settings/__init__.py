@@ -15,7 +15,7 @@ from ksmith.settings.emmet import Emmet
 from ksmith.settings.fields import Declared, declared
 from ksmith.settings.ft_l import FtL
 from ksmith.settings.graddiff import GradDiff
-from ksmith.settings.graph import GRAPHS, CounterFact, Synthetic, Triples
+from ksmith.settings.graph import GRAPHS, CounterFact, Synthetic, Triples, Zsre
 from ksmith.settings.memit import Memit
 from ksmith.settings.model import Load, Recipe
 from ksmith.settings.moments import Moments
@@ -52,6 +52,7 @@ __all__ = [
     "Synthetic",
     "Task",
     "Triples",
+    "Zsre",
     "declared",
     "describe",
     "describe_methods",

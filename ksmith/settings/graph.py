@@ -63,12 +63,31 @@ class Synthetic:
 class CounterFact:
     """Real records in CounterFact's public format."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     task_levels: ClassVar[tuple[str, ...]] = ()
 
     path: str = setting(REQUIRED, "the JSON file with the records", path=True)
     records: Count = setting(300, "how many records to take")
     seed: Seed = setting(0, "draws the records and the wordings")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Zsre:
+    """Real questions in the layout of MEND's zsRE file."""
+
+    version: ClassVar[int] = 1
+    task_levels: ClassVar[tuple[str, ...]] = ()
+
+    path: str = setting(REQUIRED, "the JSON file with the records", path=True)
+    records: Count = setting(
+        200, "how many to take, those of the questions with most subjects first"
+    )
+    seed: Seed = setting(0, "draws the records and the wordings")
+    prefix: bool = setting(
+        False,
+        'ask locality questions with their "nq question: ", as MEMIT\'s code does',
+        omit_at_default=True,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,9 +156,11 @@ def aliased(graph: Mapping[str, Json]) -> bool:
     return graph["source"] == "geography" or bool(graph.get("aliases"))
 
 
-GRAPHS: dict[str, type[Synthetic] | type[CounterFact] | type[Geography] | type[Triples]] = {
+Source = type[Synthetic] | type[CounterFact] | type[Geography] | type[Triples] | type[Zsre]
+GRAPHS: dict[str, Source] = {
     "synthetic": Synthetic,
     "geography": Geography,
     "counterfact": CounterFact,
     "triples": Triples,
+    "zsre": Zsre,
 }

@@ -20,6 +20,8 @@ Kind = Literal[
     "conflict",
     "contextual",
     "utility",
+    "attribute",
+    "fluency",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 USUAL: tuple[Kind, ...] = (
@@ -52,11 +54,13 @@ DOCS: dict[str, str] = {
     "conflict": "the request after a sentence that asserts the old object, and the new: always new",
     "contextual": "facts far from every request of the draw, or of another domain: must stay",
     "utility": "sentences that were never trained on, scored as text",
+    "attribute": "other subjects that have the new object already: must stay",
+    "fluency": "text sampled after prompts about the subject: does it repeat itself?",
 }
 
 # A probe that is not asked makes its settings meaningless.
 SETTINGS: dict[str, tuple[Kind, ...]] = {
-    "neighbors": ("neighborhood",),
+    "neighbors": ("neighborhood", "attribute"),
     "paraphrases": ("paraphrase",),
     "same_subject": ("same_subject",),
     "hops": ("multi_hop",),
@@ -64,6 +68,8 @@ SETTINGS: dict[str, tuple[Kind, ...]] = {
     "distance": ("contextual",),
     "reworded": ("reverse", "multi_hop"),
     "sentences": ("utility",),
+    "texts": ("fluency",),
+    "text_tokens": ("fluency",),
     "candidates": (
         "efficacy",
         "paraphrase",
@@ -74,10 +80,11 @@ SETTINGS: dict[str, tuple[Kind, ...]] = {
         "conflict",
     ),
     "letters": CHOICES,
-    "generate": tuple(kind for kind in KINDS if kind != "utility"),
+    "generate": tuple(kind for kind in KINDS if kind not in ("utility", "fluency")),
 }
 
 
+TEXTS, TEXT_TOKENS = 10, 100  # as CounterFact's generation entropy has them
 OF_WEIGHTS = ("drift", "drift_facts")  # nothing that is asked, before or after
 
 
@@ -85,10 +92,10 @@ OF_WEIGHTS = ("drift", "drift_facts")  # nothing that is asked, before or after
 class Probe:
     """The questions of a trial. `known` ones, which condition the rest, are always asked."""
 
-    version: ClassVar[int] = 3  # raise it when questions, scoring or metrics change
+    version: ClassVar[int] = 4  # raise it when questions, scoring or metrics change
 
     kinds: tuple[Kind, ...] = setting(USUAL, "the probes to ask")
-    neighbors: Count = setting(10, "neighbourhood questions a request, at most")
+    neighbors: Count = setting(10, "neighbourhood (and attribute) questions a request, at most")
     paraphrases: Count = setting(3, "rewordings a request, at most")
     same_subject: Count = setting(5, "other facts of the subject, at most")
     hops: Count = setting(8, "facts that follow, at most, a request")
@@ -101,6 +108,10 @@ class Probe:
     letters: Literal["auto", "never"] = setting(
         "auto",
         "multiple choice by A to D, too: auto where the model means what its letters say",
+    )
+    texts: Count = setting(TEXTS, "sampled texts a request, at most", omit_at_default=True)
+    text_tokens: Count = setting(
+        TEXT_TOKENS, "tokens of each text, its prompt included", omit_at_default=True
     )
     drift: bool = setting(
         True, "also measure how far weights and activations move", omit_at_default=True

@@ -274,6 +274,8 @@ class Resolver:
             # What no probe asks for can't make a difference.
             if not set(probes) & set(values["kinds"]):
                 values[name] = settings[name].default
+                if settings[name].omit_at_default:
+                    del values[name]
         if not values.get("drift", True):
             values.pop("drift_facts", None)
         return _resolved({"version": Probe.version, **values})

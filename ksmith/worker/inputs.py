@@ -9,6 +9,7 @@ from ksmith.records import Json, Outcome, Question, digest
 from ksmith.worker.job import Job
 from ksmith.worker.opening import Base
 
+LATER = ("aliases", "aliases_before", "sampled", "seed")  # fields that came later
 FILES = {"graph": "graph.json", "update": "delta.safetensors"}  # role -> what stands for it
 
 
@@ -39,9 +40,9 @@ def inputs(
 
 
 def told(question: Question) -> Json:
-    """Return the question as it is digested: without aliases where there are none.
+    """Return the question as it is digested: without what most have none of.
 
-    So that one without any has the digest that it had before there were aliases.
+    So that one without any has the digest that it had before there were such things.
     """
     values = asdict(question)
-    return {k: v for k, v in values.items() if v or k not in ("aliases", "aliases_before")}
+    return {k: v for k, v in values.items() if v or k not in LATER}

@@ -1,5 +1,6 @@
 """Too few facts for what a study asks: said at once, with what there is; nothing is stored."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ from ksmith.cli.enough import check_facts
 from ksmith.cli.expected import check_measures
 from ksmith.study import read
 from tests.conftest import ROOT
+from tests.graph.test_zsre import row, rows
 
+RECORDS = ("counterfact", "zsre")  # whose files a user brings
 COUNTERFACT = '[graph]\nsource = "counterfact"\npath = "data.json"\n'
-SHIPPED = sorted(p for p in (ROOT / "studies").rglob("*.toml") if p.stem != "counterfact")
+SHIPPED = sorted(p for p in (ROOT / "studies").rglob("*.toml") if p.stem not in RECORDS)
 STUDY = str(ROOT / "studies" / "plasticity.toml")
 
 
@@ -55,6 +58,20 @@ def test_what_ships_asks_for_no_more_than_there_is(path: Path) -> None:
     assert study.points
 
 
+def test_what_is_left_out_of_a_users_records_is_said(tmp_path: Path) -> None:
+    records = [*rows(), row("Odd", 9) | {"answers": []}, row("Town1", 9)]
+    (tmp_path / "zsre.json").write_text(json.dumps(records))
+    sets = (f"graph.path={tmp_path / 'zsre.json'}", "graph.records=16", "task.scale=[1]")
+    words = [word for value in (*sets, "task.draws=[2]") for word in ("--set", value)]
+    file = str(ROOT / "studies" / "zsre.toml")
+    done = CliRunner().invoke(ksmith, ["study", "plan", file, *words])
+    assert done.exit_code == 0, done.output
+    assert (
+        "zsre.json: left out are records without an answer (1), "
+        "records with the question and subject of an earlier one (1)"
+    ) in done.stderr
+
+
 def test_a_finding_about_no_metric_is_refused(tmp_path: Path) -> None:
     text = Path(STUDY).read_text().replace("efficacy.generated", "efficacy.genrated")
     file = tmp_path / "s.toml"
@@ -70,7 +87,7 @@ def test_a_finding_about_no_metric_is_refused(tmp_path: Path) -> None:
 
 def test_metrics_of_gold_models_and_their_slices_are_known(tmp_path: Path) -> None:
     file = tmp_path / "s.toml"
-    measures = ("multi_hop.gold_distance.known", "all.gold_cka.layer0", "counterfact.score")
+    measures = ("multi_hop.gold_distance.known", "counterfact.score", "zsre.score")
     findings = "".join(
         f'[[finding]]\nsays = "a"\nmeasure = "{name}"\nmore = {{ "task.level" = "leaf" }}\n'
         'less = { "task.level" = "root" }\n'

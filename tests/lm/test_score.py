@@ -1,6 +1,7 @@
 """Scores are those of the plainest possible loop, however questions are ordered and batched."""
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -53,7 +54,7 @@ def questions() -> list[Question]:
 
 def plain(model: nn.Module, asked: Question) -> Answer:
     """Each candidate as a row of its own; greedy text by running all of it for each token."""
-    logp, tokens, argmax = [], [], []
+    logp, tokens, argmax, hits, predicted = [], [], [], [], []
     for candidate in asked.candidates:
         batch = encode(tokenizer(), [asked.prompt], [candidate])
         with torch.no_grad():
@@ -62,12 +63,17 @@ def plain(model: nn.Module, asked: Question) -> Answer:
         gold = batch.ids[0, at]
         logp.append(told[at - 1, gold].sum().item())
         tokens.append(len(at))
-        argmax.append(bool((told[at - 1].argmax(-1) == gold).all()))
+        best = told[at - 1].argmax(-1)
+        argmax.append(bool((best == gold).all()))
+        hits.append(int((best == gold).sum()))
+        predicted.append(tuple(best.tolist()))
     return Answer(
         question=asked.id,
         logp=tuple(logp),
         tokens=tuple(tokens),
         argmax=tuple(argmax),
+        hits=tuple(hits),
+        predicted=predicted[asked.right or 0],
         generated=greedy(model, asked, max(tokens) + 2) if asked.generate else None,
     )
 
@@ -86,11 +92,8 @@ def greedy(model: nn.Module, asked: Question, steps: int) -> str:
 
 
 def same(one: Answer, other: Answer) -> None:
-    assert (one.question, one.tokens, one.argmax) == (
-        other.question,
-        other.tokens,
-        other.argmax,
-    )
+    names = ("question", "tokens", "argmax", "hits", "predicted")
+    assert [getattr(one, name) for name in names] == [getattr(other, name) for name in names]
     assert one.logp == pytest.approx(other.logp, abs=1e-4, rel=1e-5)
     assert one.generated == other.generated
 
@@ -208,6 +211,19 @@ def test_argmax_needs_every_token() -> None:
     (answer,) = score(model, tokenizer(), [asked])
     assert answer.argmax == (True, True, False, False, False)
     assert answer.tokens == (1, 2, 2, 1, 3)
+    # "otter" after "red" is no hit, nor is the second "red": after "deer" comes a full stop.
+    assert answer.hits == (1, 2, 1, 0, 2)
+
+
+def test_what_was_predicted_is_of_the_right_answers_places() -> None:
+    model = talker({IS: RED, RED: DEER, DEER: STOP})
+    asked = replace(question(0, PROMPT, ("red", "otter red deer")), right=1)
+    (answer,) = score(model, tokenizer(), [asked])
+    words = tokenizer().convert_ids_to_tokens(list(answer.predicted))
+    assert words[0] == RED and words[2] == DEER  # whatever comes after "otter"
+    assert len(words) == 3
+    (none,) = score(model, tokenizer(), [replace(asked, right=None)])
+    assert none.predicted == ()
 
 
 def test_nothing_asked() -> None:

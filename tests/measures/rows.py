@@ -51,7 +51,14 @@ class Trial:
         return self.questions[-1].id
 
     def answer(
-        self, step: int, question: str, said: Said, best: str = "", text: str | None = None
+        self,
+        step: int,
+        question: str,
+        said: Said,
+        best: str = "",
+        text: str | None = None,
+        hits: Sequence[int] = (),
+        predicted: Sequence[int] = (),
     ) -> None:
         """Add the answer to a question; the tokens of `best` are all the argmax."""
         asked = next(q for q in self.questions if q.id == question)
@@ -61,6 +68,8 @@ class Trial:
                 logp=tuple(said[c][0] for c in asked.candidates),
                 tokens=tuple(said[c][1] for c in asked.candidates),
                 argmax=tuple(c == best for c in asked.candidates),
+                hits=tuple(hits),
+                predicted=tuple(predicted),
                 generated=text,
             )
         )
@@ -68,8 +77,9 @@ class Trial:
     def add(self, probe: str, said: Said, *, step: int = 1, **more: Any) -> str:
         """Ask and answer at once."""
         best, text = more.pop("best", ""), more.pop("text", None)
+        hits, predicted = more.pop("hits", ()), more.pop("predicted", ())
         question = self.ask(probe, list(said), **more)
-        self.answer(step, question, said, best, text)
+        self.answer(step, question, said, best, text, hits, predicted)
         return question
 
     def rows(self, *of: int) -> pl.DataFrame:

@@ -82,8 +82,8 @@ def base(name: str, owner: str, folder: Path) -> dict[str, Any]:
     data = folder / "records.json"
     data.write_text("[]")
     values: dict[str, Any] = {"task.method": "rome", "task.kind": "unlearn"}
-    if owner == "counterfact":
-        values |= {"graph.source": "counterfact", "graph.path": str(data)}
+    if owner in ("counterfact", "zsre"):
+        values |= {"graph.source": owner, "graph.path": str(data)}
     if owner == "triples":
         (folder / "facts.csv").write_text("subject,relation,object\na,r,b\n")
         values |= {"graph.source": owner, "graph.path": str(folder / "facts.csv")}

@@ -189,6 +189,6 @@ def json_of(name: str) -> str:
 )
 def test_mistakes_name_the_override(tmp_path: Path, override: str, message: str | None) -> None:
     expected = message or (
-        "graph.records belongs to the source counterfact, and this study's is synthetic"
+        "graph.records belongs to the source counterfact or zsre, and this study's is synthetic"
     )
     assert mistakes(written(tmp_path, GRID), override) == [f"--set {override}: {expected}"]

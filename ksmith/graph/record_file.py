@@ -1,0 +1,103 @@
+"""Records of a benchmark in a JSON file: read and checked, each mistake with its record."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from ksmith.records import Json, UserError, file_digest
+
+SHOWN_ERRORS = 5
+
+
+def _encodable(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("half of a surrogate pair: not text") from None
+    return text
+
+
+Stripped = Annotated[
+    str, StringConstraints(strip_whitespace=True), AfterValidator(_encodable)
+]  # may be empty
+Text = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_encodable)
+]
+
+
+class Checked(BaseModel):
+    """A record, or a part of one; what else a file says of it is not used."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
+
+
+Kind = TypeVar("Kind", bound=Checked)
+
+
+def read(
+    path: Path, kind: type[Kind], benchmark: str, digest: str | None
+) -> tuple[list[Kind], list[str]]:
+    """Return the records of the file that are in the format, and what is wrong with the others.
+
+    Raises:
+        UserError: no such file, another file than that of `digest`, or no list of records.
+    """
+    rows = _rows(path, benchmark)
+    if digest is not None and file_digest(path) != digest:
+        raise UserError(f"{path}: changed since the study was made (its digest is another)")
+    records: list[Kind] = []
+    errors: list[str] = []
+    for number, row in enumerate(rows, start=1):
+        try:
+            records.append(kind.model_validate_json(json.dumps(row)))
+        except (ValidationError, ValueError) as error:
+            errors += _explained(number, error)
+    return records, errors
+
+
+def listed(path: Path, errors: Sequence[str]) -> str:
+    """Return the first errors, one a line, and how many more there are."""
+    more = len(errors) - SHOWN_ERRORS
+    shown = [*errors[:SHOWN_ERRORS], *([f"and {more:,} more"] if more > 0 else [])]
+    return "\n".join(f"{path}: {error}" for error in shown)
+
+
+def _rows(path: Path, benchmark: str) -> list[Json]:
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise UserError(f"graph.path: no such file: {path}") from None
+    except IsADirectoryError:
+        raise UserError(f"graph.path: a folder, not a file: {path}") from None
+    except OSError as error:
+        raise UserError(f"graph.path: {path}: {error.strerror}") from None
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise UserError(f"{path}: not JSON: {error}") from None
+    if not isinstance(rows, list):
+        raise UserError(f"{path}: a list of {benchmark} records is needed, not {_kind(rows)}")
+    return rows
+
+
+def _kind(value: Json) -> str:
+    names = {dict: "an object", str: "a text", type(None): "null", bool: "true or false"}
+    return names.get(type(value), "a number")
+
+
+def _explained(number: int, error: ValidationError | ValueError) -> list[str]:
+    if not isinstance(error, ValidationError):
+        return [f"record {number}: {error}"]
+    found: list[str] = []
+    for item in error.errors(include_url=False):
+        where = ".".join(str(part) for part in item["loc"])
+        message = item["msg"].removeprefix("Value error, ")
+        given = "" if item["type"] == "missing" else f"; given {_short(item['input'])}"
+        found.append(f"record {number}: {where or 'the record'}: {message}{given}")
+    return found
+
+
+def _short(value: Json) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
