@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO, final
 
 from ksmith.records import Json, Kind, Outcome, Reason, Spec, UserError, digests, publish
+from ksmith.worker import partial
 from ksmith.worker.commit import working_copy
 from ksmith.worker.job import Job
 from ksmith.worker.provenance import difference, provenance
@@ -163,12 +164,15 @@ def perform(
             folder=temporary,
             report=teller.progress,
             warm={} if warm is None else warm,
+            partial=partial.room(spec),
         )
         done = _work(job, load, stop or Stop())
         teller.close()
         outcome = replace(done.outcome, files=digests(temporary))
         outcome.write(temporary)
         publish(folder)
+        if outcome.reason == "ok":
+            partial.drop(spec)
     except OSError:
         teller.close()
         shutil.rmtree(temporary, ignore_errors=True)

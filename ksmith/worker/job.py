@@ -23,6 +23,7 @@ class Job:
     folder: Path  # not yet published: everything written here becomes the outcome
     report: Report = silent
     warm: dict[str, Any] = field(default_factory=dict[str, Any])  # lives as long as the worker
+    partial: Path | None = None  # what attempts at the node leave half done; see partial.py
 
     @property
     def device(self) -> str:
