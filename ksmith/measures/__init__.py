@@ -4,12 +4,13 @@ Both halves of ksmith use this room: a worker derives a trial's metrics here, a 
 and pools them.
 """
 
-from ksmith.measures.answers import SCHEMA, frame, steps
+from ksmith.measures.answers import SCHEMA, frame, steps, with_written
 from ksmith.measures.compare import Difference, differences, last, paired, pool
 from ksmith.measures.curves import curves
 from ksmith.measures.drift import DRIFT, OBJECTIVE, log_min_max, tensors
 from ksmith.measures.gate import GATES, reliable
 from ksmith.measures.metrics import TABLES, metrics
+from ksmith.measures.sequence import SEQUENCE, written
 from ksmith.measures.spread import COMBINED, SPREAD
 from ksmith.measures.table import DERIVED, MEASURES, SLICES, Measure
 
@@ -21,6 +22,7 @@ __all__ = [
     "MEASURES",
     "OBJECTIVE",
     "SCHEMA",
+    "SEQUENCE",
     "SLICES",
     "SPREAD",
     "TABLES",
@@ -37,4 +39,6 @@ __all__ = [
     "reliable",
     "steps",
     "tensors",
+    "with_written",
+    "written",
 ]
