@@ -49,7 +49,8 @@ def check_facts(study: "Study") -> None:
             asked[key] = _complaint(graphs[name], point.settings["task"])
     found = sorted({text for text in asked.values() if text})
     if found:
-        where = _place(study, "task.scale", "task.draws", "graph.facts", "graph.records")
+        sizes = ("task.sequence", "task.scale", "task.draws")
+        where = _place(study, *sizes, "graph.facts", "graph.records")
         raise StudyError("\n".join(f"{where}: {text}" for text in found))
 
 

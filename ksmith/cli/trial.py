@@ -107,11 +107,12 @@ def _metrics(lab: Lab, node: "NodeRow") -> list[dict[str, Any]]:
 
 
 def _table(metrics: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield a line a metric over all facts: before, after with its interval, n."""
+    """Yield a line a metric over all facts: before, at the end with its interval, n."""
+    end = max(row["step"] for row in metrics)
     whole = [row for row in metrics if not row["slice"] and row["hop"] is None]
     before = {(r["probe"], r["measure"]): r["value"] for r in whole if r["step"] == 0}
     for row in whole:
-        if row["step"] == 0:
+        if row["step"] == 0 or row["step"] != end:  # a sequence is measured on its way, too
             continue
         name = f"{row['probe']}.{row['measure']}"
         old = before.get((row["probe"], row["measure"]))
@@ -265,16 +266,17 @@ def verify(
 @click.argument("trial")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--draw", default=0, show_default=True, help="Which of the independent updates.")
+@click.option("--step", type=int, help="Facts of a sequence.  [default: all of them]")
 @home_option
 @with_lab
-def checkout(lab: Lab, trial: str, folder: Path, draw: int) -> None:
+def checkout(lab: Lab, trial: str, folder: Path, draw: int, step: int | None) -> None:
     """Write a TRIAL's updated model as a transformers folder DIR."""
     with lab.visit() as store:
         node = done_trial(store, trial)
         spec = spec_of(store, node, "cpu")
     from ksmith.worker.checkout import checkout as write  # seconds, so mistakes are told first
 
-    changed = write(spec, draw, folder)
+    changed = write(spec, draw, folder, step)
     click.echo(
         f"{folder}: base weights with draw {draw} of {node.key}, {changed} matrices changed"
     )

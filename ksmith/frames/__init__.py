@@ -19,6 +19,7 @@ import polars as pl
 from ksmith.frames import columns
 from ksmith.frames.findings import judged
 from ksmith.frames.lab import open_lab
+from ksmith.frames.steps import ended
 from ksmith.frames.wide import side_by_side
 from ksmith.records import UserError
 from ksmith.settings import METHODS, names
@@ -51,8 +52,9 @@ def metrics(study: str | None = None, home: str | Path | None = None) -> pl.Data
     """Return one row for each metric of each finished trial of each study.
 
     Columns: study, trial, method, task, level, scale, seed, graph_seed, model_seed, step (0 is
-    before the update), probe, measure, slice, hop, value (NaN where there is none), n (facts,
-    never questions), low and high (95 % interval; null where n < 2).
+    before the update, 1 after it; in a sequence the number of facts written), probe, measure,
+    slice, hop, value (NaN where there is none), n (facts, never questions), low and high (95 %
+    interval; null where n < 2).
 
     Raises:
         UserError: there is no lab in `home`, or no such study in it.
@@ -121,7 +123,7 @@ def curves(
         raise UserError(f"no column {strange[0]!r} to tell curves apart by; there are {there}")
     own = table.select("study", "trial", *missing)
     rows = rows.join(own, on=["study", "trial"], how="left", maintain_order="left")
-    return measured_curves(rows, by, mode=mode, part=part)
+    return measured_curves(ended(rows), by, mode=mode, part=part)
 
 
 def gold(study: str | None = None, home: str | Path | None = None) -> pl.LazyFrame:

@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from ksmith.frames.steps import ended
 from ksmith.measures.contrast import SEEDS, Contrast, contrast, mean, minus
 from ksmith.study import Finding, Side
 
@@ -116,9 +117,10 @@ def _rows(measure: str, metrics: pl.DataFrame) -> pl.DataFrame:
     wanted = (
         (pl.col("probe") == probe) & (pl.col("measure") == name) & (pl.col("slice") == part)
     )
-    found = metrics.filter(wanted & hop & (pl.col("step") > 0) & pl.col("value").is_finite())
-    last = pl.col("step") == pl.col("step").max().over("trial")
-    return found.filter(last).select("trial", "value", "low", "high", "n")
+    found = ended(metrics).filter(wanted & hop & (pl.col("step") > 0))
+    return found.filter(pl.col("value").is_finite()).select(
+        "trial", "value", "low", "high", "n"
+    )
 
 
 def _labels(trials: pl.DataFrame, cells: Sequence[str]) -> pl.DataFrame:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from ksmith.frames.steps import ended
 from ksmith.records import UserError
 
 
@@ -20,7 +21,8 @@ def side_by_side(
 ) -> pl.DataFrame:
     """Return one row for each `by`, one column for each of `shown`: `value [low, high] n`.
 
-    Numbers are those after the update. Where trials have the same `by`, the first one stands.
+    Numbers are those after the update, at the end of a sequence. Where trials have the same
+    `by`, the first one stands.
 
     Raises:
         UserError: no such column, or no trial has measured one of `shown`.
@@ -28,7 +30,7 @@ def side_by_side(
     missing = [name for name in by if name not in metrics.columns]
     if missing:
         raise UserError(f"no column {missing[0]!r}; there are {', '.join(metrics.columns)}")
-    rows = named(metrics.filter(pl.col("step") > 0))
+    rows = named(ended(metrics).filter(pl.col("step") > 0))
     strange = [name for name in shown if name not in set(rows["metric"])]
     if strange and rows.height:
         near = sorted({n for n in rows["metric"] if n.startswith(strange[0].split(".")[0])})

@@ -21,6 +21,7 @@ class Asking:
     scale: int
     draws: int
     neutral: str = "abstain"
+    sequence: bool = False  # `scale` facts, batch after batch
 
     @classmethod
     def of(cls, task: Mapping[str, Json]) -> "Asking":
@@ -29,9 +30,10 @@ class Asking:
         return cls(
             kind=task["kind"],
             level=None if level in (None, "any") else level,
-            scale=task["scale"],
+            scale=task.get("sequence") or task["scale"],  # a sequence is of as many facts
             draws=task["draws"],
             neutral=task.get("neutral", "abstain"),
+            sequence=bool(task.get("sequence")),
         )
 
 
@@ -85,10 +87,11 @@ def _available(graph: KnowledgeGraph, asking: Asking) -> list[Fact]:
     if needed > len(facts):
         where = f" at level {level!r}" if level else ""
         more = "graph.records" if graph.records else "graph.facts"
+        size = "task.sequence" if asking.sequence else "task.scale"
         raise UserError(
             f"too few facts: {asking.draws} draws of {asking.scale} need {needed} different "
             f"ones, and the graph has {len(facts)} editable facts{where}; lower task.draws or "
-            f"task.scale, or raise {more}"
+            f"{size}, or raise {more}"
         )
     return facts
 

@@ -28,6 +28,9 @@ class Assets:
     kl_template: str | None = (
         None  # "{} is a": what an edit leaves as it was, where there is one
     )
+    # What the method gave back as `Result.state` for the batch before in this draw's sequence;
+    # on the CPU where an earlier attempt had kept it. Empty for a first batch.
+    state: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
     def place(self, layer: int | None) -> int:
         """Return the layer that a method was told, else the one where the causal trace peaks.
@@ -61,3 +64,6 @@ class Result:
 
     delta: Delta
     log: dict[str, Json] = field(default_factory=dict)
+    # For the next batch of this draw's sequence, and nobody else: keys written earlier, say.
+    # Finite floating-point tensors; names of letters, digits, "_" and ".".
+    state: dict[str, Tensor] = field(default_factory=dict[str, Tensor])

@@ -4,6 +4,7 @@ A delta maps the name of a parameter to what to add to it, in the parameter's ow
 of thin matrices or a dense block. Files hold the deltas of many draws, in safetensors.
 """
 
+import math
 import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -49,6 +50,13 @@ Block = LowRank | Tensor
 Delta = Mapping[str, Block]  # parameter name -> what to add to it
 
 
+def placed(block: Block, device: torch.device) -> Block:
+    """Return the block on a device."""
+    if isinstance(block, LowRank):
+        return LowRank(block.left.to(device), block.right.to(device))
+    return block.to(device)
+
+
 def dense(block: Block) -> Tensor:
     """Return the block as one tensor."""
     return block.dense() if isinstance(block, LowRank) else block
@@ -79,7 +87,7 @@ def applied(model: nn.Module, delta: Delta) -> Generator[None]:
 
 def summed(weight: Tensor, block: Block) -> Tensor:
     """Return `weight + block`, summed in float32 or wider, in the dtype of `weight`."""
-    change = dense(block).to(weight.device)
+    change = dense(placed(block, weight.device))  # a pair is multiplied where the weight is
     wide = _wide(weight.dtype, change.dtype)
     return (weight.to(wide) + change.to(wide)).to(weight.dtype)
 
@@ -110,10 +118,15 @@ def load_for(path: Path, base: str) -> list[Delta]:
     Raises:
         UserError: they were computed on other weights, or `load` refuses the file.
     """
+    return load_with(path, base)[0]
+
+
+def load_with(path: Path, base: str) -> tuple[list[Delta], dict[str, str]]:
+    """Return the same, and the file's metadata."""
     deltas, metadata = load(path)
     if metadata.get("base") != base:
         raise UserError(f"{path} is no change of these weights: it was computed on others")
-    return deltas
+    return deltas, metadata
 
 
 # --- files ------------------------------------------------------------------------------------
@@ -131,12 +144,7 @@ def save(deltas: Sequence[Delta], path: Path, metadata: Mapping[str, str]) -> No
     tensors: dict[str, Tensor] = {}
     for draw, delta in enumerate(deltas):
         for name, block in delta.items():
-            parts = (
-                {"left": block.left, "right": block.right}
-                if isinstance(block, LowRank)
-                else {"dense": block}
-            )
-            for part, tensor in parts.items():
+            for part, tensor in _parts(block).items():
                 if not bool(tensor.isfinite().all()):
                     raise UserError(f"draw {draw}: the change of {name} is not finite")
                 # A copy each: safetensors refuses tensors that share their memory.
@@ -198,6 +206,38 @@ def _block(name: str, found: Mapping[str, Tensor]) -> Block:
 
 
 # --- parts ------------------------------------------------------------------------------------
+
+
+def _parts(block: Block) -> dict[str, Tensor]:
+    if isinstance(block, LowRank):
+        return {"left": block.left, "right": block.right}
+    return {"dense": block}
+
+
+def kept(delta: Delta) -> Delta:
+    """Return a delta as a file gives it back: on the CPU, no view of anything else."""
+    cpu = torch.device("cpu")
+    blocks = {name: placed(block, cpu) for name, block in delta.items()}
+    return {
+        name: LowRank(block.left.detach().clone(), block.right.detach().clone())
+        if isinstance(block, LowRank)
+        else block.detach().clone()
+        for name, block in blocks.items()
+    }
+
+
+def length(delta: Delta) -> float:
+    """Return the Frobenius norm over all parameters of a delta."""
+    return math.sqrt(sum(_norm(block) ** 2 for block in delta.values()))
+
+
+def is_finite(delta: Delta) -> bool:
+    """Return whether all numbers of a delta are finite."""
+    return all(
+        bool(tensor.isfinite().all())
+        for block in delta.values()
+        for tensor in _parts(block).values()
+    )
 
 
 def _wide(*dtypes: torch.dtype) -> torch.dtype:

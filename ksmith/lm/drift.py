@@ -37,6 +37,7 @@ Kind = Literal[
     "cka",
     "norm",
     "relative",
+    "distance",
     "scaling",
     "scaling_cv",
     "rotation_left",
@@ -52,6 +53,7 @@ class Row:
     draw: int
     measure: Kind
     value: float
+    step: int = 1
     parameter: str | None = None
     layer: int | None = None
     question: str | None = None
@@ -155,7 +157,7 @@ def before(
     return Before(list(questions), rows, look(model, rows), frozenset(draws[::step]))
 
 
-def behaviour(model: nn.Module, was: Before, draw: int) -> Iterator[Row]:
+def behaviour(model: nn.Module, was: Before, draw: int, step: int = 1) -> Iterator[Row]:
     """Yield what a draw's update, now applied to `model`, moved in what it says and holds."""
     full = draw in was.states
     own = [i for i, question in enumerate(was.questions) if question.draw == draw]
@@ -166,27 +168,34 @@ def behaviour(model: nn.Module, was: Before, draw: int) -> Iterator[Row]:
     mine = own if full else range(len(own))
     apart = kl(was.seen.logp[own], now.logp[list(mine)]).tolist()
     for i, value in zip(own, apart, strict=True):
-        yield Row(draw=draw, measure="kl", value=value, question=was.questions[i].id)
+        yield Row(draw=draw, step=step, measure="kl", value=value, question=was.questions[i].id)
     if not full:
         return
     for layer, (X, Y) in enumerate(zip(was.seen.hidden, now.hidden, strict=True)):
-        yield Row(draw=draw, measure="cka", value=cka(X, Y), layer=layer)
+        yield Row(draw=draw, step=step, measure="cka", value=cka(X, Y), layer=layer)
 
 
 # --- matrices ---------------------------------------------------------------------------------
 
 
-def sizes(model: nn.Module, updates: Sequence[Delta]) -> Iterator[Row]:
-    """Yield, for each draw and changed parameter, the change's size beside the weight's."""
+def sizes(
+    model: nn.Module, update: Delta, draw: int, step: int = 1, *, distance: bool = False
+) -> Iterator[Row]:
+    """Yield, for each parameter that a draw changed, the change's size beside the weight's.
+
+    With `distance` also the size over the number of weights, as sequences of edits are followed
+    by in arXiv:2401.07453.
+    """
     layers = _layers(model)
-    for draw, update in enumerate(updates):
-        for name, size in norms(model, update).items():
-            values: dict[Kind, float] = {"norm": size["norm"], "relative": size["relative"]}
-            yield from _of_matrix(draw, name, layers.get(name), values)
+    for name, size in norms(model, update).items():
+        values: dict[Kind, float] = {"norm": size["norm"], "relative": size["relative"]}
+        if distance:
+            values["distance"] = size["norm"] / model.get_parameter(name).numel()
+        yield from _of_matrix(draw, name, layers.get(name), values, step)
 
 
 def matrices(
-    model: nn.Module, updates: Sequence[Delta], known: dict[str, Spectrum]
+    model: nn.Module, updates: Sequence[Delta], known: dict[str, Spectrum], step: int = 1
 ) -> Iterator[Row]:
     """Yield what each draw's update does to the singular values and directions of matrices.
 
@@ -211,14 +220,16 @@ def matrices(
                 "rotation_right": right,
                 "effective_rank": found.effective_rank,
             }
-            yield from _of_matrix(draw, name, layers.get(name), values)
+            yield from _of_matrix(draw, name, layers.get(name), values, step)
 
 
 def _of_matrix(
-    draw: int, name: str, layer: int | None, values: Mapping[Kind, float]
+    draw: int, name: str, layer: int | None, values: Mapping[Kind, float], step: int
 ) -> Iterator[Row]:
     for measure, value in values.items():
-        yield Row(draw=draw, measure=measure, value=value, parameter=name, layer=layer)
+        yield Row(
+            draw=draw, step=step, measure=measure, value=value, parameter=name, layer=layer
+        )
 
 
 def _affordable(model: nn.Module, updates: Sequence[Delta]) -> list[int]:

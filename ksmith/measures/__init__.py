@@ -4,13 +4,14 @@ Both halves of ksmith use this room: a worker derives a trial's metrics here, a 
 and pools them.
 """
 
-from ksmith.measures.answers import SCHEMA, frame, steps
+from ksmith.measures.answers import SCHEMA, frame, steps, with_written
 from ksmith.measures.compare import Difference, differences, last, paired, pool
 from ksmith.measures.curves import curves
 from ksmith.measures.drift import DRIFT, OBJECTIVE, log_min_max, tensors
 from ksmith.measures.gate import GATES, reliable
 from ksmith.measures.metrics import TABLES, metrics
 from ksmith.measures.published import PUBLISHED
+from ksmith.measures.sequence import SEQUENCE, written
 from ksmith.measures.spread import COMBINED, SPREAD
 from ksmith.measures.table import DERIVED, MEASURES, SLICES, Measure
 
@@ -23,6 +24,7 @@ __all__ = [
     "OBJECTIVE",
     "PUBLISHED",
     "SCHEMA",
+    "SEQUENCE",
     "SLICES",
     "SPREAD",
     "TABLES",
@@ -39,4 +41,6 @@ __all__ = [
     "reliable",
     "steps",
     "tensors",
+    "with_written",
+    "written",
 ]

@@ -5,7 +5,7 @@ update together. Whether a fact was *known* is decided here and once, for every 
 by the questions of probe "known" at step 0, whose wordings are scored nowhere else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -19,6 +19,7 @@ SCHEMA: dict[str, Any] = {
     "draw": pl.Int32,
     "question": pl.String,
     "request": pl.String,
+    "written_at": pl.Int32,  # facts of its sequence once that request is; null: no sequence
     "probe": pl.String,
     "set": pl.String,
     "fact": pl.String,
@@ -77,7 +78,7 @@ def frame(questions: Sequence[Question], answers: Sequence[Answer], step: int) -
         columns[name] = [getattr(question, name) for question in questions]
     for name in ANSWER:
         columns[name] = [None if a is None else getattr(a, name) for a in said]
-    columns["known"] = [None] * len(questions)
+    columns["known"] = columns["written_at"] = [None] * len(questions)
     series = [_series(name, columns[name], dtype) for name, dtype in SCHEMA.items()]
     return with_known(pl.DataFrame(series))
 
@@ -106,9 +107,22 @@ def _series(name: str, values: list[Any], dtype: Any) -> pl.Series:
     )
 
 
-def steps(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
+def steps(before: pl.DataFrame, *after: pl.DataFrame) -> pl.DataFrame:
     """Return the rows of step 0, then the later ones, with `known` filled in everywhere."""
-    return with_known(pl.concat([complete(before), complete(after)]))
+    return with_known(pl.concat([complete(rows) for rows in (before, *after)]))
+
+
+def with_written(rows: pl.DataFrame, written: Mapping[str, int]) -> pl.DataFrame:
+    """Return `rows` with `written_at` filled in, which is given by request."""
+    times = pl.DataFrame(
+        {"request": list(written), "end": list(written.values())},
+        {"request": pl.String, "end": pl.Int32},
+    )
+    return (
+        rows.join(times, on="request", how="left", maintain_order="left")
+        .with_columns(written_at="end")
+        .select(list(SCHEMA))
+    )
 
 
 def complete(rows: pl.DataFrame) -> pl.DataFrame:

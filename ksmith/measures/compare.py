@@ -67,6 +67,8 @@ def last(rows: pl.DataFrame, wanted: Sequence[Wanted]) -> pl.DataFrame:
         rows: answers of one trial.
         wanted: (probe, measure, slice, hop or None) of each measure.
     """
+    end = rows["step"].max()
+    rows = rows.filter((pl.col("step") == 0) | (pl.col("step") == end))
     keys = pl.DataFrame(
         wanted, {"probe": pl.String, "measure": pl.String, "slice": pl.String, "hop": pl.Int32},
         orient="row",
@@ -79,7 +81,7 @@ def last(rows: pl.DataFrame, wanted: Sequence[Wanted]) -> pl.DataFrame:
     names = keys["slice"].unique().sort(), keys["measure"].unique().sort().to_list()
     # Slices are taken before pairing: "known" is decided before the update, so it is the same.
     table = facts(rows, *names, several=several)
-    table = table.filter(pl.col("step") == rows["step"].max())
+    table = table.filter(pl.col("step") == end)
     found = table.join(keys, on=keys.columns, how="semi")
     return found.select(*KEYS, *UNIT, "value").with_columns(step=pl.lit(0))
 

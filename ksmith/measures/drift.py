@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SCHEMA: dict[str, Any] = {
     "draw": pl.Int32,
+    "step": pl.Int32,  # as in the table of answers
     "measure": pl.String,
     "parameter": pl.String,  # of a changed matrix
     "layer": pl.Int32,  # of a matrix or of hidden states
@@ -54,6 +55,10 @@ DRIFT: dict[str, Moved] = {
     "relative": Moved(
         doc="||change||_F / ||weight||_F, mean over changed matrices; here and below slices "
         "layer0 and so on, n counts updates, and tensors.parquet has every matrix.",
+    ),
+    "distance": Moved(
+        doc="||W - W_0||_F / the number of weights, mean over changed matrices; of sequences "
+        "alone, at each of their steps (arXiv:2401.07453).",
     ),
     "scaling": Moved(doc="Mean of the singular values after over those before."),
     "scaling_cv": Moved(
@@ -141,7 +146,7 @@ def facts(prepared: pl.DataFrame, moved: pl.DataFrame) -> pl.DataFrame:
     """Return what `moved`, the table of tensors.parquet, says of each fact and each draw."""
     questions = prepared.filter(pl.col("step") > 0).drop("measure", "value", strict=False)
     apart = _by_fact(questions).join(
-        moved.filter(measure="kl").select("question", "value"), on="question"
+        moved.filter(measure="kl").select("step", "question", "value"), on=["step", "question"]
     )
     found: list[pl.DataFrame] = []
     sides = {"": pl.lit(True), "should_change": PLUS, "should_stay": MINUS}
@@ -181,7 +186,7 @@ def _of_draws(moved: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """Yield one value a draw: a draw is an update, and updates are what is counted."""
     name = pl.col("draw").cast(pl.String)
     rows = moved.filter(pl.col("value").is_finite()).with_columns(
-        step=pl.lit(1), family=pl.lit("updates"), cluster=name, unit=name
+        family=pl.lit("updates"), cluster=name, unit=name
     )
     for measure in [name for name, row in DRIFT.items() if not row.of_facts]:
         mine = rows.filter(measure=measure)
@@ -191,8 +196,8 @@ def _of_draws(moved: pl.DataFrame) -> Iterator[pl.DataFrame]:
     keys = ["step", *UNIT]
     norm = rows.filter(measure="norm").select(*keys, "parameter", norm="value")
     both = norm.join(
-        rows.filter(measure="relative").select("draw", "parameter", relative="value"),
-        on=["draw", "parameter"],
+        rows.filter(measure="relative").select("draw", "step", "parameter", relative="value"),
+        on=["draw", "step", "parameter"],
     )
     weight = pl.when(pl.col("relative") > 0).then(pl.col("norm") / pl.col("relative"))
     totals = both.group_by(keys, maintain_order=True).agg(

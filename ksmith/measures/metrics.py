@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ksmith.measures import drift, spread
+from ksmith.measures import drift, sequence, spread
 from ksmith.measures.answers import targets, with_known
 from ksmith.measures.bootstrap import (
     percentiles,
@@ -18,8 +18,9 @@ from ksmith.measures.bootstrap import (
     unseen_share,
 )
 from ksmith.measures.drift import DRIFT, OBJECTIVE
+from ksmith.measures.sequence import SEQUENCE
 from ksmith.measures.spread import COMBINED, SPREAD
-from ksmith.measures.table import BY_HOP, MEASURES, PREPARED, SLICES
+from ksmith.measures.table import BY_HOP, MEASURES, OF_SEQUENCES, PREPARED, SLICES
 from ksmith.records import Metric
 
 Floats = NDArray[np.float64]
@@ -49,21 +50,31 @@ TABLES: dict[str, Mapping[str, Bounded]] = {
     "spread": {**SPREAD, **COMBINED},
     "drift": DRIFT,
     "objective": OBJECTIVE,
+    "sequence": SEQUENCE,
 }
 
 
-def metrics(rows: pl.DataFrame, seed: int, moved: pl.DataFrame | None = None) -> list[Metric]:
+def metrics(
+    rows: pl.DataFrame,
+    seed: int,
+    moved: pl.DataFrame | None = None,
+    written: pl.DataFrame | None = None,
+) -> list[Metric]:
     """Return every measure of every probe, slice and hop in `rows`, at each step.
 
     Args:
         rows: answers of one trial (see `answers.SCHEMA`), step 0 included where there is one.
         seed: of the bootstrap.
         moved: what was measured on weights and activations (see `drift.SCHEMA`), if anything.
+        written: of a sequence, what was seen while it was written (see `sequence.SCHEMA`).
     """
-    table = facts(rows)
+    tables = [facts(rows)]
+    prepared = rows if moved is None and written is None else _prepared(with_known(rows))
     if moved is not None:
-        prepared = _prepared(with_known(rows))
-        table = pl.concat([table, drift.facts(prepared, moved).select(table.columns)])
+        tables.append(drift.facts(prepared, moved).select(COLUMNS))
+    if written is not None:
+        tables.append(sequence.facts(prepared, written).select(COLUMNS))
+    table = pl.concat(tables)
     found = [
         metric
         for _, part in sorted(table.group_by("family"), key=_family)
@@ -90,7 +101,8 @@ def facts(
     prepared = _measured(rows)
     means: list[pl.DataFrame] = []
     own = [name for name in measures if name in MEASURES]
-    for name in [name for name in slices if name in SLICES and own]:
+    left_out = () if rows["written_at"].count() else OF_SEQUENCES
+    for name in [name for name in slices if name in SLICES and name not in left_out and own]:
         inside, probes = SLICES[name]
         part = prepared.filter(pl.col("probe").is_in(probes) & inside)
         means.append(_means(part.with_columns(hop=pl.lit(-1)), name, own))
@@ -130,7 +142,9 @@ def _measured(rows: pl.DataFrame) -> pl.DataFrame:
     )
     rows = rows.join(before, on="question", how="left", maintain_order="left")
     return rows.select(
-        "step", "probe", "question", "hop", "wording", "stored", "known", "context", *UNIT,
+        "step", "probe", "question", "hop", "wording", "stored", "known", "context",
+        "written_at",
+        *UNIT,
         **{name: measure.column for name, measure in MEASURES.items()},
     )  # fmt: skip
 

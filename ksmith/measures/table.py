@@ -394,6 +394,10 @@ SEEN, UNSEEN, NOVEL = (pl.col("wording") == name for name in ("seen", "unseen", 
 STORED = pl.col("stored").fill_null(False)
 DERIVABLE = ~pl.col("stored").fill_null(True)
 OLD, NEW = (pl.col("context") == name for name in ("old", "new"))
+# Of a sequence: asked about the batch just written, or about those before it.
+CURRENT = pl.col("written_at") == pl.col("step")
+EARLIER = (pl.col("written_at") < pl.col("step")).fill_null(False)
+OF_SEQUENCES = ("current", "earlier", "known.current", "known.earlier")
 
 # slice -> (which questions, of which probes); every slice is taken of step 0 and later alike.
 SLICES: dict[str, tuple[pl.Expr, tuple[str, ...]]] = {
@@ -413,6 +417,10 @@ SLICES: dict[str, tuple[pl.Expr, tuple[str, ...]]] = {
     "derived": (DERIVABLE, FOLLOWING),
     "known.stored": (KNOWN & STORED, FOLLOWING),
     "known.derived": (KNOWN & DERIVABLE, FOLLOWING),
+    "current": (CURRENT, (*CHANGED, *NEAR)),
+    "earlier": (EARLIER, (*CHANGED, *NEAR)),
+    "known.current": (KNOWN & CURRENT, (*CHANGED, *NEAR)),
+    "known.earlier": (KNOWN & EARLIER, (*CHANGED, *NEAR)),
     # The letter form of each probe's questions, whose ids go on from theirs.
     **{
         name: (pl.col("question").str.split("/").list.get(1) == name, ("letters",))

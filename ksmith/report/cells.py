@@ -67,13 +67,17 @@ def pooled(metrics: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
     `measures.reliable` for the rule.
     """
     shown = pl.col("measure").is_in(WANTED) & pl.col("slice").is_in(SLICES)
+    return measures.reliable(pooled_where(metrics, series, shown), CELL)
+
+
+def pooled_where(metrics: pl.DataFrame, series: pl.DataFrame, shown: pl.Expr) -> pl.DataFrame:
+    """Return the same of the metrics that `shown` names, derived facts and all."""
     rows = (
         metrics.filter(shown & pl.col("hop").is_null() & pl.col("value").is_finite())
         .join(series, on="trial")
         .with_columns(pl.col("level").fill_null("any"))
     )
-    table = measures.pool(rows, [*CELL, *MEASURE], model_seed="model_seed")
-    return measures.reliable(table, CELL)
+    return measures.pool(rows, [*CELL, *MEASURE], model_seed="model_seed")
 
 
 def by_hop(metrics: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:

@@ -1,12 +1,13 @@
 """The results of a study: curves over scale, what is gained against what is kept, the table."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
 
 from ksmith import measures
+from ksmith.frames.steps import ended
 from ksmith.measures.compare import ENOUGH_MODELS
 from ksmith.measures.curves import DELTA
 from ksmith.report import figures, tables
@@ -15,6 +16,7 @@ from ksmith.report.content import Content
 from ksmith.report.figures import HOP, Look, Panel
 from ksmith.report.html import Child, Html, join, tag
 from ksmith.report.paired import differences
+from ksmith.report.sequences import along, split
 
 # The first of these that a study has is its headline; the others stand folded below.
 MEASURES = {
@@ -40,6 +42,7 @@ FORGOTTEN = (
 )
 NEUTRAL = {"Efficacy": "Neutral answer", "Paraphrase": "Neutral, paraphrase"}
 KEPT = ("neighborhood", "same_subject")
+SHOWN_ALONG = ("efficacy", "paraphrase", *KEPT)
 TASKS = {"edit": "editing", "unlearn": "unlearning"}
 
 
@@ -54,6 +57,7 @@ class Task:
     missing: list[str]  # levels whose derived numbers are not shown
     hops: pl.DataFrame  # multi_hop at each hop
     trials: pl.DataFrame  # with their series
+    how: str = "at once"  # its facts are written
 
     @property
     def measures(self) -> list[str]:
@@ -79,7 +83,8 @@ def results(content: Content) -> Iterable[Child]:
         yield tag("p", "No trial is done yet.", class_="note")
         return
     yield _training_note(content.trials)
-    tasks = _tasks(content)
+    once, long = split(content)
+    tasks, chains = _tasks(once), _tasks(long, "one after another")
     for task in tasks:
         if len(tasks) > 1:
             yield tag("h2", TASKS.get(task.name, task.name).capitalize())
@@ -87,15 +92,38 @@ def results(content: Content) -> Iterable[Child]:
         yield _tradeoff(task)
         yield from _hops(task)
         yield _plane(task)
-        yield _capacity(content, task)
+        yield _capacity(once, task)
+    for task in chains:
+        yield tag("h2", f"Sequences, {TASKS[task.name]}")
+        yield from _along(task, long)
+    yield from _methods(tasks, once, "Methods")
+    yield from _methods(chains, long, "Methods, at the end of sequences", first=not tasks)
+
+
+def _methods(
+    tasks: Sequence[Task], content: Content, title: str, *, first: bool = True
+) -> Iterable[Child]:
+    """Yield the tables of methods; the page's link leads to the first of them."""
     for task in tasks:
-        title = "Methods" if len(tasks) == 1 else f"Methods, {TASKS.get(task.name, task.name)}"
-        yield tag("h2", title, id="methods" if task is tasks[0] else None)
+        name = title if len(tasks) == 1 else f"{title}, {TASKS.get(task.name, task.name)}"
+        yield tag("h2", name, id="methods" if first and task is tasks[0] else None)
         yield from _folded(task, _table)
         yield from _paired(task, content)
 
 
-def _tasks(content: Content) -> list[Task]:
+def _along(task: Task, content: Content) -> Iterable[Child]:
+    """Yield what happens along the task's sequences."""
+    measured = content.metrics.filter(pl.col("task") == task.name)
+    series = task.trials.select("trial", "series")
+    kept = [p for p in task.panels(task.measures[0]) if p.probe in (*SHOWN_ALONG, "utility")]
+    return along(measured, series, kept, task.styles)
+
+
+def _tasks(content: Content, how: str = "at once") -> list[Task]:
+    """Return the tasks that there are, each by how its trials ended."""
+    if content.trials.is_empty():
+        return []
+    content = replace(content, metrics=ended(content.metrics))
     series = name_series(content.trials)
     cells, hops = pooled(content.metrics, series), by_hop(content.metrics, series)
     costs = seconds(content.trials, series, content.seconds)
@@ -119,6 +147,7 @@ def _tasks(content: Content) -> list[Task]:
                 trials=content.trials.filter(pl.col("task.kind") == name).join(
                     series, on="trial", maintain_order="left"
                 ),
+                how=how,
             )
         )
     return tasks
@@ -257,7 +286,7 @@ def _paired(task: Task, content: Content) -> Iterable[Child]:
         "one in twenty does by chance where nothing differs. More is better, but for loss and "
         "what is left of old answers."
     )
-    table = tables.differences(found, task.cells, panels, task.styles)
+    table = tables.differences(found, task.cells, panels, task.styles, task.how)
     yield tag("h3", f"Each method against {reference}")
     yield tag("p", note, class_="note")
     yield tag("div", table, class_="wide")
@@ -334,5 +363,5 @@ def _table(task: Task, measure: str) -> Html:
         "before the update, by wordings that are not scored. Seconds: a trial's update, all "
         "draws of it, and its measurement."
     )
-    table = tables.methods(task.cells, panels, task.styles, task.costs)
+    table = tables.methods(task.cells, panels, task.styles, task.costs, task.how)
     return join([tag("p", note, class_="note"), tag("div", table, class_="wide")])

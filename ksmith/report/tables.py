@@ -62,9 +62,16 @@ def _axis(name: str, values: pl.Series) -> list[tuple[str, list[str]]]:
 
 
 def methods(
-    cells: pl.DataFrame, panels: Sequence[Panel], styles: dict[str, Look], costs: pl.DataFrame
+    cells: pl.DataFrame,
+    panels: Sequence[Panel],
+    styles: dict[str, Look],
+    costs: pl.DataFrame,
+    how: str = "at once",
 ) -> Html:
-    """Return the method table: a group of rows a level and scale, two rows a method."""
+    """Return the method table: a group of rows a level and scale, two rows a method.
+
+    `how` says in what way the facts of a scale were written.
+    """
     shown = [panel for panel in panels if figures.select(cells, panel).height]
     head = tag(
         "tr",
@@ -74,7 +81,7 @@ def methods(
         tag("th", "Seconds", class_="n", scope="col"),
     )
     groups = [
-        _group(cells, shown, styles, costs, (level, scale))
+        _group(cells, shown, styles, costs, (level, scale, how))
         for level in figures.order(cells["level"])
         for scale in cells.filter(pl.col("level") == level)["scale"].unique().sort()
     ]
@@ -86,6 +93,7 @@ def differences(
     cells: pl.DataFrame,
     panels: Sequence[Panel],
     styles: dict[str, Look],
+    how: str = "at once",
 ) -> Html:
     """Return paired differences: a group of rows a level and scale, a row a method.
 
@@ -113,7 +121,8 @@ def differences(
                 for name, look in styles.items()
                 if (mine := found.filter(series=name, **here)).height
             ]
-            title = tag("th", _title(level, scale), colspan=len(shown) + 1, scope="colgroup")
+            name = _title(level, scale, how)
+            title = tag("th", name, colspan=len(shown) + 1, scope="colgroup")
             groups.append(tag("tbody", tag("tr", title), rows, class_="group"))
     return tag("table", tag("thead", head), groups)
 
@@ -127,8 +136,8 @@ def _difference(found: pl.DataFrame, cells: pl.DataFrame, panel: Panel) -> Html:
     return tag("td", *estimate(row, signed=True), class_="n differs" if differs else "n")
 
 
-def _title(level: str, scale: int) -> str:
-    return f"{level}, {scale} fact{'s' if scale > 1 else ''} at once"
+def _title(level: str, scale: int, how: str) -> str:
+    return f"{level}, {scale} fact{'s' if scale > 1 else ''} {how}"
 
 
 def _key(look: Look) -> Html:
@@ -140,13 +149,16 @@ def _group(
     panels: Sequence[Panel],
     styles: dict[str, Look],
     costs: pl.DataFrame,
-    place: tuple[str, int],
+    place: tuple[str, int, str],
 ) -> Html:
-    level, scale = place
+    level, scale, how = place
     where = (pl.col("level") == level) & (pl.col("scale") == scale)
     here, cost = cells.filter(where), costs.filter(where)
     rows: list[Html] = [
-        tag("tr", tag("th", _title(level, scale), colspan=len(panels) + 3, scope="colgroup"))
+        tag(
+            "tr",
+            tag("th", _title(level, scale, how), colspan=len(panels) + 3, scope="colgroup"),
+        )
     ]
     for name, look in styles.items():
         mine = here.filter(pl.col("series") == name)

@@ -50,7 +50,7 @@ def nodes(point: Point, methods: Mapping[str, type[Method]] = METHODS) -> dict[s
     settings = point.settings
     task, seed, name = settings["task"], settings["seed"], settings["method"]["name"]
     # Who else answers makes no difference to a question, nor to the update.
-    asked = {key: value for key, value in task.items() if key not in ("method", "gold")}
+    asked = _asked(task)
     updated = {key: value for key, value in task.items() if key != "gold"}
     measured = dict(settings["probe"])
     if aliased(settings["graph"]):  # no other question can have any
@@ -117,6 +117,16 @@ def _moments(point: Point, base: dict[str, str]) -> Node:
         # Recall and trace, which the version is of, are no matter here.
         recipe["model"] = {k: v for k, v in settings["model"].items() if k != "version"}
     return Node(kind="moments", recipe=recipe, needs={} if alone else base, files=files)
+
+
+# What makes no difference to the requests and the questions about them.
+NOT_ASKED = ("method", "gold", "sequence", "batch", "checkpoints")
+
+
+def _asked(task: Mapping[str, Json]) -> dict[str, Json]:
+    """Return what decides a trial's questions; of a sequence as of all its facts at once."""
+    asked = {name: value for name, value in task.items() if name not in NOT_ASKED}
+    return asked | ({"scale": task["sequence"]} if "sequence" in task else {})
 
 
 def _golds(

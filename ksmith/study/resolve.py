@@ -25,6 +25,7 @@ from ksmith.settings.known_models import published
 from ksmith.settings.moments import LENGTH
 from ksmith.settings.probe import SETTINGS as ASKED_BY
 from ksmith.settings.recipes import resolve as recipe_numbers
+from ksmith.settings.task import checkpoints
 from ksmith.settings.units import SIZED
 from ksmith.settings.words import show
 from ksmith.study import known
@@ -205,6 +206,12 @@ class Resolver:
             self.mistakes.add(where, message)
         if values["kind"] == "edit":
             del values["neutral"]
+        if "checkpoints" in values:  # with the end: two ways to say the same are one
+            steps = list(checkpoints(values))
+            usual = list(checkpoints(values | {"checkpoints": None}))
+            values = values | {"checkpoints": steps}
+            if steps == usual:
+                del values["checkpoints"]
         return _resolved(values)
 
     def _check_gold(self, flat: Flat) -> None:

@@ -266,16 +266,19 @@ def points(rows: Iterable[Metric]) -> Iterator[Point]:
     """Yield what MLflow can chart: values over everything and over slices, intervals of the first.
 
     Slices of slices ("known.stored", or "stored" at hop 2) and their intervals are left out:
-    a thousand columns more in MLflow's table would hide the rest. metrics.json, which the run
-    has, and frames have them all.
+    a thousand columns more in MLflow's table would hide the rest. So are slices on the way of a
+    sequence. metrics.json, which the run has, and frames have them all.
     """
-    for row in rows:
+    every = list(rows)
+    end = max((row.step for row in every), default=0)
+    for row in every:
         if "." in row.slice or (row.slice and row.hop is not None):
             continue
         whole = is_whole(row)
-        yield Point(
-            name=row.name, value=row.value, step=row.step, headline=whole and row.step > 0
-        )
+        if not whole and 0 < row.step < end:
+            continue
+        headline = whole and 0 < row.step == end
+        yield Point(name=row.name, value=row.value, step=row.step, headline=headline)
         if whole and row.low is not None and row.high is not None:
             yield Point(name=f"{row.name}.low", value=row.low, step=row.step)
             yield Point(name=f"{row.name}.high", value=row.high, step=row.step)

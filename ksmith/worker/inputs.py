@@ -11,6 +11,7 @@ from ksmith.worker.opening import Base
 
 LATER = ("aliases", "aliases_before", "sampled", "seed")  # fields that came later
 FILES = {"graph": "graph.json", "update": "delta.safetensors"}  # role -> what stands for it
+CHAIN = "chain/"  # what an update's files of a sequence begin with: all of them stand for it
 
 
 def inputs(
@@ -28,8 +29,12 @@ def inputs(
     found = {"weights": base.weights}
     for role, name in FILES.items():
         outcome = Outcome.read(job.need(role)) if role in job.spec.needs else None
-        if outcome and name in outcome.files:
-            found["delta" if role == "update" else role] = outcome.files[name]
+        files = outcome.files if outcome else {}
+        chain = {file: value for file, value in files.items() if file.startswith(CHAIN)}
+        if name in files:
+            found["delta" if role == "update" else role] = files[name]
+        elif chain:
+            found["delta"] = digest(chain)
     if requests is not None:
         found["requests"] = digest(requests)
     if questions:

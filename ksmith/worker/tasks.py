@@ -5,20 +5,22 @@ and returns what goes into `Outcome.info`. Nothing else of ksmith's records is k
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from ksmith import edit, graph, probe, unlearn
 from ksmith.lm import delta as deltas
-from ksmith.lm.assets import Assets
+from ksmith.lm.assets import Assets, Progress, Result, silent
 from ksmith.lm.score import score
-from ksmith.records import Kind, derived_seed
+from ksmith.records import Kind, Request, Statement, derived_seed
 from ksmith.worker import figures, gold, moments, opening
 from ksmith.worker.asking import by_draw, every_question, letters
 from ksmith.worker.chosen import alike, hyperparameters
 from ksmith.worker.inputs import inputs
 from ksmith.worker.job import Job
+from ksmith.worker.partial import Partial
+from ksmith.worker.sequence import Writer
 from ksmith.worker.trial import make_trial
 
 CONTEXT_SENTENCES = 200  # of the graph's own text, from which methods draw their prefixes
@@ -75,30 +77,62 @@ def make_update(job: Job) -> dict[str, Any]:
         kl_template=graph.kl_template(base.graph),
         seed=derived_seed(recipe["seed"], "method", name),
     )
-    if name in edit.EDITORS:
-        results = edit.EDITORS[name](base.model, draws, hp, assets, job.progress)
-    else:
+    retain: list[Sequence[Statement]] = []
+    if name in unlearn.UNLEARNERS:  # of a sequence, too: what no batch of the draw is about
         retain = [
             graph.retain(base.graph, draw, hp.retain, derived_seed(recipe["seed"], "retain", i))
             for i, draw in enumerate(draws)
         ]
-        results = unlearn.UNLEARNERS[name](base.model, draws, retain, hp, assets, job.progress)
-    deltas.save(
-        [result.delta for result in results],
-        job.folder / "delta.safetensors",
-        {"method": name, "base": base.weights, "update": job.spec.key},
-    )
-    logs = [result.log for result in results]
+    method = _called(name, base.model, hp)
+    more: dict[str, Any] = {}
+    if recipe["task"].get("sequence"):
+
+        def batch(draw: int, mine: Sequence[Request], given: Assets) -> Result:
+            return method([mine], retain[draw : draw + 1], given, silent)[0]
+
+        writer = Writer(
+            job=job, base=base, method=batch, assets=assets, partial=Partial.take(job)
+        )
+        logs, more = writer.write(draws)
+    else:
+        results = method(draws, retain, assets, job.progress)
+        deltas.save(
+            [result.delta for result in results],
+            job.folder / "delta.safetensors",
+            {"method": name, "base": base.weights, "update": job.spec.key},
+        )
+        logs = [result.log for result in results]
     requests = [[asdict(request) for request in draw] for draw in draws]
     made = {"method": name, **told, "draws": logs, "requests": requests}
     _write_json(job, "update.json", made)
-    figures.losses(logs, job.folder / "loss.png")
+    figures.losses(_steps(logs), job.folder / "loss.png")
     return {
         "draws": len(draws),
         "requests": sum(len(draw) for draw in draws),
         **told,
+        **more,
         **inputs(job, base, requests=requests),
     }
+
+
+# Draws, what each is to retain (for unlearners alone), surroundings, progress -> one result a draw.
+Call = Callable[
+    [Sequence[Sequence[Request]], Sequence[Sequence[Statement]], Assets, Progress], list[Result]
+]
+
+
+def _called(name: str, model: Any, hp: Any) -> Call:
+    """Return the method `name`, ready to be given draws."""
+    if name in edit.EDITORS:
+        return lambda draws, _, assets, tell: edit.EDITORS[name](model, draws, hp, assets, tell)
+    return lambda draws, retain, assets, tell: unlearn.UNLEARNERS[name](
+        model, draws, retain, hp, assets, tell
+    )
+
+
+def _steps(logs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the log of each time that the method was called for a draw."""
+    return [one for log in logs for one in log.get("batches", [log])]
 
 
 HANDLERS: dict[Kind, Callable[[Job], dict[str, Any]]] = {

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 from ksmith import settings
 from ksmith.lm import delta as deltas
 from ksmith.lm import drift
+from ksmith.lm.delta import Delta
 from ksmith.lm.score import score
 from ksmith.lm.states import States
 from ksmith.records import Answer, Question, Request, derived_seed
+from ksmith.settings.task import checkpoints
 from ksmith.worker import figures, gold, opening
-from ksmith.worker.asking import by_draw, every_question, letters
+from ksmith.worker.asking import by_draw, due, every_question, letters, written
 from ksmith.worker.inputs import inputs
 from ksmith.worker.job import Job
+from ksmith.worker.sequence import WRITTEN
+from ksmith.worker.updates import updates
 
 if TYPE_CHECKING:
     import polars as pl
@@ -24,7 +28,8 @@ if TYPE_CHECKING:
 class Seen:
     """What was seen of the updated models, draw by draw."""
 
-    answers: list[Answer] = field(default_factory=list[Answer])
+    answers: dict[int, list[Answer]] = field(default_factory=dict[int, list[Answer]])  # by step
+    asked: dict[int, list[Question]] = field(default_factory=dict[int, list[Question]])
     tensors: list[Any] = field(default_factory=list[Any])  # rows of tensors.parquet
     inside: dict[int, States] = field(default_factory=dict[int, States])  # to compare with gold
 
@@ -36,19 +41,30 @@ def make_trial(job: Job) -> dict[str, Any]:
     from ksmith import measures
 
     base = opening.base(job)
+    task = job.spec.recipe["task"]
     # What was known is a matter of step 0 alone.
     questions = [q for q in every_question(job, base) if q.probe != "known"]
-    seen = _seen(job, base, questions)
+    draws = _requests(job)
+    seen = _seen(job, base, questions, draws)
     before = pl.read_parquet(job.need("before") / "answers.parquet")
-    rows = measures.steps(before, measures.frame(questions, seen.answers, step=1))
+    after = [
+        measures.frame(seen.asked[step], answers, step=step)
+        for step, answers in seen.answers.items()
+    ]
+    rows = measures.steps(before, *after)
+    chain = _chain(job)
+    if chain is not None:
+        when = {name: end for draw in draws for name, end in written(task, draw).items()}
+        rows = measures.with_written(rows, when)
     rows.write_parquet(job.folder / "answers.parquet")
     moved = measures.tensors(seen.tensors)
     moved.write_parquet(job.folder / "tensors.parquet")
-    metrics = measures.metrics(rows, derived_seed(job.spec.recipe["seed"], "bootstrap"), moved)
+    seed = derived_seed(job.spec.recipe["seed"], "bootstrap")
+    metrics = measures.metrics(rows, seed, moved, chain)
     metrics += gold.measure(job, base, questions, rows, seen.inside)
     text = json.dumps([asdict(metric) for metric in metrics], ensure_ascii=False, indent=1)
     (job.folder / "metrics.json").write_text(text, encoding="utf-8")
-    _draw_change(job, base, rows)
+    _draw_change(job, base, rows, draws)
     return {
         "questions": len(questions),
         "metrics": len(metrics),
@@ -57,23 +73,52 @@ def make_trial(job: Job) -> dict[str, Any]:
     }
 
 
-def _seen(job: Job, base: opening.Base, questions: Sequence[Question]) -> Seen:
-    updates = deltas.load_for(job.need("update") / "delta.safetensors", base.weights)
+def _requests(job: Job) -> list[list[Request]]:
+    """Return what the update was asked to change, draw by draw."""
+    made = json.loads((job.need("update") / "update.json").read_text(encoding="utf-8"))
+    return by_draw([Request(**row) for draw in made["requests"] for row in draw])
+
+
+def _chain(job: Job) -> "pl.DataFrame | None":
+    """Return what was seen of a sequence while it was written; None where it is none."""
+    import polars as pl
+
+    path = job.need("update") / WRITTEN
+    return pl.read_parquet(path) if path.exists() else None
+
+
+def _seen(
+    job: Job,
+    base: opening.Base,
+    questions: Sequence[Question],
+    draws: Sequence[Sequence[Request]],
+) -> Seen:
+    task = job.spec.recipe["task"]
     look = _looked(job, base, questions)
-    seen = Seen(tensors=list(drift.sizes(base.model, updates)))
-    for draw, update in enumerate(updates):
-        asked = [question for question in questions if question.draw == draw]
-        held = gold.compared(asked, draw) if job.spec.recipe["task"].get("gold") else []
-        with deltas.applied(base.model, update):
-            seen.answers += score(base.model, base.tokenizer, asked)
-            if look is not None:
-                seen.tensors += drift.behaviour(base.model, look, draw)
-            if held:
-                seen.inside[draw] = gold.look(base.model, base, held)
-        job.progress(draw + 1, len(updates), "draws asked")
+    seen = Seen()
+    ends: list[Delta] = []
+    for draw, chain in enumerate(updates(job, base)):
+        mine = [question for question in questions if question.draw == draw]
+        asked = due(base.graph, task, mine, draws[draw])
+        held = gold.compared(mine, draw) if task.get("gold") else []
+        for step, update in chain.totals():
+            long = bool(task.get("sequence"))
+            seen.tensors += drift.sizes(base.model, update, draw, step, distance=long)
+            seen.asked.setdefault(step, []).extend(asked[step])
+            with deltas.applied(base.model, update):
+                found = score(base.model, base.tokenizer, asked[step])
+                seen.answers.setdefault(step, []).extend(found)
+                if look is not None:
+                    seen.tensors += drift.behaviour(base.model, look, draw, step)
+                if held:
+                    seen.inside[draw] = gold.look(base.model, base, held)
+            if step == chain.steps[-1]:
+                ends.append(update)
+        job.progress(draw + 1, len(draws), "draws asked")
     if look is not None:
         known = job.warm.setdefault("spectra", {})  # with the model, and no longer than it
-        seen.tensors += drift.matrices(base.model, updates, known)
+        last = checkpoints(task)[-1]
+        seen.tensors += drift.matrices(base.model, ends, known, last)
     return seen
 
 
@@ -88,8 +133,11 @@ def _looked(job: Job, base: opening.Base, questions: Sequence[Question]) -> drif
     return drift.before(base.model, base.tokenizer, chosen)
 
 
-def _draw_change(job: Job, base: opening.Base, rows: "pl.DataFrame") -> None:
-    made = json.loads((job.need("update") / "update.json").read_text(encoding="utf-8"))
-    draws = by_draw([Request(**row) for draw in made["requests"] for row in draw])
-    page = figures.change(base.graph, draws, rows, made["method"])
+def _draw_change(
+    job: Job,
+    base: opening.Base,
+    rows: "pl.DataFrame",
+    draws: Sequence[Sequence[Request]],
+) -> None:
+    page = figures.change(base.graph, draws, rows, job.spec.recipe["method"]["name"])
     (job.folder / "change.html").write_text(page, encoding="utf-8")

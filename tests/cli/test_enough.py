@@ -35,6 +35,16 @@ def test_too_few_facts_are_counted_before_anything_is_stored(tmp_path: Path) -> 
         ('[grid]\n"task.scale" = [1, 5000]\n', "s.toml:5: too few facts: 20 draws of 5000"),
         ("[task]\nscale = 5000\n", "s.toml:5: too few facts: 20 draws of 5000"),
         ("", "--set task.scale=5000: too few facts: 20 draws of 5000"),
+        (
+            "[task]\ndraws = 3\nsequence = 900\n",
+            "s.toml:6: too few facts: 3 draws of 900 need 2700 different ones, and the graph has "
+            "426 editable facts; lower task.draws or task.sequence, or raise graph.facts",
+        ),
+        (
+            '[task]\ndraws = 2\nsequence = 100\nlevel = "root"\n',
+            "s.toml:6: too few facts: 2 draws of 100 need 200 different ones, and the graph has "
+            "108 editable facts at level 'root'",
+        ),
         (COUNTERFACT, "s.toml:6: "),
         (COUNTERFACT, "data.json: a list of CounterFact records is needed, not an object"),
     ],

@@ -3,12 +3,19 @@
 import polars as pl
 import pytest
 
+from ksmith.frames.steps import ended
 from ksmith.frames.wide import named, side_by_side
 from ksmith.records import UserError
 
 ROWS = pl.DataFrame(
     [
-        {"method": "rome", "step": step, "probe": "multi_hop", "measure": "accuracy"}
+        {
+            "trial": "t",
+            "method": "rome",
+            "step": step,
+            "probe": "multi_hop",
+            "measure": "accuracy",
+        }
         | {"slice": part, "hop": hop, "value": 0.5 + step, "low": low, "high": 1.0, "n": 7}
         for step, part, hop, low in (
             (0, "", None, 0.1),
@@ -35,7 +42,18 @@ def test_one_row_a_trial_one_column_a_metric() -> None:
 def test_what_nobody_measured_is_named() -> None:
     with pytest.raises(UserError, match=r"'multi_hop.acc'; .* multi_hop.accuracy, multi"):
         side_by_side(ROWS, ["multi_hop.acc"], ["method"])
-    with pytest.raises(UserError, match="no column 'model'; there are method"):
+    with pytest.raises(UserError, match="no column 'model'; there are trial, method"):
         side_by_side(ROWS, ["multi_hop.accuracy"], ["model"])
     empty = side_by_side(ROWS.clear(), ["multi_hop.accuracy"], ["method"])
     assert empty.height == 0
+
+
+def test_a_sequence_stands_with_its_end() -> None:
+    long = pl.DataFrame(
+        {"trial": ["s", "s", "s", "t"], "step": [0, 2, 9, 1], "value": [0, 1, 2, 3]}
+    )
+    assert ended(long)["value"].to_list() == [0, 2, 3]
+    ways = ROWS.with_columns(step=pl.when(step=1).then(9).otherwise("step"))
+    early = ways.filter(step=9).with_columns(step=pl.lit(2, pl.Int64), value=-1.0)
+    table = side_by_side(pl.concat([early, ways]), ["multi_hop.accuracy"], ["method"])
+    assert table.row(0) == ("rome", "1.5 [0.25, 1.0] 7")

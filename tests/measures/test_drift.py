@@ -17,6 +17,7 @@ class Row:
     draw: int
     measure: str
     value: float
+    step: int = 1
     parameter: str | None = None
     layer: int | None = None
     question: str | None = None

@@ -77,11 +77,21 @@ def _settable() -> list[tuple[str, str, Declared]]:
     return [(name, owner, item) for name, by in owners.items() for owner, item in by.items()]
 
 
+# Setting -> others without which it makes no difference.
+NEEDED: dict[str, dict[str, Any]] = {
+    "graph.centrality": {"graph.levels": "centrality"},
+    "task.batch": {"task.sequence": 6},
+    "task.checkpoints": {"task.sequence": 6},
+}
+
+
 def base(name: str, owner: str, folder: Path) -> dict[str, Any]:
     """Return settings in which `name` of `owner` makes a difference."""
     data = folder / "records.json"
     data.write_text("[]")
-    values: dict[str, Any] = {"task.method": "rome", "task.kind": "unlearn"}
+    values: dict[str, Any] = {"task.method": "rome", "task.kind": "unlearn"} | NEEDED.get(
+        name, {}
+    )
     if owner in ("counterfact", "zsre"):
         values |= {"graph.source": owner, "graph.path": str(data)}
     if owner == "triples":
@@ -131,6 +141,8 @@ def another(name: str, item: Declared, folder: Path) -> Any:
         "task.method": "memit",
         "task.kind": "edit",
         "task.gold": 2,
+        "task.sequence": 2,  # of one fact the same is asked as of an update of one
+        "task.checkpoints": [3],
     }
     if name in special:
         return special[name]
@@ -165,6 +177,8 @@ EXCEPT = {
     "probe.drift": {"trial"},
     "probe.drift_facts": {"trial"},
     "task.gold": {"trial"},
+    "task.batch": {"update", "trial"},
+    "task.checkpoints": {"update", "trial"},
 }
 FIXED = {"method.graddiff.trainable", "method.npo.trainable"}  # of one value
 
@@ -424,3 +438,44 @@ def test_a_study_without_gold_has_the_keys_it_had(tmp_path: Path) -> None:
     plain = keys(only(written(tmp_path, ROME)))
     assert keys(only(written(tmp_path, ROME + "gold = 0\n"))) == plain
     assert not golds(plain)
+
+
+# --- sequences --------------------------------------------------------------------------------
+
+SEQUENCE = ROME + "sequence = 100\ndraws = 2\n"
+
+
+def test_a_sequence_is_asked_what_an_update_of_its_facts_at_once_is_asked(
+    tmp_path: Path,
+) -> None:
+    long = keys(only(written(tmp_path, SEQUENCE)))
+    once = keys(only(written(tmp_path, ROME + "scale = 100\ndraws = 2\n", "y.toml")))
+    assert {role for role in long if long[role] != once[role]} == {"update", "trial"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "batch = 1",
+        "checkpoints = [1, 2, 5, 10, 20, 50]",
+        "checkpoints = [1, 2, 5, 10, 20, 50, 100]",
+    ],
+)
+def test_what_a_sequence_has_anyway_may_be_said(tmp_path: Path, line: str) -> None:
+    plain = keys(only(written(tmp_path, SEQUENCE)))
+    assert keys(only(written(tmp_path, SEQUENCE + line + "\n", "y.toml"))) == plain
+
+
+def test_checkpoints_are_a_sequence_of_another_kind_with_or_without_their_end(
+    tmp_path: Path,
+) -> None:
+    one, other = (
+        keys(only(written(tmp_path, SEQUENCE + f"checkpoints = {list(at)}\n")))
+        for at in ((30,), (30, 100))
+    )
+    assert one == other != keys(only(written(tmp_path, SEQUENCE)))
+
+
+def test_no_sequence_has_the_keys_it_had(tmp_path: Path) -> None:
+    plain = keys(only(written(tmp_path, ROME)))
+    assert keys(only(written(tmp_path, ROME + "sequence = 0\nbatch = 1\n"))) == plain

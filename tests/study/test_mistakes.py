@@ -9,7 +9,45 @@ from ksmith.settings.probe import KINDS
 from ksmith.study import read
 from tests.study.files import HEAD, ROME, mistakes, written
 
+SEQUENCE = ROME + "sequence = 20\n"
 ONE_EACH = {
+    # sequences
+    ROME + "batch = 5\n": [
+        "x.toml:4: task.batch = 5: is of a sequence; say task.sequence, how many facts it has, "
+        "or leave batch out"
+    ],
+    ROME + "checkpoints = [5]\n": [
+        "x.toml:4: task.checkpoints = [5]: is of a sequence; say task.sequence, how many facts "
+        "it has, or leave checkpoints out"
+    ],
+    SEQUENCE + "scale = 10\n": [
+        "x.toml:5: task.scale = 10: a sequence writes task.batch facts together; say batch, "
+        "and leave scale out"
+    ],
+    SEQUENCE + "gold = 2\n": [
+        "x.toml:5: task.gold = 2: gold models are of one change, and a sequence is many; leave "
+        "gold or sequence out"
+    ],
+    SEQUENCE + "batch = 21\n": [
+        "x.toml:5: task.batch = 21: must be <= sequence = 20, all its facts"
+    ],
+    SEQUENCE + "checkpoints = []\n": [
+        "x.toml:5: task.checkpoints = []: must name one, or be left out"
+    ],
+    SEQUENCE + "checkpoints = [5, 2]\n": [
+        "x.toml:5: task.checkpoints = [5, 2]: 2 after 5: must rise"
+    ],
+    SEQUENCE + "checkpoints = [5, 21]\n": [
+        "x.toml:5: task.checkpoints = [5, 21]: 21 lies beyond sequence = 20"
+    ],
+    SEQUENCE + "batch = 3\ncheckpoints = [3, 10, 20]\n": [
+        "x.toml:6: task.checkpoints = [3, 10, 20]: 10 ends no batch: must be a multiple of "
+        "batch = 3"
+    ],
+    SEQUENCE + "checkpoints = 5\n": [
+        "x.toml:5: task.checkpoints = 5: must be a list of whole numbers >= 1"
+    ],
+    ROME + "sequence = -1\n": ["x.toml:4: task.sequence = -1: must be >= 0"],
     # what is missing
     "": [
         'x.toml:1: name is missing: write name = "..." on top',
@@ -22,15 +60,15 @@ ONE_EACH = {
     # unknown and misplaced names
     ROME + "sclae = 2\n": [
         "x.toml:4: no setting task.sclae; did you mean task.scale? "
-        "task has kind, method, level, scale, draws, neutral, gold"
+        "task has kind, method, level, scale, draws, neutral, gold, sequence, batch, checkpoints"
     ],
     ROME + "beta = 0.1\n": [
         "x.toml:4: no setting task.beta; did you mean method.npo.beta? "
-        "task has kind, method, level, scale, draws, neutral, gold"
+        "task has kind, method, level, scale, draws, neutral, gold, sequence, batch, checkpoints"
     ],
     HEAD + '[task]\nmetod = "rome"\n': [
         "x.toml:3: no setting task.metod; did you mean task.method? "
-        "task has kind, method, level, scale, draws, neutral, gold"
+        "task has kind, method, level, scale, draws, neutral, gold, sequence, batch, checkpoints"
     ],
     "facts = 10\n" + ROME: [
         "x.toml:1: no facts; did you mean graph.facts? there are name, question, seed, graph, "
@@ -146,7 +184,7 @@ ONE_EACH = {
     # a rule without its misspelt condition would leave out everything: that is not said
     ROME + '[[exclude]]\n"task.scael" = 1\n': [
         "x.toml:5: no setting task.scael; did you mean task.scale? "
-        "task has kind, method, level, scale, draws, neutral, gold"
+        "task has kind, method, level, scale, draws, neutral, gold, sequence, batch, checkpoints"
     ],
     ROME + "[grid]\n": ["x.toml:4: [grid] is empty: name an axis, or leave the table out"],
     ROME + '[grid]\n"task.scale" = [1, 2, 1.0]\n': [
@@ -170,7 +208,7 @@ ONE_EACH = {
     ],
     ROME + '[[when]]\nif = { "task.scale" = 1 }\nset = { "task.drawz" = 3 }\n': [
         "x.toml:6: no setting task.drawz; did you mean task.draws? "
-        "task has kind, method, level, scale, draws, neutral, gold"
+        "task has kind, method, level, scale, draws, neutral, gold, sequence, batch, checkpoints"
     ],
     ROME + '[[when]]\nif = { "task.scale" = 1 }\n': [
         '"x.toml:4: [[when]] needs if and set: write if = { "task.scale" = "> 10" } and '

@@ -121,3 +121,20 @@ def test_a_link_replaces_what_is_there_and_never_writes_into_it(tmp_path: Path) 
     link(new, target)
     assert (target.read_text(), old.read_text()) == ("new", "old")
     assert target.samefile(new)
+
+
+def test_on_the_way_of_a_sequence_slices_are_left_out_and_the_end_is_the_headline() -> None:
+    rows = [
+        Metric(step=step, probe="p", measure="m", slice=part, value=step / 10, n=4)
+        for step in (0, 2, 9)
+        for part in ("", "known")
+    ]
+    found = [(point.name, point.step, point.headline) for point in points(rows)]
+    assert found == [
+        ("p.m", 0, False),
+        ("p.m.known", 0, False),
+        ("p.m", 2, False),
+        ("p.m", 9, True),
+        ("p.m.known", 9, False),
+    ]
+    assert note(rows).splitlines()[2:] == ["| p.m | 0.000 | 0.900 |  | 4 |"]

@@ -11,8 +11,9 @@ import pytest
 
 from ksmith import graph, study
 from ksmith.lm.load import save
-from ksmith.records import Outcome, Question, Spec
+from ksmith.records import Outcome, Question, Spec, UserError
 from ksmith.worker.attempt import perform
+from ksmith.worker.checkout import checkout
 from ksmith.worker.inputs import told
 from ksmith.worker.tasks import HANDLERS
 from tests.conftest import CUT, ROOT
@@ -197,3 +198,54 @@ def test_weights_that_changed_in_place_are_refused(stranger: Path, tmp_path: Pat
     perform(spec, lambda: HANDLERS)
     outcome = Outcome.read(Path(spec.folder))
     assert outcome and "are not those" in str(outcome.error)
+
+
+def test_a_sequence_is_measured_on_its_way(stranger: Path, tmp_path: Path) -> None:
+    asks = 'probe.kinds=["efficacy", "same_subject", "utility"]'
+    long = (
+        "task.sequence=5",
+        "task.batch=2",
+        "task.checkpoints=[2]",
+        "probe.sentences=5",
+        asks,
+    )
+    found = done(tmp_path, f"model.load={stranger}", "method.ft_l.layer=0", *long)
+    assert {role: outcome.error for role, outcome in found.items() if outcome.error} == {}
+    assert found["update"].info["steps"] == [2, 5]
+    (path,) = tmp_path.glob("outcomes/*/1-1/answers.parquet")
+    rows = pl.read_parquet(path).filter(pl.col("probe") != "known")
+    asked = rows.filter(probe="efficacy").group_by("step").len().sort("step").rows()
+    assert asked == [(0, 10), (2, 4), (5, 10)]
+    ends = rows.filter(pl.col("request") == "0.4")["written_at"]
+    assert set(ends) == {5}
+    metrics = json.loads(path.with_name("metrics.json").read_text())
+    told = {(row["step"], row["probe"], row["measure"], row["slice"]) for row in metrics}
+    along = {("sequence", "learnt", ""), ("sequence", "norm", ""), ("drift", "distance", "")}
+    along |= {("efficacy", "success", "current"), ("drift", "cka", "")}
+    assert {(step, *name) for step in (2, 5) for name in along} <= told
+    assert (5, "efficacy", "success", "earlier") in told
+    assert {row[0] for row in told if row[1:3] == ("drift", "effective_rank")} == {5}
+    spec, base = _spec_of(found, tmp_path)
+    assert checkout(spec, 1, tmp_path / "early", 2) == 1
+    with pytest.raises(UserError, match="after 3 facts; there are those after 2, 5"):
+        checkout(spec, 1, tmp_path / "never", 3)
+    assert sorted((tmp_path / "assets" / base).glob("1-1/chain/*"))  # one file a draw
+    assert not (tmp_path / "partial").exists() or not list((tmp_path / "partial").iterdir())
+
+
+def _spec_of(found: dict[str, Outcome], home: Path) -> tuple[Spec, str]:
+    """Return the spec of the trial, and the key of its update."""
+    keys = {role: found[role].key for role in ("graph", "model", "update")}
+    (log,) = home.glob("outcomes/*/1-1/outcome.json")
+    spec = Spec(
+        key=found["trial"].key,
+        kind="trial",
+        recipe={"task": {"draws": 2}},
+        needs={role: str(home / "assets" / key / "1-1") for role, key in keys.items()},
+        need_keys=keys,
+        files={"model.load": str(found["model"].info["opened"]["source"])},
+        folder=str(log.parent),
+        attempt=1,
+        fence=1,
+    )
+    return spec, keys["update"]
