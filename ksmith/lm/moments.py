@@ -26,6 +26,9 @@ from ksmith.records import UserError
 Progress = Callable[[int, int, str], None]
 BATCH = 4096  # tokens, padding included
 GPU_BATCH = 32_768  # ... that keep a GPU busy
+# Half-precision keys of one product: a GPU's sums of many such lose digits (measured on an H200,
+# largest error by the mean of the diagonal: 1e-5 with 1,024, as in float32; 1e-3 with 32,768).
+HALF_BATCH = 1024
 CHUNK = 64  # documents that are read together
 LETTERS = (
     16  # of a document that are read for each token of a row: a word of a language has five
@@ -116,8 +119,7 @@ def count(
 
     def add(layer: int, keys: Tensor) -> None:
         rows = keys.reshape(-1, keys.shape[-1])[mask.flatten()]  # (tokens, d_ff)
-        # The product in float32, the sum over batches in float64: exact enough, and fast.
-        moment = _product(rows).to(home).double()
+        moment = _moment(rows).to(home)
         there = so_far.sums.get(layer)
         so_far.sums[layer] = moment if there is None else there.to(home).add_(moment)
         if layer == max(names.values()):
@@ -148,10 +150,22 @@ def _run(model: PreTrainedModel, batch: Batch) -> None:
         pass
 
 
-def _product(rows: Tensor) -> Tensor:
-    """Return the sum over rows (tokens, f) of k k^T, (f, f) float32."""
-    if rows.is_cuda and rows.dtype in (torch.bfloat16, torch.float16):
-        # A product of two half-precision numbers is exact in float32, where they are added up.
+def _moment(rows: Tensor) -> Tensor:
+    """Return the sum over rows (tokens, f) of k k^T, (f, f) float64.
+
+    Products in float32, their sum in float64: exact enough, and fast. Half-precision keys on a
+    GPU are multiplied as they are, ten times as fast: a product of two is exact in float32.
+    """
+    half = rows.is_cuda and rows.dtype in (torch.bfloat16, torch.float16)
+    first, *others = rows.split(HALF_BATCH if half else BATCH)
+    total = _product(first, half=half).double()
+    for part in others:
+        total.add_(_product(part, half=half))
+    return total
+
+
+def _product(rows: Tensor, *, half: bool) -> Tensor:
+    if half:
         return torch.mm(rows.T, rows, out_dtype=torch.float32)
     rows = rows.float()
     return rows.T @ rows
