@@ -32,12 +32,10 @@ CONTEXTS = 20  # texts to put before a prompt: ten of 10 words, ten of 5
 
 def contexts(words: int) -> list[str]:
     """Return texts of so many words, all different."""
-    texts = [
-        " ".join(WORDS[(7 * i + 3 * j) % len(WORDS)] for j in range(words - 1)) + " ."
+    return [
+        " ".join([*(WORDS[(7 * i + 3 * j) % len(WORDS)] for j in range(words - 1)), "."])
         for i in range(CONTEXTS // 2)
     ]
-    assert len(set(texts)) == len(texts)
-    return texts  # fmt: skip
 
 
 def requests(count: int, draw: Callable[[int], int] = lambda _i: 0) -> list[Request]:
@@ -69,9 +67,17 @@ def tokenizer() -> Any:
     return build_tokenizer([*said, " ".join([*NAMES, *THINGS, *WORDS, "is a", "."])])
 
 
+_NO_TOKENS: dict[str, Any] = {"bos_token_id": 0, "eos_token_id": 0}
+
+
 def _gpt2(layers: int, width: int, heads: int) -> Callable[[int], Any]:
     return lambda vocabulary: tf.GPT2Config(
-        vocab_size=vocabulary, n_layer=layers, n_embd=width, n_head=heads, n_positions=128
+        vocab_size=vocabulary,
+        n_layer=layers,
+        n_embd=width,
+        n_head=heads,
+        n_positions=128,
+        **_NO_TOKENS,
     )
 
 
@@ -86,6 +92,7 @@ def _llama(
         num_attention_heads=heads,
         num_key_value_heads=groups,
         max_position_embeddings=2048,
+        **_NO_TOKENS,
     )
 
 
@@ -98,6 +105,7 @@ def _gptj(layers: int, width: int, heads: int, rotary: int) -> Callable[[int], A
         rotary_dim=rotary,
         n_positions=2048,
         tie_word_embeddings=False,
+        **_NO_TOKENS,
     )
 
 
@@ -121,8 +129,11 @@ def model(
     """Return a random model; speed does not depend on the weights."""
     config = SHAPES[shape](vocabulary or len(tokenizer()))
     with torch.random.fork_rng(), torch.device(device):
-        torch.random.default_generator.manual_seed(0)
         made = tf.AutoModelForCausalLM.from_config(config, dtype=dtype)
+        generator = torch.Generator(device).manual_seed(0)
+        for parameter in made.parameters():
+            if parameter.dim() > 1:
+                parameter.data.normal_(0, 0.02, generator=generator)
     return made.eval().requires_grad_(False)
 
 
@@ -132,7 +143,8 @@ def assets(model: nn.Module, layers: list[int], words: int) -> Assets:
     moments: dict[int, torch.Tensor] = {}
     for layer in layers:
         width = s.maths(model.get_parameter(s.weight(layer))).shape[1]
-        moments[layer] = torch.eye(width, dtype=torch.float64) / 10
+        device = next(model.parameters()).device
+        moments[layer] = torch.eye(width, dtype=torch.float64, device=device) / 10
     texts = contexts(words) + contexts(5)
     return Assets(
         tokenizer=tokenizer(),
