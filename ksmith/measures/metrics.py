@@ -336,10 +336,12 @@ def _joined(
     combine: Callable[[Floats], Floats],
     high: float | None,
 ) -> Means:
-    constant = found.constant[parts].all(0)
+    value, sampled = combine(found.value[parts]), combine(found.sampled.T[parts]).T
+    # A harmonic mean is 0 in every replicate where one part is 0 for all facts.
+    constant = found.constant[parts].all(0) | (sampled == value).all(0)
     open_ended = found.constant[parts].any(0) & (high is None)
     return Means(
-        value=np.append(found.value, combine(found.value[parts])),
+        value=np.append(found.value, value),
         n=np.append(found.n, found.n[parts].min(0)),
         # Of a constant without a highest value (a ratio) nothing says how far it could be off.
         clusters=np.append(
@@ -347,7 +349,7 @@ def _joined(
         ),
         draws=np.append(found.draws, found.draws[parts].min(0)),
         constant=np.append(found.constant, constant),
-        sampled=np.hstack([found.sampled, combine(found.sampled.T[parts]).T]),
+        sampled=np.hstack([found.sampled, sampled]),
         stretch=np.append(found.stretch, found.stretch[parts].max(0)),
     )
 

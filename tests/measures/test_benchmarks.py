@@ -98,6 +98,18 @@ def test_the_score_has_an_interval_over_records() -> None:
     assert found.high == pytest.approx(3 / (2 / 0.66 + 1), abs=0.03)
 
 
+def test_a_score_of_zero_is_not_certain_although_a_part_varies() -> None:
+    trial = Trial()
+    for i in range(20):
+        for probe in ("efficacy", "paraphrase"):
+            trial.add(probe, {"new": (-2, 1), "old": (-1, 1)}, request=f"{i}.0")
+        true = -1 if i < 15 else -9
+        trial.add("neighborhood", {"true": (true, 1), "new": (-3, 1)}, request=f"{i}.0", **NEAR)
+    found = trial.metrics(1)[1, "counterfact.score"]
+    assert (found.value, found.low) == (0, 0)
+    assert found.high == pytest.approx(1 - 0.025 ** (1 / 20))
+
+
 # --- zsRE -------------------------------------------------------------------------------------
 
 
