@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from ksmith.edit import alphaedit, emmet, ft_l, memit, rome
+from ksmith.edit import alphaedit, emmet, ft_l, memit, r_rome, rome
 
 EDITORS: dict[str, Callable[..., Any]] = {
     "rome": rome.edit,
+    "r_rome": r_rome.edit,
     "memit": memit.edit,
     "emmet": emmet.edit,
     "alphaedit": alphaedit.edit,

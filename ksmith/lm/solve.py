@@ -28,15 +28,15 @@ def factor(moment: Tensor, ridge: float) -> Tensor:
     return L
 
 
-def rank_one(k: Tensor, change: Tensor, L: Tensor) -> LowRank:
-    """Return the smallest change, by tr(D C D^T), for which D k = change. ROME, eq. 2.
+def rank_one(mean: Tensor, k: Tensor, change: Tensor, L: Tensor) -> LowRank:
+    """Return D = change u^T / (u.k) with u = C^-1 mean: D k = change. ROME, eq. 2.
 
-    D = change u^T / (u.k) with u = C^-1 k; `k` (d_ff,), `change` (d_model,), L the factor of C.
-    One and the same k in u and in the denominator: u.k = k^T C^-1 k > 0, so that no edit can
-    explode (r-ROME, arXiv:2403.07175).
+    `mean`, `k` (d_ff,), `change` (d_model,), L the factor of C. Where both keys are one and the
+    same D is the smallest such change by tr(D C D^T), and u.k = k^T C^-1 k > 0 (r-ROME,
+    arXiv:2403.07175). Where they differ u.k can be anything, and D as large.
     """
     k, change = k.double(), change.double()
-    u = torch.cholesky_solve(k[:, None], L)[:, 0]
+    u = torch.cholesky_solve(mean.double()[:, None], L)[:, 0]
     return LowRank((change / (u @ k))[:, None], u[None])
 
 

@@ -23,6 +23,7 @@ from ksmith.settings.names import SECTIONS, Names, names
 from ksmith.settings.npo import Npo
 from ksmith.settings.probe import DOCS as PROBES
 from ksmith.settings.probe import Probe
+from ksmith.settings.r_rome import RRome
 from ksmith.settings.recipes import RECIPES
 from ksmith.settings.rome import Rome
 from ksmith.settings.task import Task
@@ -47,6 +48,7 @@ __all__ = [
     "Names",
     "Npo",
     "Probe",
+    "RRome",
     "Recipe",
     "Rome",
     "Synthetic",
@@ -74,6 +76,7 @@ class Method(Protocol):
 
 METHODS: dict[str, type[Method]] = {
     "rome": Rome,
+    "r_rome": RRome,
     "memit": Memit,
     "emmet": Emmet,
     "alphaedit": AlphaEdit,
