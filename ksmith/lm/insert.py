@@ -9,13 +9,14 @@ Shapes: m draws, b requests optimised at once (one of each draw), d = d_model, f
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from ksmith.lm import guard
 from ksmith.lm.assets import Assets, Progress, Result, silent
 from ksmith.lm.delta import Delta, LowRank
 from ksmith.lm.hooks import Change
@@ -41,6 +42,8 @@ Choice = Callable[[Pair, Pair], Pair]  # of the bare prompt, the mean over conte
 class Insert(Climb, Protocol):
     """The hyperparameters that these methods share, explained in settings/rome.py."""
 
+    @property
+    def guard(self) -> str: ...
     @property
     def layer(self) -> int | None: ...
     @property
@@ -68,25 +71,55 @@ def insert(
 
     The requests of a draw are written one after another, each on the model as written so far.
     The draws go in step: the first request of each, then the second of each, ...
+
+    The state that goes from batch to batch of a sequence is that of the guard.
     """
     layer = sites(model).layer(assets.place(hp.layer))
     matrix = _Matrix(layer, factor(assets.moment(layer), hp.ridge), choice)
-    written: list[list[LowRank]] = [[] for _ in draws]
-    logs: list[list[dict[str, Json]]] = [[] for _ in draws]
+    so_far = [_Written(norms=guard.norms(assets.state)) for _ in draws]
     total, done = sum(map(len, draws)), 0
     for turn in zip_longest(*draws):
         mine = [(draw, request) for draw, request in enumerate(turn) if request is not None]
-        so_far = [chained(written[draw]) for draw, _ in mine]
-        found = _write(model, [r for _, r in mine], so_far, matrix, hp, assets)
-        for (draw, _), (block, log) in zip(mine, found, strict=True):
-            written[draw].append(block)
-            logs[draw].append(log)
+        before = [chained(so_far[draw].blocks) for draw, _ in mine]
+        found = _write(model, [r for _, r in mine], before, matrix, hp, assets)
+        for (draw, _), solved in zip(mine, found, strict=True):
+            so_far[draw].add(solved, skip=hp.guard == "skip")
         done += len(mine)
         progress(done, total, "facts written")
     return [
-        Result(delta=_delta(sites(model), layer, blocks), log={"layer": layer, "requests": log})
-        for blocks, log in zip(written, logs, strict=True)
+        Result(
+            delta=_delta(sites(model), layer, draw.blocks),
+            log={"layer": layer, "requests": draw.log},
+            state=guard.remembered(draw.norms),
+        )
+        for draw in so_far
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Solved:
+    """The change (d, f) that writes a request, what the guard sees of it, and its search's log."""
+
+    block: LowRank
+    guard: guard.Solved
+    log: dict[str, Json]
+
+
+@dataclass(slots=True)
+class _Written:
+    """What has been written of one draw."""
+
+    norms: list[float]  # of the updates, those of earlier batches first
+    blocks: list[LowRank] = field(default_factory=list[LowRank])
+    log: list[dict[str, Json]] = field(default_factory=list[dict[str, Json]])
+
+    def add(self, solved: _Solved, skip: bool) -> None:
+        """Take in one request's change, unless it would disable the model and `skip` says so."""
+        reason = guard.reason(solved.guard, self.norms)
+        self.log.append({**solved.log, **solved.guard.log(reason)})
+        if reason is None or not skip:
+            self.norms.append(solved.guard.norm)
+            self.blocks.append(solved.block)
 
 
 def _write(
@@ -96,8 +129,8 @@ def _write(
     matrix: _Matrix,
     hp: Insert,
     assets: Assets,
-) -> list[tuple[LowRank, dict[str, Json]]]:
-    """Return, for each request, the change (d, f) that writes it, and what was found."""
+) -> list[_Solved]:
+    """Return, for each request, the change (d, f) that writes it."""
     s = sites(model)
     site = s.mlp_out(matrix.layer)
     template = assets.kl_template if hp.kl_weight else None
@@ -112,10 +145,11 @@ def _write(
     to = matrix.choice(bare, mean)
     change = bare.value + found.delta - to.value  # (b, d): v* = v_init + delta
     L = matrix.factor.to(keys.device)
-    made: list[tuple[LowRank, dict[str, Json]]] = []
+    made: list[_Solved] = []
     for i, request in enumerate(requests):
         block = rank_one(mean.key[i], to.key[i], change[i], L)
-        made.append((block, found.log(i, request, float(bare.value[i].norm()))))
+        log = found.log(i, request, float(bare.value[i].norm()))
+        made.append(_Solved(block, guard.of_pair(mean.key[i], to.key[i], block), log))
     return made
 
 
@@ -124,8 +158,13 @@ def as_written(site: str, so_far: Sequence[LowRank | None]) -> Wiring:
     blocks = [block for block in so_far if block is not None]
     if not blocks:
         return lambda _owner: {}
-    left = torch.stack([block.left for block in blocks])  # (b, d, rank)
-    right = torch.stack([block.right for block in blocks])  # (b, rank, f)
+    rank = max(block.left.shape[1] for block in blocks)  # where one was skipped it is less
+    left = blocks[0].left.new_zeros(len(so_far), blocks[0].shape[0], rank)  # (b, d, rank)
+    right = blocks[0].right.new_zeros(len(so_far), rank, blocks[0].shape[1])  # (b, rank, f)
+    for i, block in enumerate(so_far):
+        if block is not None:
+            left[i, :, : block.left.shape[1]] = block.left
+            right[i, : block.right.shape[0]] = block.right
 
     def wiring(owner: Tensor) -> dict[str, Change]:
         mine = owner.to(left.device)
