@@ -47,6 +47,7 @@ FEWER: dict[str, dict[str, Any]] = {
         "layers": [0, 1],
         "nullspace": 100.0,  # a random model has no null space
     },
+    "ft": {"steps": 5, "layer": 1},
     "ft_l": {"steps": 5, "layer": 1},
     "graddiff": {"steps": 5, "batch": 3},
     "npo": {"steps": 5, "batch": 3},

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from ksmith.edit import alphaedit, emmet, ft_l, memit, r_rome, rome
+from ksmith.edit import alphaedit, emmet, ft, ft_l, memit, r_rome, rome
 
 EDITORS: dict[str, Callable[..., Any]] = {
     "rome": rome.edit,
@@ -11,5 +11,6 @@ EDITORS: dict[str, Callable[..., Any]] = {
     "memit": memit.edit,
     "emmet": emmet.edit,
     "alphaedit": alphaedit.edit,
+    "ft": ft.edit,
     "ft_l": ft_l.edit,
 }

@@ -13,6 +13,7 @@ from ksmith.settings import fields
 from ksmith.settings.alphaedit import AlphaEdit
 from ksmith.settings.emmet import Emmet
 from ksmith.settings.fields import Declared, declared
+from ksmith.settings.ft import Ft
 from ksmith.settings.ft_l import FtL
 from ksmith.settings.graddiff import GradDiff
 from ksmith.settings.graph import GRAPHS, CounterFact, Synthetic, Triples, Zsre
@@ -39,6 +40,7 @@ __all__ = [
     "CounterFact",
     "Declared",
     "Emmet",
+    "Ft",
     "FtL",
     "GradDiff",
     "Load",
@@ -80,6 +82,7 @@ METHODS: dict[str, type[Method]] = {
     "memit": Memit,
     "emmet": Emmet,
     "alphaedit": AlphaEdit,
+    "ft": Ft,
     "ft_l": FtL,
     "graddiff": GradDiff,
     "npo": Npo,
