@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from ksmith.edit import alphaedit, emmet, ft, ft_l, memit, r_rome, rome
+from ksmith.edit import alphaedit, emmet, ft, ft_l, lora, memit, r_rome, rome
 
 EDITORS: dict[str, Callable[..., Any]] = {
     "rome": rome.edit,
@@ -13,4 +13,5 @@ EDITORS: dict[str, Callable[..., Any]] = {
     "alphaedit": alphaedit.edit,
     "ft": ft.edit,
     "ft_l": ft_l.edit,
+    "lora": lora.edit,
 }

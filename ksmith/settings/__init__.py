@@ -17,6 +17,7 @@ from ksmith.settings.ft import Ft
 from ksmith.settings.ft_l import FtL
 from ksmith.settings.graddiff import GradDiff
 from ksmith.settings.graph import GRAPHS, CounterFact, Synthetic, Triples, Zsre
+from ksmith.settings.lora import Lora
 from ksmith.settings.memit import Memit
 from ksmith.settings.model import Load, Recipe
 from ksmith.settings.moments import Moments
@@ -44,6 +45,7 @@ __all__ = [
     "FtL",
     "GradDiff",
     "Load",
+    "Lora",
     "Memit",
     "Method",
     "Moments",
@@ -84,6 +86,7 @@ METHODS: dict[str, type[Method]] = {
     "alphaedit": AlphaEdit,
     "ft": Ft,
     "ft_l": FtL,
+    "lora": Lora,
     "graddiff": GradDiff,
     "npo": Npo,
 }
