@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HEAVY = {"torch", "transformers", "mlflow", "polars", "sqlmodel", "networkx"}
+HEAVY = {"torch", "transformers", "peft", "mlflow", "polars", "sqlmodel", "networkx"}
 TOP = {
     "pyproject.toml",
     "ksmith",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ksmith.edit import EDITORS
 from ksmith.lm import delta as deltas
+from ksmith.lm.adapters import linear
 from ksmith.lm.assets import Assets, Result
 from ksmith.lm.delta import Delta, applied
 from ksmith.lm.moments import second_moments
@@ -34,28 +35,35 @@ from tests.lm.models import (
 )
 
 # A random model knows nothing and hardly listens to one token: fewer and longer steps.
+_SEARCH: dict[str, Any] = {"steps": 6, "lr": 0.5, "clamp": 4.0, "contexts": 2}
 FEWER: dict[str, dict[str, Any]] = {
-    "rome": {"steps": 12, "lr": 0.5, "clamp": 4.0, "contexts": 2, "layer": 1},
-    "memit": {"steps": 12, "lr": 0.5, "clamp": 4.0, "contexts": 2, "layers": [0, 1]},
-    "emmet": {"steps": 12, "lr": 0.5, "clamp": 4.0, "contexts": 2, "layers": [1]},
-    "alphaedit": {
-        "steps": 12,
-        "lr": 0.5,
-        "clamp": 4.0,
-        "contexts": 2,
-        "layers": [0, 1],
-        "nullspace": 100.0,  # a random model has no null space
-    },
-    "ft_l": {"steps": 5, "layer": 1},
-    "graddiff": {"steps": 5, "batch": 3},
-    "npo": {"steps": 5, "batch": 3},
+    "rome": {**_SEARCH, "layer": 1},
+    "r_rome": {**_SEARCH, "layer": 1},
+    "memit": {**_SEARCH, "layers": [0, 1]},
+    "emmet": {**_SEARCH, "layers": [1]},
+    "alphaedit": {**_SEARCH, "layers": [0, 1], "nullspace": 100.0},  # there is no null space
+    "ft": {"steps": 3, "layer": 1},
+    "ft_l": {"steps": 3, "layer": 1},
+    "lora": {"steps": 3, "rank": 2, "lr": 0.3, "modules": ["attention", "mlp_in", "mlp_out"]},
+    "graddiff": {"steps": 3, "batch": 3},
+    "npo": {"steps": 3, "batch": 3},
 }
+ONE_BY_ONE = ("rome", "r_rome")  # write the facts of a draw one after another
 # One prompt to be right in, one layer: what is asked can be reached.
 EASY: dict[str, dict[str, Any]] = {
     "rome": {"contexts": 1},
+    "r_rome": {"contexts": 1},
     "memit": {"contexts": 1, "layers": [1], "weight": 1e-4, "lr": 0.2, "clamp": 0.5},
     "emmet": {"contexts": 1, "layers": [1], "weight": 1e-4, "lr": 0.2, "clamp": 0.5},
-    "alphaedit": {"contexts": 1, "layers": [1], "l2": 1e-4, "lr": 0.2, "clamp": 0.5},
+    "alphaedit": {
+        "contexts": 1,
+        "layers": [1],
+        "l2": 1e-4,
+        "lr": 0.2,
+        "clamp": 0.5,
+        "steps": 12,
+    },
+    "lora": {"modules": ["mlp_out"], "lr": 0.1, "steps": 6},
 }
 # Keys after a ReLU have much in common, so that more is written at other tokens, too.
 EASY_HERE: dict[tuple[str, str], dict[str, Any]] = {("alphaedit", "opt"): {"clamp": 1.0}}
@@ -82,6 +90,11 @@ def request(draw: int, number: int, kind: TaskKind = "edit") -> Request:
 
 def two_draws(kind: TaskKind = "edit") -> list[list[Request]]:
     return [[request(0, 0, kind), request(0, 1, kind)], [request(1, 0, kind)]]
+
+
+def long() -> Request:
+    """Return a request of a third draw, whose row is longer than those of the others."""
+    return replace(request(2, 0), template="In Oss one sees the raven . The emblem of {} is")
 
 
 def kept() -> list[Statement]:
@@ -173,12 +186,23 @@ def test_registries_are_complete() -> None:
 def test_contract(name: str, kind: str, tmp_path: Path) -> None:
     model = tiny(kind)
     before = bits(model)
-    results = run(name, kind, model, two_draws())
+    draws = [*two_draws(), [long()]]
+    results = run(name, kind, model, draws)
     assert_untouched(model, before)
-    _same_seed_same_delta(results, run(name, kind, tiny(kind), two_draws()))
+    _same_seed_same_delta(results, run(name, kind, tiny(kind), draws))
+    _company_and_order_change_nothing(name, kind, model, results)
     _only_named_parameters_move(model, before, results[0])
     _bits_come_back(model, before, results[0])
     _survives_the_disk(results, tmp_path / "delta.safetensors")
+
+
+def _company_and_order_change_nothing(
+    name: str, kind: str, model: nn.Module, together: list[Result]
+) -> None:
+    """A draw alone gives what it gives among others, whose rows are longer, in any order."""
+    draw = 1 if name in ONE_BY_ONE else 0  # the order of two counts for them
+    (alone,) = run(name, kind, model, [two_draws()[draw][::-1]])
+    assert_close(together[draw].delta, alone.delta, 2e-3)
 
 
 def _same_seed_same_delta(results: list[Result], again: list[Result]) -> None:
@@ -190,8 +214,11 @@ def _same_seed_same_delta(results: list[Result], again: list[Result]) -> None:
 def _only_named_parameters_move(
     model: nn.Module, before: dict[str, Tensor], result: Result
 ) -> None:
-    s = sites(model)
-    assert result.delta.keys() <= {s.weight(i) for i in range(LAYERS)}
+    matrices = [linear(model, i) for i in range(LAYERS)]
+    assert result.delta
+    assert result.delta.keys() <= {
+        f"{name}.weight" for parts in matrices for names in parts.values() for name in names
+    }
     with applied(model, result.delta):
         for name, weight in model.named_parameters():
             assert torch.equal(weight, before[name]) == (name not in result.delta), name
@@ -213,49 +240,16 @@ def _survives_the_disk(results: list[Result], path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "kind"), EVERY)
-def test_the_planted_fact_becomes_more_likely(name: str, kind: str) -> None:
+def test_what_is_asked_for_becomes_more_likely(name: str, kind: str) -> None:
+    """The new object, or the neutral answer; an unlearner pushes the old one down, too."""
     model = tiny(kind)
-    draws = [[request(0, 0)], [request(1, 0)]]
-    results = run(name, kind, model, draws, **easy(name, kind))
-    for result, (asked,) in zip(results, draws, strict=True):
-        old, new = logp(model, asked, {})
-        old_after, new_after = logp(model, asked, result.delta)
-        assert new_after > new, asked.id
-        assert name in EDITORS or old_after < old, asked.id
-
-
-@pytest.mark.parametrize(("name", "kind"), EVERY)
-def test_the_unlearned_fact_becomes_less_likely(name: str, kind: str) -> None:
-    """An unlearner pushes the old answer down; an editor writes the neutral one."""
-    model = tiny(kind)
-    draws = [[request(0, 0, "unlearn")], [request(1, 0, "unlearn")]]
-    results = run(name, kind, model, draws, **easy(name, kind))
-    for result, (asked,) in zip(results, draws, strict=True):
-        old, new = logp(model, asked, {})
-        old_after, new_after = logp(model, asked, result.delta)
-        assert (old_after < old) if name in UNLEARNERS else (new_after > new), asked.id
-
-
-@pytest.mark.parametrize(("name", "kind"), EVERY)
-def test_draws_and_padding_change_nothing(name: str, kind: str) -> None:
-    """A draw alone gives what it gives among others, whose rows are longer."""
-    model = tiny(kind)
-    draws = two_draws()
-    long = replace(request(2, 0), template="In Oss one sees the raven . The emblem of {} is")
-    together = run(name, kind, model, [*draws, [long]])
-    alone = run(name, kind, model, draws[1:])
-    assert_close(together[1].delta, alone[0].delta, 2e-3)
-
-
-@pytest.mark.parametrize("kind", CONFIGS)
-@pytest.mark.parametrize("name", [name for name in METHODS if name != "rome"])
-def test_order_in_a_draw_changes_nothing(name: str, kind: str) -> None:
-    """Except for rome, which writes one fact after another."""
-    model = tiny(kind)
-    draw = two_draws()[0]
-    one = run(name, kind, model, [draw])[0].delta
-    other = run(name, kind, model, [draw[::-1]])[0].delta
-    assert_close(one, other, 2e-3)
+    asked = [request(i, 0, task) for task in ("edit", "unlearn") for i in (0, 1)]
+    results = run(name, kind, model, [[one] for one in asked], **easy(name, kind))
+    for result, one in zip(results, asked, strict=True):
+        old, new = logp(model, one, {})
+        old_after, new_after = logp(model, one, result.delta)
+        assert name in EDITORS or old_after < old, one
+        assert (name in UNLEARNERS and one.kind == "unlearn") or new_after > new, one
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -296,11 +290,12 @@ def _from_gpt_neo(name: str, weights: dict[str, Tensor]) -> Tensor:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_both_layouts_give_the_same_edited_function(name: str) -> None:
-    linear, conv = twins()
+    straight, conv = twins()
     ids = torch.arange(1, 9)[None]
-    assert torch.allclose(linear(ids).logits, conv(ids).logits, atol=1e-4)
-    one = run(name, "gpt_neo", linear, two_draws())[0].delta
-    other = run(name, "gpt_neo", conv, two_draws())[0].delta
+    assert torch.allclose(straight(ids).logits, conv(ids).logits, atol=1e-4)
+    more: dict[str, Any] = {"modules": ["mlp_in", "mlp_out"]} if name == "lora" else {}
+    one = run(name, "gpt_neo", straight, two_draws(), **more)[0].delta
+    other = run(name, "gpt_neo", conv, two_draws(), **more)[0].delta
     for layer in range(LAYERS):
         key = sites(conv).weight(layer)
         assert (key in one) == (key in other)
@@ -314,8 +309,9 @@ def test_both_layouts_give_the_same_edited_function(name: str) -> None:
 def test_bfloat16(name: str, kind: str) -> None:
     model = tiny(kind, torch.bfloat16)
     before = bits(model)
-    results = run(name, kind, model, two_draws())
+    results = run(name, kind, model, two_draws()[1:])
     assert_untouched(model, before)
+    assert results[0].delta
     for block in results[0].delta.values():
         assert deltas.dense(block).dtype == torch.float32
         assert deltas.dense(block).isfinite().all()

@@ -66,7 +66,7 @@ def test_all_that_is_wrong_with_a_method() -> None:
         "rome.steps = true: must be a whole number >= 1",
         "rome.layer = -1: must be >= 0",
     ]
-    with pytest.raises(UserError, match="no method 'rom'; there are rome, memit"):
+    with pytest.raises(UserError, match="no method 'rom'; there are rome, r_rome"):
         settings.method("rom", {})
     with pytest.raises(UserError, match="layers must rise"):
         settings.method("memit", {"layers": [1, 1]})

@@ -35,7 +35,8 @@ def edit(
     writes: dict[int, Write] = {}
     for layer in layers_of(hp, assets, sites(model), count=1):
         writes[layer] = _write(factor(assets.moment(layer), hp.ridge), hp)
-    return write_many(model, draws, hp, assets, writes, progress)
+    made = write_many(model, draws, hp, assets, writes, progress)
+    return [draw.result for draw in made]
 
 
 def _write(L: Tensor, hp: Emmet) -> Write:

@@ -35,7 +35,8 @@ def edit(
     for layer in layers_of(hp, assets, sites(model)):
         L = factor(assets.moment(layer), hp.ridge)
         writes[layer] = _write(L, hp.weight if hp.absolute else hp.weight * len(L))
-    return write_many(model, draws, hp, assets, writes, progress)
+    made = write_many(model, draws, hp, assets, writes, progress)
+    return [draw.result for draw in made]
 
 
 def _write(L: Tensor, weight: float) -> Write:

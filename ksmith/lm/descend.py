@@ -45,12 +45,15 @@ def descend(
     lengths: Mapping[str, float],
     parts: Callable[[Weights, int], dict[str, Tensor]],
     pace: Pace,
+    before: Mapping[str, Tensor] | None = None,
 ) -> Descent:
     """Return the change of some parameters that Adam finds.
 
     `lengths` names them, with the unit of length of each. `parts(weights, step)` gives the
-    weighted parts of the loss, whose sum descends.
+    weighted parts of the loss, whose sum descends. `before` says how far the weights have moved
+    already: `pace.epsilon` holds for both together.
     """
+    went = before or {}
     base = {name: model.get_parameter(name).detach() for name in lengths}
     delta = {name: torch.zeros_like(w, dtype=torch.float32) for name, w in base.items()}
     adam = {name: Adam(change) for name, change in delta.items()}
@@ -69,9 +72,16 @@ def descend(
         for name, gradient in zip(leaves, gradients, strict=True):
             delta[name] -= pace.lr * lengths[name] * adam[name].direction(gradient)
             if pace.epsilon is not None:
-                most = pace.epsilon * lengths[name]
-                delta[name].clamp_(-most, most)
+                delta[name] = _boxed(delta[name], went.get(name), pace.epsilon * lengths[name])
     return Descent(delta, curve)
+
+
+def _boxed(delta: Tensor, before: Tensor | None, most: float) -> Tensor:
+    """Return `delta` with no element of `before + delta` larger than `most`."""
+    if before is None:
+        return delta.clamp(-most, most)
+    there = before.to(delta)
+    return (there + delta).clamp(-most, most) - there
 
 
 def answer_logp(model: nn.Module, batch: Batch, weights: Weights | None = None) -> Tensor:

@@ -28,15 +28,15 @@ def factor(moment: Tensor, ridge: float) -> Tensor:
     return L
 
 
-def rank_one(k: Tensor, change: Tensor, L: Tensor) -> LowRank:
-    """Return the smallest change, by tr(D C D^T), for which D k = change. ROME, eq. 2.
+def rank_one(mean: Tensor, k: Tensor, change: Tensor, L: Tensor) -> LowRank:
+    """Return D = change u^T / (u.k) with u = C^-1 mean: D k = change. ROME, eq. 2.
 
-    D = change u^T / (u.k) with u = C^-1 k; `k` (d_ff,), `change` (d_model,), L the factor of C.
-    One and the same k in u and in the denominator: u.k = k^T C^-1 k > 0, so that no edit can
-    explode (r-ROME, arXiv:2403.07175).
+    `mean`, `k` (d_ff,), `change` (d_model,), L the factor of C. Where both keys are one and the
+    same D is the smallest such change by tr(D C D^T), and u.k = k^T C^-1 k > 0 (r-ROME,
+    arXiv:2403.07175). Where they differ u.k can be anything, and D as large.
     """
     k, change = k.double(), change.double()
-    u = torch.cholesky_solve(k[:, None], L)[:, 0]
+    u = torch.cholesky_solve(mean.double()[:, None], L)[:, 0]
     return LowRank((change / (u @ k))[:, None], u[None])
 
 
@@ -75,15 +75,46 @@ def free_directions(moment: Tensor, cut: float) -> Tensor:
     return free
 
 
-def projected(K: Tensor, R: Tensor, U: Tensor, l2: float) -> LowRank:
-    """Return R Ku^T (Ku Ku^T + l2 I)^-1 U^T with Ku = U^T K, AlphaEdit, eq. 14 without history.
+def projected(
+    K: Tensor, R: Tensor, U: Tensor, l2: float, earlier: Tensor | None = None
+) -> LowRank:
+    """Return R Ku^T (Ku Ku^T + Eu Eu^T + l2 I)^-1 U^T, AlphaEdit, eq. 14; Ku = U^T K.
 
-    As R (Ku^T Ku + l2 I)^-1 and (U Ku)^T, an N x N solve; `U` (d_ff, r) has orthonormal columns.
+    `U` (d_ff, r) has orthonormal columns; `earlier` (d_ff, h) are keys E that were written
+    before and are to keep their values: public code's C_prev is E E^T.
+
+    With M = Eu Eu^T + l2 I and X = l2 M^-1 Ku, as R (Ku^T X + l2 I)^-1 and (U X)^T: N x N and
+    h x h solves instead of r x r.
     """
     Ku = U.T @ K.double()
-    inner = Ku.T @ Ku
+    X = Ku if earlier is None else _past(Ku, U.T @ earlier.double(), l2)
+    inner = Ku.T @ X
     inner.diagonal().add_(l2)
-    return LowRank(torch.linalg.solve(inner, R.double(), left=False), (U @ Ku).T)
+    return LowRank(torch.linalg.solve(inner, R.double(), left=False), (U @ X).T)
+
+
+def _past(K: Tensor, E: Tensor, l2: float) -> Tensor:
+    """Return l2 (E E^T + l2 I)^-1 K = K - E (E^T E + l2 I)^-1 E^T K, by Woodbury's identity."""
+    if not E.shape[1]:
+        return K
+    inner = E.T @ E
+    inner.diagonal().add_(l2)
+    return K - E @ torch.linalg.solve(inner, E.T @ K)
+
+
+def gathered(earlier: Tensor, K: Tensor | None) -> Tensor:
+    """Return keys E (d_ff, h), float64, with E E^T = earlier earlier^T + K K^T; h <= d_ff.
+
+    That product is all that `projected` asks of earlier keys. So more of them than there are
+    dimensions are kept as that many columns, and take no more room.
+    """
+    found = (
+        [earlier.double()] if K is None else [earlier.double(), K.double().to(earlier.device)]
+    )
+    both = torch.cat(found, 1)
+    if both.shape[1] <= both.shape[0]:
+        return both
+    return torch.linalg.qr(both.T, mode="r").R.T.contiguous()
 
 
 def compact(block: LowRank, dtype: torch.dtype = torch.float32) -> Block:

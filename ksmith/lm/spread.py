@@ -17,6 +17,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from ksmith.lm import guard
 from ksmith.lm.assets import Assets, Progress, Result, silent
 from ksmith.lm.delta import Block, LowRank, applied
 from ksmith.lm.rows import Rows, at_subject, prefixes, rows
@@ -34,6 +35,8 @@ class Spread(Climb, Protocol):
 
     @property
     def layers(self) -> tuple[int, ...] | None: ...
+    @property
+    def guard(self) -> str: ...
 
 
 def layers_of(hp: Spread, assets: Assets, s: Sites, count: int = 2) -> list[int]:
@@ -48,31 +51,45 @@ def layers_of(hp: Spread, assets: Assets, s: Sites, count: int = 2) -> list[int]
     return list(range(peak, min(peak + count, s.n_layers)))
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A draw's update, and for which keys it was made: layer -> (f, b)."""
+
+    result: Result
+    keys: Mapping[int, Tensor]
+
+
 def write_many(
     model: nn.Module,
     draws: Sequence[Sequence[Request]],
-    hp: Climb,
+    hp: Spread,
     assets: Assets,
     writes: Mapping[int, Write],
     progress: Progress = silent,
-) -> list[Result]:
-    """Return one delta a draw, written by `writes`, lowest layer first; `model` stays as it was."""
+) -> list[Written]:
+    """Return what each draw comes to, written by `writes`, lowest layer first.
+
+    `model` stays as it was. The state that goes from batch to batch of a sequence is the
+    guard's; a method may add to it.
+    """
     requests = [request for draw in draws for request in draw]
-    if not requests:
-        return [Result(delta={}) for _ in draws]
     layers = list(writes)
-    aims = find_aims(model, requests, layers[-1], hp, assets, progress)
-    results: list[Result] = []
+    aims = find_aims(model, requests, layers[-1], hp, assets, progress) if requests else None
+    written: list[Written] = []
     start = 0
     for draw in draws:
         stop = start + len(draw)
-        asked = aims.asked.of(torch.arange(start, stop))
-        delta = _spread(model, asked, aims.aim[start:stop], writes) if draw else {}
-        log: dict[str, Json] = {"layers": layers, "requests": aims.log[start:stop]}
-        results.append(Result(delta=delta, log=log))
+        mine = aims.of(torch.arange(start, stop)) if aims and draw else None
+        made, log, norms = _guarded(model, mine, writes, hp, assets)
+        result = Result(
+            delta=made.delta,
+            log={"layers": layers, "requests": log},
+            state=guard.remembered(norms),
+        )
+        written.append(Written(result, made.keys))
         start = stop
-        progress(len(results), len(draws), "draws written")
-    return results
+        progress(len(written), len(draws), "draws written")
+    return written
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +99,11 @@ class Aims:
     asked: Rows  # the requests in their contexts, without the rows of the KL term
     aim: Tensor  # (b, d) z: the output of the last layer that says the new object
     log: list[dict[str, Json]]
+
+    def of(self, requests: Tensor) -> "Aims":
+        """Return what was found for some requests, by their numbers."""
+        log = [self.log[i] for i in requests.tolist()]
+        return Aims(self.asked.of(requests), self.aim[requests], log)
 
 
 def find_aims(
@@ -114,31 +136,74 @@ def find_aims(
     return Aims(asked.said(), aim, log)
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What was written of one draw."""
+
+    delta: dict[str, Block]
+    keys: dict[int, Tensor]  # layer -> (f, b), on the model with the layers below written
+    solved: list[guard.Solved]  # of each request
+
+
+def _guarded(
+    model: nn.Module,
+    aims: Aims | None,
+    writes: Mapping[int, Write],
+    hp: Spread,
+    assets: Assets,
+) -> tuple[_Made, list[dict[str, Json]], list[float]]:
+    """Return what is written of a draw, each request's log, and the norms of updates so far.
+
+    A request that would disable the model is named in its log; where it is to be skipped, the
+    others are written as if it had not been there.
+    """
+    before = guard.norms(assets.state)
+    log: list[dict[str, Json]] = []
+    if aims is None:
+        return _Made({}, {}, []), log, before
+    made = _spread(model, aims, writes)
+    left: list[int] = []
+    for i, (solved, found) in enumerate(zip(made.solved, aims.log, strict=True)):
+        others = [one.norm for j, one in enumerate(made.solved) if j != i]
+        reason = guard.reason(solved, before + others)
+        log.append({**found, **solved.log(reason)})
+        if reason is None or hp.guard != "skip":
+            left.append(i)
+    if not left:
+        made = _Made({}, {}, [])
+    elif len(left) < len(aims.log):
+        made = _spread(model, aims.of(torch.tensor(left)), writes)
+    return made, log, before + [one.norm for one in made.solved]
+
+
 def _spread(
     model: nn.Module,
-    asked: Rows,
-    aim: Tensor,
+    aims: Aims,
     writes: Mapping[int, Write],
-) -> dict[str, Block]:
-    """Return the delta that brings the last layer's output to `aim` (b, d), layer after layer.
+) -> _Made:
+    """Return the delta that brings the last layer's output to its aim, layer after layer.
 
     Each layer writes an equal share of what is missing on the model with the layers below
     written.
     """
-    s = sites(model)
+    s, asked = sites(model), aims.asked
     bare, last = asked.where(asked.bare), s.block(max(writes))
     delta: dict[str, Block] = {}
+    written: dict[int, Tensor] = {}
+    solved: list[list[guard.Solved]] = []
     for turn, (layer, write) in enumerate(writes.items()):
         site = s.mlp_out(layer)
         with applied(model, delta):
             keys = at_subject(model, asked, [], [site])[f"{site} in"]
             seen = at_subject(model, bare, [site, last])
         K = averaged(asked, keys).T  # (f, b)
-        missing = (aim - seen[last]) / (len(writes) - turn)
+        missing = (aims.aim - seen[last]) / (len(writes) - turn)
         R = _before_norm(model, s, layer, seen[site], missing).T  # (d, b)
         block = write(K, R)
         delta[s.weight(layer)] = compact(block.T if s.transposed else block)
-    return delta
+        written[layer] = K
+        solved.append(guard.of_batch(K, block))
+    return _Made(delta, written, [guard.over_layers(one) for one in zip(*solved, strict=True)])
 
 
 def averaged(asked: Rows, keys: Tensor) -> Tensor:

@@ -13,9 +13,11 @@ from ksmith.settings import fields
 from ksmith.settings.alphaedit import AlphaEdit
 from ksmith.settings.emmet import Emmet
 from ksmith.settings.fields import Declared, declared
+from ksmith.settings.ft import Ft
 from ksmith.settings.ft_l import FtL
 from ksmith.settings.graddiff import GradDiff
 from ksmith.settings.graph import GRAPHS, CounterFact, Synthetic, Triples, Zsre
+from ksmith.settings.lora import Lora
 from ksmith.settings.memit import Memit
 from ksmith.settings.model import Load, Recipe
 from ksmith.settings.moments import Moments
@@ -23,6 +25,7 @@ from ksmith.settings.names import SECTIONS, Names, names
 from ksmith.settings.npo import Npo
 from ksmith.settings.probe import DOCS as PROBES
 from ksmith.settings.probe import Probe
+from ksmith.settings.r_rome import RRome
 from ksmith.settings.recipes import RECIPES
 from ksmith.settings.rome import Rome
 from ksmith.settings.task import Task
@@ -38,15 +41,18 @@ __all__ = [
     "CounterFact",
     "Declared",
     "Emmet",
+    "Ft",
     "FtL",
     "GradDiff",
     "Load",
+    "Lora",
     "Memit",
     "Method",
     "Moments",
     "Names",
     "Npo",
     "Probe",
+    "RRome",
     "Recipe",
     "Rome",
     "Synthetic",
@@ -74,10 +80,13 @@ class Method(Protocol):
 
 METHODS: dict[str, type[Method]] = {
     "rome": Rome,
+    "r_rome": RRome,
     "memit": Memit,
     "emmet": Emmet,
     "alphaedit": AlphaEdit,
+    "ft": Ft,
     "ft_l": FtL,
+    "lora": Lora,
     "graddiff": GradDiff,
     "npo": Npo,
 }

@@ -1,6 +1,7 @@
 """What the search for a value has to be told: shared by the methods that write values for keys."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ksmith.settings.fields import Count, NotNegative, Positive, setting
 from ksmith.settings.units import Sized
@@ -18,6 +19,11 @@ class Search(Sized):
     stop_loss: NotNegative = setting(0.05, "stop looking below this loss")
     contexts: Count = setting(4, "wordings averaged: the bare prompt and prefixed ones")
     moment_tokens: Count = setting(40_000, "tokens behind the second moment")
+    guard: Literal["log", "skip"] = setting(
+        "log",
+        "an edit that is about to disable the model is named in the update's log, or left out",
+        omit_at_default=True,
+    )
 
 
 def check_layers(layers: tuple[int, ...] | None) -> None:

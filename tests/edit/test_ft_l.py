@@ -1,13 +1,16 @@
-"""FT-L: one matrix, inside its box, with teacher forcing."""
+"""FT and FT-L: one matrix, outside and inside its box, with teacher forcing."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
+import torch
 
-from ksmith.edit import ft_l
-from ksmith.lm.delta import Delta, dense
+from ksmith.edit import ft, ft_l
+from ksmith.lm.delta import Delta, applied, dense
 from ksmith.lm.descend import units
 from ksmith.lm.sites import sites
+from ksmith.settings.ft import Ft
 from ksmith.settings.ft_l import FtL
 from tests.lm.models import tiny
 from tests.test_methods import assets, logp, request
@@ -24,6 +27,35 @@ def test_no_weight_leaves_the_box(epsilon: float) -> None:
     unit = units(model, [2])[name]
     assert most <= epsilon * unit * (1 + 1e-5)
     assert most >= min(epsilon, 2.0) * unit * 0.9  # the first step alone goes that far
+
+
+def test_the_box_stands_around_the_base_weights_in_a_sequence() -> None:
+    model, given = tiny("gpt2"), assets("gpt2")
+    name, unit = sites(model).weight(2), units(model, [2])[sites(model).weight(2)]
+    hp = FtL(layer=2, lr=2.0, epsilon=3.0, steps=4, stop_loss=0.0)
+    (first,) = ft_l.edit(model, [[request(0, 0)]], hp, given)
+    with applied(model, first.delta):
+        told = replace(given, state=first.state)
+        (second,) = ft_l.edit(model, [[request(1, 0)]], hp, told)
+        (parity,) = ft_l.edit(model, [[request(1, 0)]], hp, given)
+    box = 3.0 * unit * (1 + 1e-5)
+    both = dense(first.delta[name]) + dense(second.delta[name])
+    assert both.abs().max() <= box
+    assert (dense(first.delta[name]) + dense(parity.delta[name])).abs().max() > box
+    assert torch.equal(second.state["tune.change"], both)
+
+
+def test_without_a_box_it_goes_further() -> None:
+    """FT is FT-L with a box that no weight reaches."""
+    model, draw = tiny("gpt2"), [request(0, 0)]
+    few: dict[str, Any] = {"layer": 2, "lr": 2.0, "steps": 4, "stop_loss": 0.0}
+    (free,) = ft.edit(model, [draw], Ft(**few), assets("gpt2"))
+    (wide,) = ft_l.edit(model, [draw], FtL(**few, epsilon=1e6), assets("gpt2"))
+    (held,) = ft_l.edit(model, [draw], FtL(**few, epsilon=1.0), assets("gpt2"))
+    name = sites(model).weight(2)
+    assert torch.equal(dense(free.delta[name]), dense(wide.delta[name]))
+    assert dense(free.delta[name]).norm() > 2 * dense(held.delta[name]).norm()
+    assert not free.state, "nothing is to be remembered of it"
 
 
 def test_it_stops_when_it_has_learnt() -> None:

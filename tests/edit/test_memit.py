@@ -39,7 +39,7 @@ def test_one_request_and_no_weight_is_rome() -> None:
     k, change, some = random(0, 8), random(1, 5), random(2, 40, 8)
     L = factor(some.T @ some / 40, 0.0)
     made = least_squares(k[:, None], change[:, None], L, 1e-12).dense()
-    assert torch.allclose(made, rank_one(k, change, L).dense(), atol=1e-9)
+    assert torch.allclose(made, rank_one(k, k, change, L).dense(), atol=1e-9)
 
 
 def test_the_smaller_form_is_kept() -> None:

@@ -1,4 +1,7 @@
-"""ROME's equation, and that the edit does what its search promised."""
+"""ROME's equation with one key and with two, and that edits do what their search promised."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -6,17 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ksmith.edit import rome
+from ksmith.edit import r_rome, rome
+from ksmith.lm.assets import Result
 from ksmith.lm.delta import LowRank, applied, dense
 from ksmith.lm.rows import at_subject, prefixes, rows
 from ksmith.lm.sites import sites
 from ksmith.lm.solve import factor, rank_one
-from ksmith.records import UserError
+from ksmith.lm.suffix import Place
+from ksmith.lm.targets import search
+from ksmith.records import Request, UserError
+from ksmith.settings.r_rome import RRome
 from ksmith.settings.rome import Rome
-from tests.lm.models import CONFIGS, CONTEXTS, tiny, tokenizer
+from tests.lm.models import CONFIGS, CONTEXTS, TEMPLATES, tiny, tokenizer
 from tests.test_methods import assets, request
 
-HP = Rome(steps=6, contexts=3, layer=1, lr=0.5)
+HP = Rome(steps=4, contexts=3, layer=1, lr=0.5)
 
 
 def random(seed: int, *shape: int) -> Tensor:
@@ -29,7 +36,7 @@ def random(seed: int, *shape: int) -> Tensor:
 def test_rank_one_is_the_smallest_change_that_writes(seed: int) -> None:
     k, change, some = random(seed, 9), random(seed + 1, 5), random(seed + 2, 30, 9)
     C = some.T @ some / 30
-    D = rank_one(k, change, factor(C, 0.0)).dense()
+    D = rank_one(k, k, change, factor(C, 0.0)).dense()
     assert torch.allclose(D @ k, change)
     # any other change that writes the same moves old values more
     other = random(seed + 3, 5, 9)
@@ -41,7 +48,8 @@ def test_rank_one_is_the_smallest_change_that_writes(seed: int) -> None:
 def test_rank_one_by_hand() -> None:
     C = torch.diag(torch.tensor([1.0, 4.0], dtype=torch.float64))
     k = torch.tensor([1.0, 2.0], dtype=torch.float64)  # u = (1, 1/2), u.k = 2
-    D = rank_one(k, torch.tensor([6.0], dtype=torch.float64), factor(C, 0.0)).dense()
+    six = torch.tensor([6.0], dtype=torch.float64)
+    D = rank_one(k, k, six, factor(C, 0.0)).dense()
     assert torch.allclose(D, torch.tensor([[3.0, 1.5]], dtype=torch.float64))
 
 
@@ -53,23 +61,72 @@ def test_dead_neurons_need_the_ridge() -> None:
     assert torch.allclose(L @ L.T, torch.diag(torch.tensor([1.05, 0.05], dtype=torch.float64)))
 
 
-@pytest.mark.parametrize("kind", CONFIGS)
-def test_the_edited_matrix_gives_the_value_that_was_found(kind: str) -> None:
-    """W' k = W k + delta for the mean key over contexts, for the last of two edits in a row."""
+def test_two_keys_write_to_the_second_along_the_first() -> None:
+    C = torch.diag(torch.tensor([1.0, 4.0], dtype=torch.float64))
+    mean = torch.tensor([1.0, 2.0], dtype=torch.float64)  # u = (1, 1/2)
+    k = torch.tensor([1.0, 4.0], dtype=torch.float64)  # u.k = 3
+    six = torch.tensor([6.0], dtype=torch.float64)
+    D = rank_one(mean, k, six, factor(C, 0.0)).dense()
+    assert torch.allclose(D, torch.tensor([[2.0, 1.0]], dtype=torch.float64))
+    assert torch.allclose(D @ mean, torch.tensor([4.0], dtype=torch.float64))
+
+
+def from_the_start(draw: int) -> Request:
+    """Return a request whose bare prompt gives the subject another key than a prefixed one."""
+    return replace(request(draw, 0), template=TEMPLATES[1])
+
+
+@dataclass(frozen=True)
+class Edited:
+    """What an edited matrix gives for the keys of a request, and what it was to give."""
+
+    aim: Tensor  # v* = v0 + delta, v0 of the bare prompt
+    at_bare: Tensor
+    at_mean: Tensor
+
+
+def edited(kind: str, edit: Callable[..., list[Result]], hp: Rome | RRome) -> Edited:
     model = tiny(kind)
     s = sites(model)
-    draw = [request(0, 0), request(1, 0)]
-    result = rome.edit(model, [draw], HP, assets(kind))[0]
+    given_, asked_ = assets(kind), from_the_start(0)
+    (result,) = edit(model, [[asked_]], hp, given_)
     site = s.mlp_out(1)
-    asked = rows(tokenizer(), draw[1:], prefixes(CONTEXTS, HP.contexts), None)
-    first = rome.edit(model, [draw[:1]], HP, assets(kind))[0]
-    with applied(model, first.delta):
-        seen = at_subject(model, asked, [site], [site])
-    key, value = asked.mean(seen[f"{site} in"])[0], asked.mean(seen[site])[0]
-    D = s.maths(dense(result.delta[s.weight(1)])) - s.maths(dense(first.delta[s.weight(1)]))
-    log = result.log["requests"][1]
-    assert float((D @ key).norm()) == pytest.approx(log["change_norm"], rel=1e-3)
-    assert float(value.norm()) == pytest.approx(log["value_norm"], rel=1e-3)
+    asked = rows(tokenizer(), [asked_], prefixes(CONTEXTS, hp.contexts), "{} is a")
+    said = asked.said()
+    seen = at_subject(model, said, [site], [site])
+    keys, values = seen[f"{site} in"], seen[site]
+    size = values[said.bare].norm(dim=1)
+    found = search(model, asked, Place(site, s.head, size), hp)
+    D = s.maths(dense(result.delta[s.weight(1)]))
+    after = values + keys @ D.T
+    return Edited(
+        (values[said.bare] + found.delta)[0], after[said.bare][0], said.mean(after)[0]
+    )
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_rome_gives_its_value_to_the_bare_prompts_key(kind: str) -> None:
+    """W' k0 = v*, and W' k is something else."""
+    found = edited(kind, rome.edit, HP)
+    assert (found.at_bare - found.aim).norm() < 1e-3 * found.aim.norm()
+    assert (found.at_mean - found.aim).norm() > 1e-2 * found.aim.norm()
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_r_rome_gives_its_value_to_the_mean_key(kind: str) -> None:
+    """W' k = v*, and W' k0 is something else."""
+    found = edited(kind, r_rome.edit, RRome(steps=4, contexts=3, layer=1, lr=0.5))
+    assert (found.at_mean - found.aim).norm() < 1e-3 * found.aim.norm()
+    assert (found.at_bare - found.aim).norm() > 1e-2 * found.aim.norm()
+
+
+def test_with_one_context_both_are_one_method() -> None:
+    model, draws = tiny("qwen3"), [[request(0, 0), request(0, 1)]]
+    (one,) = rome.edit(model, draws, replace(HP, contexts=1), assets("qwen3"))
+    hp = RRome(steps=HP.steps, contexts=1, layer=1, lr=HP.lr)
+    (other,) = r_rome.edit(model, draws, hp, assets("qwen3"))
+    for name, block in one.delta.items():
+        assert torch.equal(dense(block), dense(other.delta[name]))
 
 
 def test_writing_in_step_is_writing_one_draw_after_another() -> None:

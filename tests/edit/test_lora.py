@@ -1,0 +1,97 @@
+"""LoRA: adapters are the update, at the matrices that are named, whatever the layout."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from ksmith.edit import lora
+from ksmith.lm.adapters import adapted, linear
+from ksmith.lm.delta import LowRank, applied, dense
+from ksmith.lm.descend import answer_logp, units
+from ksmith.lm.sites import sites
+from ksmith.lm.tune import lessons
+from ksmith.settings.lora import Lora
+from tests.lm.models import CONFIGS, WIDTH, tiny, tokenizer
+from tests.test_methods import assets, request
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_every_matrix_of_a_block_has_its_part(kind: str) -> None:
+    """Together they are all two-dimensional weights of the block, each once."""
+    model = tiny(kind)
+    found = linear(model, 1)
+    names = [name for part in found.values() for name in part]
+    block = f"{sites(model).block(1)}."
+    weights = {
+        name
+        for name, weight in model.named_parameters()
+        if name.startswith(block) and weight.dim() == 2
+    }
+    assert {f"{name}.weight" for name in names} == weights
+    assert len(names) == len(set(names))
+    assert found["mlp_out"] == [sites(model).mlp_out(1)]
+    assert len(found["mlp_in"]) == (2 if kind in GATED else 1)
+    assert all("attn" in name or "attention" in name for name in found["attention"])
+
+
+GATED = {"llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text"}  # phi3's are in one
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "qwen3"])
+def test_the_delta_is_what_the_adapters_do(kind: str) -> None:
+    """The adapted twin and the model with the delta applied are one function."""
+    model, generator = tiny(kind), torch.Generator().manual_seed(3)
+    names = [name for part in linear(model, 1).values() for name in part]
+    twin = adapted(model, names, rank=2, alpha=6.0)
+    twin.reset(generator)
+    moved = {
+        name: 0.1 * torch.randn(twin.model.get_parameter(name).shape, generator=generator)
+        for name in twin.units()
+    }
+    with torch.no_grad():
+        for name, change in moved.items():
+            twin.model.get_parameter(name).add_(change)
+        batch = lessons(tokenizer(), [request(0, 0), request(1, 0)])
+        by_twin = answer_logp(twin.model, batch)
+        before = answer_logp(model, batch)
+    for name, change in moved.items():  # `delta` adds them to where the adapters are
+        twin.model.get_parameter(name).data.sub_(change)
+    with applied(model, twin.delta(moved)), torch.no_grad():
+        after = answer_logp(model, batch)
+    assert torch.allclose(after, by_twin, atol=1e-4)
+    assert not torch.allclose(after, before, atol=1e-2)
+
+
+def test_a_step_of_one_unit_is_one_of_the_matrix() -> None:
+    """While alpha is the rank, the first step of B moves the matrix as far as FT's first step."""
+    hp = Lora(rank=8, alpha=8.0, layers=(1,), lr=1.0, steps=1, stop_loss=0.0)
+    model = tiny("llama")
+    (result,) = lora.edit(model, [[request(0, 0)]], hp, assets("llama"))
+    name = sites(model).weight(1)
+    size = float(dense(result.delta[name]).square().mean().sqrt())
+    assert size == pytest.approx(units(model, [1])[name], rel=1.0)
+
+
+def test_matrices_are_those_that_were_named() -> None:
+    model = tiny("gpt2")
+    values: dict[str, Any] = {"layers": (0, 2), "modules": ("attention",), "rank": 1}
+    (result,) = lora.edit(model, [[request(0, 0)]], Lora(**values, steps=2), assets("gpt2"))
+    parts = ("attn.c_attn", "attn.c_proj")
+    assert set(result.delta) == {
+        f"transformer.h.{i}.{part}.weight" for i in (0, 2) for part in parts
+    }
+    block = result.delta["transformer.h.0.attn.c_attn.weight"]
+    assert isinstance(block, LowRank) and block.shape == (WIDTH, 3 * WIDTH)
+
+
+def test_global_randomness_is_left_alone() -> None:
+    before = torch.get_rng_state()
+    draws = [[request(0, 0)]]
+    lora.edit(tiny("llama"), draws, Lora(steps=1), assets("llama"))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_no_modules_are_an_error() -> None:
+    with pytest.raises(ValueError, match="modules is empty; name attention, mlp_in or mlp_out"):
+        Lora(modules=())
