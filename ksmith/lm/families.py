@@ -138,7 +138,7 @@ def _gptj(block: Any, _config: Any, _i: int) -> Block:
         v=Affine.of(attention.v_proj),
         o=Affine.of(attention.out_proj),
         width=attention.head_dim,
-        looking=Looking(attention.scaling),
+        looking=Looking(attention.head_dim**-0.5),
         parallel=True,
         up=Affine.of(mlp.fc_in),
         curve=bent,
