@@ -71,8 +71,8 @@ def matmul_rate(device: str, dtype: torch.dtype) -> float:
     n = 8192 if device == "cuda" else 512
     x = torch.randn(n, n, device=device).to(dtype)
     for _ in range(3):
-        x @ x
-    return max(2 * n**3 / seconds(lambda: x @ x, device) for _ in range(10))
+        torch.mm(x, x)
+    return max(2 * n**3 / seconds(lambda: torch.mm(x, x), device) for _ in range(10))
 
 
 def measure(shape: str, n: int, device: str, *, steps: int, few: int) -> Measured:
