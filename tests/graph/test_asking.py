@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -67,6 +68,13 @@ def test_covariates_say_what_a_level_may_be_confounded_with(world: KnowledgeGrap
     assert {request.covariates["share"] for request in requests} == {2 / len(world.stated)}
     depth = {"root": 0, "intermediate": 1, "leaf": 2}
     assert all(r.covariates["depth"] == depth[str(r.level)] for r in requests)
+
+
+@pytest.mark.parametrize("kind", ["edit", "unlearn"])
+def test_without_covariates_the_requests_are_the_same(world: KnowledgeGraph, kind: str) -> None:
+    asked = task(kind=kind, level="any", scale=7, draws=8)
+    bare = graph.requests(world, asked, 0, covariates=False)
+    assert bare == [replace(r, covariates={}) for r in graph.requests(world, asked, 0)]
 
 
 def test_too_few_facts_say_how_many_there_are(world: KnowledgeGraph) -> None:

@@ -1,7 +1,6 @@
 """Metrics against numbers worked out by hand."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -479,7 +478,7 @@ def test_choices_are_sliced_by_wording_context_and_what_letters_ask() -> None:
     letters = trial.ask("direct", list(right), **options)
     trial.answer(1, letters, right)
     asked = trial.questions[-1]
-    trial.questions.append(replace(asked, id=f"{asked.id}/letters", probe="letters"))
+    trial.questions.append(asked._replace(id=f"{asked.id}/letters", probe="letters"))
     trial.answer(1, trial.questions[-1].id, wrong)
     found = {name: metric.value for (_, name), metric in trial.metrics(1).items()}
     assert found["conflict.multiple_choice"] == 0.5
