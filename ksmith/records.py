@@ -256,6 +256,13 @@ class Request:
     template: str  # one `{}`; the object follows after one space
     level: str | None = None
     covariates: dict[str, float] = field(default_factory=dict)
+    # Where no one answer is asked for: the target is uniform over `new` and these.
+    others: tuple[str, ...] = ()
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The answers that it should get, each as likely as the others."""
+        return (self.new, *self.others)
 
     @property
     def prompt(self) -> str:

@@ -181,9 +181,13 @@ class Asking:
         for name in (after, rival, before, *options.names):
             if name is not None and name not in texts:
                 texts.append(name)
-        of_type = self._among(statement.relation, texts) if form.ranked else ()
-        place = texts.index  # what is looked for stands among the first
         name = statement.fact
+        of_type: tuple[int, ...] = ()
+        if form.ranked:
+            if request.others and name == request.fact:  # how alike they are is measured
+                texts += [target for target in request.targets if target not in texts]
+            of_type = self._among(statement.relation, texts)
+        place = texts.index  # what is looked for stands among the first
         fact = self.graph.fact.get(name)
         entity = self.graph.entity.get(statement.subject)
         prompt = statement.prompt

@@ -1,7 +1,6 @@
 """Scores are those of the plainest possible loop, however questions are ordered and batched."""
 
 import random
-from dataclasses import replace
 
 import pytest
 import torch
