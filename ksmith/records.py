@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from json.encoder import encode_basestring
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Json = Any  # what json.loads returns
 
@@ -217,8 +217,7 @@ class Metric:
 # --- the science ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
+class Statement(NamedTuple):
     """A fact in one wording: `template` has one `{}` for the subject and ends before the object."""
 
     subject: str
@@ -257,6 +256,13 @@ class Request:
     template: str  # one `{}`; the object follows after one space
     level: str | None = None
     covariates: dict[str, float] = field(default_factory=dict)
+    # Where no one answer is asked for: the target is uniform over `new` and these.
+    others: tuple[str, ...] = ()
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The answers that it should get, each as likely as the others."""
+        return (self.new, *self.others)
 
     @property
     def prompt(self) -> str:
@@ -269,9 +275,11 @@ class Request:
         return fact_name(self.subject, self.relation)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """One prompt with candidate answers. Indices point into `candidates`."""
+class Question(NamedTuple):
+    """One prompt with candidate answers. Indices point into `candidates`.
+
+    A tuple, for a million are made at a time: a frozen dataclass takes three times as long.
+    """
 
     id: str  # unique in the trial
     draw: int

@@ -138,7 +138,7 @@ def _trials(asked: list[Asked]) -> "Iterator[Trial]":
         yield Trial(
             name=item.key,
             graph=built,
-            requests=graph.requests(built, recipe["task"], recipe["seed"]),
+            requests=graph.requests(built, recipe["task"], recipe["seed"], covariates=False),
             settings=recipe["probe"],
             seed=recipe["seed"],
         )

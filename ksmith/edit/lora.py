@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from ksmith.lm.adapters import Adapted, adapted, linear
 from ksmith.lm.assets import Assets, Progress, Result, silent
-from ksmith.lm.descend import Pace, Weights, descend
+from ksmith.lm.descend import Pace, Weights, descend, taught
 from ksmith.lm.sites import sites
-from ksmith.lm.tune import lessons, loss
+from ksmith.lm.tune import loss
 from ksmith.records import Request, derived_seed
 from ksmith.settings.lora import Lora
 
@@ -42,12 +42,12 @@ def edit(
 
 
 def _edit(twin: Adapted, draw: Sequence[Request], hp: Lora, assets: Assets) -> Result:
-    batch = lessons(assets.tokenizer, draw)
+    new = taught(assets.tokenizer, draw)
     seed = derived_seed(assets.seed, "lora", min(request.id for request in draw))
     twin.reset(torch.Generator().manual_seed(seed))
 
     def parts(weights: Weights, _step: int) -> dict[str, Tensor]:
-        return {"new": loss(twin.model, batch, weights)}
+        return {"new": loss(twin.model, new, weights)}
 
     pace = Pace(lr=hp.lr, steps=hp.steps, stop_loss=hp.stop_loss)
     went = descend(twin.model, twin.units(), parts, pace)

@@ -4,11 +4,13 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ksmith.graph.chance import Chance
 from ksmith.graph.change import entail
 from ksmith.graph.knowledge import Fact, KnowledgeGraph
 from ksmith.graph.statements import inverse, neutral, objects, prior
 from ksmith.records import Json, Request, TaskKind, UserError, derived_seed
 
+TARGETS = 24  # objects of a uniform target, at most: as many as a probe ranks answers among
 SHUFFLED = 1000  # of the free objects, at least so many: all of them, draw by draw, is slow
 
 
@@ -37,14 +39,17 @@ class Asking:
         )
 
 
-def requests(graph: KnowledgeGraph, task: Mapping[str, Json], seed: int) -> list[Request]:
+def requests(
+    graph: KnowledgeGraph, task: Mapping[str, Json], seed: int, *, covariates: bool = True
+) -> list[Request]:
     """Return `draws` disjoint draws of `scale` requests each, one after another.
 
     They depend on the graph, the level, the scale and the seed alone: every method, and both
-    kinds of task, get the same facts.
+    kinds of task, get the same facts. Questions do without covariates, which take the longest.
 
     Raises:
-        UserError: fewer editable facts than asked for, or a level that the graph doesn't have.
+        UserError: fewer editable facts than asked for, a level that the graph doesn't have, or
+            a uniform target among one object.
     """
     asking = Asking.of(task)
     facts = _available(graph, asking)
@@ -57,7 +62,13 @@ def requests(graph: KnowledgeGraph, task: Mapping[str, Json], seed: int) -> list
     for draw in range(asking.draws):
         chosen = order[draw * asking.scale : (draw + 1) * asking.scale]
         new = _exclusive_objects(free, chosen, generator)
-        found += _draw(graph, asking, draw, chosen, new, generator)
+        drawn = _draw(graph, asking, draw, chosen, new, generator)
+        if asking.kind == "unlearn":
+            drawn = [replace(r, **_neutral(graph, asking, r, seed)) for r in drawn]
+        if covariates:
+            both = zip(chosen, drawn, strict=True)
+            drawn = [replace(r, covariates=_covariates(graph, f, r, asking)) for f, r in both]
+        found += drawn
     return found
 
 
@@ -83,6 +94,8 @@ def _available(graph: KnowledgeGraph, asking: Asking) -> list[Fact]:
         for fact in graph.facts
         if fact.editable and (level is None or graph.entity[fact.subject].level == level)
     ]
+    if asking.kind == "unlearn" and asking.neutral == "uniform":
+        _check_types(graph, {fact.relation for fact in facts})
     needed = asking.draws * asking.scale
     if needed > len(facts):
         where = f" at level {level!r}" if level else ""
@@ -94,6 +107,16 @@ def _available(graph: KnowledgeGraph, asking: Asking) -> list[Fact]:
             f"{size}, or raise {more}"
         )
     return facts
+
+
+def _check_types(graph: KnowledgeGraph, relations: Iterable[str]) -> None:
+    for relation in sorted(relations):
+        (only, *more) = objects(graph, relation)
+        if not more:
+            raise UserError(
+                f'task.neutral = "uniform": {relation!r} has no object but {only!r}; '
+                'use "abstain"'
+            )
 
 
 def _draw(
@@ -123,17 +146,31 @@ def _draw(
             template=template,
             level=graph.entity[fact.subject].level,
         )
-        if asking.kind == "unlearn":
-            request = replace(request, new=_neutral(graph, asking, fact))
-        found.append(replace(request, covariates=_covariates(graph, fact, request, asking)))
+        found.append(request)
     return found
 
 
-def _neutral(graph: KnowledgeGraph, asking: Asking, fact: Fact) -> str:
-    """Return what the fact should answer when it is unlearned."""
+def _neutral(
+    graph: KnowledgeGraph, asking: Asking, request: Request, seed: int
+) -> dict[str, Json]:
+    """Return what the fact should answer when it is unlearned: `new`, and `others`."""
+    if asking.neutral == "uniform":
+        new, *others = _alike(graph, request, seed)
+        return {"new": new, "others": tuple(others)}
     if asking.neutral == "prior":
-        return prior(graph, fact.relation, fact.object)
-    return neutral(graph, fact.relation)
+        return {"new": prior(graph, request.relation, request.old)}
+    return {"new": neutral(graph, request.relation)}
+
+
+def _alike(graph: KnowledgeGraph, request: Request, seed: int) -> list[str]:
+    """Return the objects of a uniform target: all of the type, or `TARGETS` drawn ones.
+
+    The old one is among them, never the first: who answers it less often than the rest still
+    tells what was unlearned.
+    """
+    rest = [name for name in objects(graph, request.relation) if name != request.old]
+    chance = Chance(seed, "uniform", request.fact)
+    return [*chance.sample(rest, TARGETS - 1), request.old]
 
 
 def _new_object(graph: KnowledgeGraph, fact: Fact, generator: random.Random) -> str:

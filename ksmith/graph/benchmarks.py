@@ -24,6 +24,8 @@ def attributes(
     """
     change = change or entail(graph, [request])
     record = graph.record.get(request.fact)
+    if request.others:  # a uniform target has no one new object
+        return []
     if record is None:
         turned = replace(request, old=request.new, new=request.old)
         return neighbours(graph, turned, n, seed, exclude, change)

@@ -6,8 +6,8 @@ same seed gives the same bytes.
 """
 
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Literal
 
@@ -138,6 +138,16 @@ class KnowledgeGraph:
     blocked: tuple[Key, ...] = ()  # defaults conclude nothing here, though nothing is declared
     counts: Mapping[str, int] = field(default_factory=dict[str, int])  # what a source dropped
 
+    def __getstate__(self) -> dict[str, Json]:
+        """Return what a copy in another process is made of: long tables by column, no indices."""
+        state = {name.name: getattr(self, name.name) for name in fields(self)}
+        return state | {name: _columns(kind, state[name]) for name, kind in LONG.items()}
+
+    def __setstate__(self, state: dict[str, Json]) -> None:
+        """Become the graph that `state` is of."""
+        long = {name: _rows(kind, state[name]) for name, kind in LONG.items()}
+        self.__dict__.update(state, **long)
+
     @cached_property
     def relation(self) -> Mapping[str, Relation]:
         """Relations by name."""
@@ -147,6 +157,25 @@ class KnowledgeGraph:
     def entity(self) -> Mapping[str, Entity]:
         """Entities by name."""
         return {entity.name: entity for entity in self.entities}
+
+    @cached_property
+    def _worded(self) -> dict[tuple[str, tuple[int, ...]], Mapping[Wording, tuple[str, ...]]]:
+        return {}
+
+    def worded(
+        self, relation: str, shown: tuple[int, ...]
+    ) -> Mapping[Wording, tuple[str, ...]]:
+        """Return the relation's templates: those `shown`, its others, its novel ones."""
+        found = self._worded.get((relation, shown))
+        if found is None:
+            known = self.relation[relation]
+            others = (t for i, t in enumerate(known.templates) if i not in shown)
+            found = self._worded[relation, shown] = {
+                "seen": tuple(known.templates[i] for i in shown),
+                "unseen": tuple(others),
+                "novel": known.novel,
+            }
+        return found
 
     @cached_property
     def record(self) -> Mapping[str, Record]:
@@ -282,6 +311,20 @@ class KnowledgeGraph:
     def overridden(self) -> frozenset[Key]:
         """What is declared or blocked, so that defaults conclude nothing about it."""
         return frozenset(declared_keys(self.declared)).union(self.blocked)
+
+
+LONG: Mapping[str, type[Entity | Fact]] = {"entities": Entity, "facts": Fact}
+
+
+def _columns(kind: type[Entity | Fact], rows: Sequence[Entity | Fact]) -> list[list[Json]]:
+    return [[getattr(row, column.name) for row in rows] for column in fields(kind)]
+
+
+def _rows(kind: type[Entity | Fact], columns: Sequence[Sequence[Json]]) -> tuple[Json, ...]:
+    names = [column.name for column in fields(kind)]
+    return tuple(
+        kind(**dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)
+    )
 
 
 def _grouped(facts: tuple[Fact, ...], key: str) -> dict[str, tuple[Fact, ...]]:

@@ -3,8 +3,10 @@
 import random
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import islice
 
+from ksmith.graph.chance import Chance
 from ksmith.graph.change import entail
 from ksmith.graph.knowledge import NEUTRAL, Asked, Change, Fact, KnowledgeGraph
 from ksmith.records import Request, Statement, UserError, Wording, derived_seed, fact_name
@@ -30,16 +32,12 @@ def statement(
     raise ValueError(f"relation {relation!r} has no templates")
 
 
-def worded(graph: KnowledgeGraph, subject: str, relation: str) -> dict[Wording, list[str]]:
+def worded(
+    graph: KnowledgeGraph, subject: str, relation: str
+) -> Mapping[Wording, tuple[str, ...]]:
     """Return the relation's templates: seen with this very fact, with others only, or never."""
-    known = graph.relation[relation]
     fact = graph.fact.get(fact_name(subject, relation))
-    shown = fact.wordings if fact else ()
-    return {
-        "seen": [known.templates[i] for i in shown],
-        "unseen": [t for i, t in enumerate(known.templates) if i not in shown],
-        "novel": list(known.novel),
-    }
+    return graph.worded(relation, fact.wordings if fact else ())
 
 
 def seen(graph: KnowledgeGraph, request: Request) -> list[Statement]:
@@ -99,21 +97,17 @@ def neighbours(
     none.
     """
     touched = (change or entail(graph, [request])).touched
-    generator = random.Random(derived_seed(seed, "neighbours", request.fact))
+    chance = Chance(seed, "neighbours", request.fact)
     record = graph.record.get(request.fact)
     if record:
         found = [_asked(asked, request.relation, asked.object) for asked in record.neighbours]
         return [s for s in found if s.fact not in exclude and s.fact not in touched][:n]
+
+    def kept(fact: Fact) -> bool:
+        return (name := fact.name) not in touched and name not in exclude
+
     facts = graph.sharing.get((request.relation, request.old), ())
-    return [
-        _drawn(graph, fact, generator)
-        for fact in picked(
-            facts,
-            n,
-            generator,
-            lambda fact: fact.name not in touched and fact.name not in exclude,
-        )
-    ]
+    return [_drawn(graph, fact, chance) for fact in picked(facts, n, chance, kept)]
 
 
 def same_subject(
@@ -130,32 +124,27 @@ def same_subject(
     as for `neighbours`.
     """
     touched = (change or entail(graph, [request])).touched
-    generator = random.Random(derived_seed(seed, "same_subject", request.fact))
+    chance = Chance(seed, "same_subject", request.fact)
     facts = [
         fact
         for fact in graph.about[request.subject]
         if fact.stored
-        and fact.name != request.fact
-        and fact.name not in touched
-        and fact.name not in exclude
+        and (name := fact.name) != request.fact
+        and name not in touched
+        and name not in exclude
         and len(graph.world.objects(fact.relation, fact.subject)) == 1
     ]
-    return [_drawn(graph, f, generator) for f in generator.sample(facts, min(n, len(facts)))]
+    return [_drawn(graph, fact, chance) for fact in chance.sample(facts, n)]
 
 
 def picked(
-    facts: Sequence[Fact], n: int, generator: random.Random, allowed: Callable[[Fact], bool]
+    facts: Sequence[Fact], n: int, chance: Chance, allowed: Callable[[Fact], bool]
 ) -> list[Fact]:
     """Return at most `n` of the facts that are allowed, each with the same chance.
 
-    A few are tried before all are looked at: there may be thousands, for every request.
+    No more are looked at than it takes: there may be thousands, for every request.
     """
-    tried = generator.sample(facts, min(4 * n, len(facts)))
-    found = [fact for fact in tried if allowed(fact)]
-    if len(found) < n and len(tried) < len(facts):
-        found = [fact for fact in facts if allowed(fact)]
-        return generator.sample(found, min(n, len(found)))
-    return found[:n]
+    return list(islice(filter(allowed, chance.order(facts)), n))
 
 
 def retain(
@@ -231,7 +220,7 @@ def prior(graph: KnowledgeGraph, relation: str, old: str) -> str:
     return min(counts, key=lambda name: (-counts[name], name))
 
 
-def _drawn(graph: KnowledgeGraph, fact: Fact, generator: random.Random) -> Statement:
+def _drawn(graph: KnowledgeGraph, fact: Fact, generator: random.Random | Chance) -> Statement:
     return Statement(
         subject=fact.subject,
         relation=fact.relation,

@@ -4,6 +4,7 @@ What descends is the delta itself, in float32, from zero: the base weights are r
 written, and a bfloat16 model takes steps that are smaller than its rounding.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -126,6 +127,35 @@ def nll(logp: Tensor, tokens: Tensor) -> Tensor:
 
 
 # --- what is learnt from ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """What requests should be answered with, as rows, and how much each row counts."""
+
+    batch: Batch
+    share: Tensor  # (n,) of the row's summed log-probability ...
+    total: int  # ... over this
+    entropy: float  # of the targets, mean over requests
+
+    def loss(self, logp: Tensor) -> Tensor:
+        """Return the loss of `logp` (n,), each answer's summed log-probability.
+
+        The mean over all answer tokens of -log p. Where targets are uniform, the mean over
+        requests of KL(target || p): of -log p(whole answer) over the answers, - log m.
+        """
+        return -(self.share.to(logp) * logp).sum() / self.total - self.entropy
+
+
+def taught(tokenizer: PreTrainedTokenizerBase, requests: Sequence[Request]) -> Taught:
+    """Return a row for each answer that each of the requests should get."""
+    pairs = [(request, target) for request in requests for target in request.targets]
+    batch = answers(tokenizer, [request for request, _ in pairs], [name for _, name in pairs])
+    if not any(request.others for request in requests):
+        return Taught(batch, torch.ones(len(pairs)), int(batch.answer.sum()), 0.0)
+    share = torch.tensor([1 / len(request.targets) for request, _ in pairs])
+    floors = [math.log(len(request.targets)) for request in requests]
+    return Taught(batch, share, len(requests), sum(floors) / len(floors))
 
 
 def answers(

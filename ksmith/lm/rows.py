@@ -6,6 +6,7 @@ ends. So what comes before it can be run once.
 Shapes: n rows, b requests, t tokens from the subject's last one on, d = d_model.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -38,6 +39,9 @@ class Rows:
     stay: Tensor  # (n,) bool: the row of the KL term, which says what the subject is
     gold: Tensor  # (n, t) the token that should follow; -1 where none is asked
 
+    # (b,) of the distribution that should follow: log m where m objects should be alike, else 0.
+    entropy: Tensor
+    also: Tensor  # (n,) bool: the same prompt once more, for another object of the distribution
     b: int  # number of requests, also of those without a row here
 
     def where(self, keep: Tensor) -> "Rows":
@@ -46,7 +50,7 @@ class Rows:
 
     def take(self, rows: Tensor) -> "Rows":
         """Return some rows, by their numbers; requests keep theirs."""
-        names = ("ids", "mask", "owner", "bare", "stay", "gold")
+        names = ("ids", "mask", "owner", "bare", "stay", "gold", "also")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
     def of(self, requests: Tensor) -> "Rows":
@@ -65,12 +69,21 @@ class Rows:
             at=self.at - left,
             owner=number[mine.owner],
             gold=mine.gold[:, :width],
+            entropy=mine.entropy[requests],
             b=len(requests),
         )
 
     def said(self) -> "Rows":
-        """Return the rows that say the prompt: all but those of the KL term."""
-        return self.where(~self.stay)
+        """Return a row for each request and context: none of a KL term, no prompt twice."""
+        return self.where(~self.stay & ~self.also)
+
+    def spans(self) -> Tensor:
+        """Return over how many tokens each row's loss is a mean, (n,).
+
+        Those of its answer. A distribution is one of whole answers: there it is their sum.
+        """
+        tokens = (self.gold >= 0).sum(1)
+        return torch.where(self.entropy[self.owner] > 0, 1, tokens)
 
     def kin(self, *, apart: bool) -> list[Kin]:
         """Return which rows are likely to begin alike: of one context and a few requests.
@@ -79,9 +92,11 @@ class Rows:
         """
         made = list[Kin]()
         contexts, sizes = dict[int, int](), dict[int, int]()
-        for owner, stay in zip(self.owner.tolist(), self.stay.tolist(), strict=True):
-            context = 0 if stay else contexts.get(owner, 0)  # nothing stands before a KL row
-            contexts[owner] = contexts.get(owner, 0) + (not stay)
+        kinds = zip(self.owner.tolist(), self.stay.tolist(), self.also.tolist(), strict=True)
+        for owner, stay, also in kinds:
+            # Nothing stands before a KL row; a prompt that is there again is in its context.
+            context = 0 if stay else contexts.get(owner, 0) - also
+            contexts[owner] = contexts.get(owner, 0) + (not stay and not also)
             made.append((context, owner if apart else sizes.get(context, 0) // _KIN))
             sizes[context] = sizes.get(context, 0) + 1
         return made
@@ -121,11 +136,15 @@ def rows(
     before: Sequence[str],
     kl_template: str | None,
 ) -> Rows:
-    """Return a row for each request and text of `before`, and one each for a `kl_template`."""
+    """Return rows for each request and text of `before`, and one each for a `kl_template`.
+
+    One, or, where the target is a distribution, one for each of its objects.
+    """
     lines = [
-        _Line(i, Wording(request.template, request.subject, text), request.new)
+        _Line(i, Wording(request.template, request.subject, text), target, also=number > 0)
         for i, request in enumerate(requests)
         for text in before
+        for number, target in enumerate(request.targets)
     ]
     if kl_template is not None:
         # Attention is causal: what the template says after the subject makes no difference.
@@ -152,7 +171,7 @@ def rows(
         ids, answer, length = next(answered)
         line.head, line.tail = ids[: at + 1], ids[at + 1 : length - 1]
         line.gold = [ids[k] if answer[k] else -1 for k in range(at + 1, length)]
-    return _aligned(lines, len(requests))
+    return _aligned(lines, [math.log(len(request.targets)) for request in requests])
 
 
 @dataclass(slots=True)
@@ -162,13 +181,14 @@ class _Line:
     owner: int
     wording: Wording
     new: str | None  # None in a KL row
+    also: bool = False
     head: list[int] = field(default_factory=list[int])  # tokens to the subject's last, with it
     tail: list[int] = field(default_factory=list[int])  # tokens after it
     # What should follow the last token of the head, and each of the tail.
     gold: list[int] = field(default_factory=list[int])
 
 
-def _aligned(lines: list[_Line], b: int) -> Rows:
+def _aligned(lines: list[_Line], entropy: list[float]) -> Rows:
     left = max((len(line.head) for line in lines), default=1)
     right = max((len(line.tail) for line in lines), default=0)
 
@@ -186,12 +206,17 @@ def _aligned(lines: list[_Line], b: int) -> Rows:
         at=left - 1,
         owner=torch.tensor([line.owner for line in lines], dtype=torch.int64),
         bare=torch.tensor(
-            [not line.wording.prefix and line.new is not None for line in lines],
+            [
+                not line.wording.prefix and line.new is not None and not line.also
+                for line in lines
+            ],
             dtype=torch.bool,
         ),
         stay=torch.tensor([line.new is None for line in lines], dtype=torch.bool),
         gold=table(gold, right + 1),
-        b=b,
+        entropy=torch.tensor(entropy),
+        also=torch.tensor([line.also for line in lines], dtype=torch.bool),
+        b=len(entropy),
     )
 
 

@@ -88,7 +88,9 @@ def search(
 ) -> Found:
     """Return the vectors that, added at the subject, make the new objects likely.
 
-    The loss of a request: mean over contexts of the mean over answer tokens of -log p; plus
+    The loss of a request: mean over contexts of the mean over answer tokens of -log p; where the
+    target is uniform over m answers, of KL(target || p) = mean over them of -log p(whole answer)
+    - log m, whose floor is 0, too; plus
     kl_weight * KL(now || before) of the token after the subject in the KL row; plus
     weight_decay * (norm(delta) / size)^2.
 
@@ -161,11 +163,12 @@ def _climb(rows: Suffix, size: Tensor, hp: Climb, width: int) -> tuple[Tensor, T
     steps = torch.zeros(len(size), dtype=torch.int64)
     climbing = torch.ones(len(size), dtype=torch.bool)
     wanted = rows.keep(climbing)
+    floor = wanted.asked.entropy.to(size)
     running, before = len(size), None
     for step in range(hp.steps):
         losses, of_logits, before = _losses(rows.said(delta), wanted, hp.kl_weight, before)
         decay, pull = _decay(delta, size, hp)
-        losses += decay
+        losses += decay - floor
         now = losses.cpu()
         if not bool(now[climbing].isfinite().all()):  # it would pass for a finished search
             raise FloatingPointError(f"the loss of the search is not finite at step {step}")

@@ -1,6 +1,6 @@
 """Fine-tuning on the new facts: what it learns from, and its descent on one matrix.
 
-Shared by FT and FT-L; `lessons` and `loss` by every editor that goes by gradients.
+Shared by FT and FT-L; `loss` by every editor that goes by gradients.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,12 +8,10 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
 
 from ksmith.lm.assets import Assets, Progress, Result, silent
-from ksmith.lm.descend import Pace, Weights, answer_logp, answers, descend, nll, units
+from ksmith.lm.descend import Pace, Taught, Weights, answer_logp, descend, taught, units
 from ksmith.lm.sites import sites
-from ksmith.lm.text import Batch
 from ksmith.records import Request
 
 
@@ -32,14 +30,9 @@ class Tune(Protocol):
     def absolute(self) -> bool: ...
 
 
-def lessons(tokenizer: PreTrainedTokenizerBase, draw: Sequence[Request]) -> Batch:
-    """Return the rows that a draw is learnt from: each request's prompt with its new object."""
-    return answers(tokenizer, draw, [request.new for request in draw])
-
-
-def loss(model: nn.Module, batch: Batch, weights: Weights | None = None) -> Tensor:
-    """Return the mean over the answers' tokens of -log p, each token after those before it."""
-    return nll(answer_logp(model, batch, weights), batch.answer.sum(1))
+def loss(model: nn.Module, new: Taught, weights: Weights | None = None) -> Tensor:
+    """Return the loss of what is taught, each token of an answer after those before it."""
+    return new.loss(answer_logp(model, new.batch, weights))
 
 
 def tune(
@@ -78,10 +71,10 @@ def _tune(
     if not draw:
         return Result(delta={}, state=dict(assets.state))
     layer = sites(model).layer(assets.place(hp.layer))
-    batch = lessons(assets.tokenizer, draw)
+    new = taught(assets.tokenizer, draw)
 
     def parts(weights: Weights, _step: int) -> dict[str, Tensor]:
-        return {"new": loss(model, batch, weights)}
+        return {"new": loss(model, new, weights)}
 
     name = sites(model).weight(layer)
     length, before = _base(model, layer, assets.state)

@@ -47,7 +47,7 @@ def wanted_of(asked: Rows, requests: Tensor) -> Wanted:
     place[number] = torch.arange(len(number))
     row, column = ((asked.gold >= 0) & said[:, None]).nonzero(as_tuple=True)
     stay = (mine & asked.stay).nonzero()[:, 0]
-    tokens = (asked.gold >= 0).sum(1)
+    tokens = asked.spans()
     contexts = torch.bincount(asked.owner[said], minlength=asked.b)
     width = asked.gold.shape[1]
     stay_row = torch.where(twin[stay] < 0, stay, twin[stay])

@@ -124,6 +124,10 @@ PREPARED: tuple[dict[str, pl.Expr], ...] = (
         "right_logp": _mean_logp("right"),
         "rival_logp": _mean_logp("rival"),
         "old_logp": _mean_logp("right_before"),
+        # Of whole answers, less the largest: which of the objects of the type is written.
+        "of_type_sum": pl.col("sum_logp")
+        .list.gather(pl.col("of_type"), null_on_oob=True)
+        .list.eval(pl.element() - pl.element().max()),
         "of_type_logp": pl.col("mean_logp").list.gather(pl.col("of_type"), null_on_oob=True),
         "right_text": plain(_candidate("right")),
         "old_text": plain(_candidate("right_before")),
@@ -256,6 +260,22 @@ MEASURES: dict[str, Measure] = {
         # The old answer is level with itself.
         value=(pl.col("above_old") + 0.5 * (pl.col("level_old").cast(pl.Float64) - 1))
         / (pl.col("kinds") - 1),
+        better="-",
+        failed=None,
+    ),
+    "evenness": Measure(
+        doc="Entropy of the answer among the objects of the type, over the largest that it can "
+        "be (1 all are as likely, 0 one is certain).",
+        probes=CHANGED,
+        applies=pl.col("kinds") > 1,
+        # H = log Z - sum p x of p = e^x / Z.
+        value=pl.col("of_type_sum")
+        .list.eval(
+            pl.element().exp().sum().log()
+            - (pl.element().exp() * pl.element()).sum() / pl.element().exp().sum()
+        )
+        .list.first()
+        / pl.col("kinds").log(),
         better="-",
         failed=None,
     ),

@@ -34,7 +34,7 @@ class Aliases:
 
     def __init__(self, graph: KnowledgeGraph) -> None:
         self._graph = graph
-        self._there = any(entity.aliases for entity in graph.entities)
+        self.there = any(entity.aliases for entity in graph.entities)
         self._owner: dict[str, dict[str, str | None]] = {}
 
     def of(self, relation: str, object_: str | None, others: Iterable[str]) -> tuple[str, ...]:
@@ -59,7 +59,7 @@ class Aliases:
 
     def _names(self, object_: str) -> list[str]:
         """Return the name and the aliases."""
-        entity = self._graph.entity.get(object_) if self._there else None
+        entity = self._graph.entity.get(object_) if self.there else None
         return [object_, *(entity.aliases if entity else ())]
 
     def _owners(self, relation: str) -> dict[str, str | None]:

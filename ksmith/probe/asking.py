@@ -1,14 +1,15 @@
 """What all probes share: the graph, the settings, and how a question is put together."""
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ksmith.graph import Fact, KnowledgeGraph
+from ksmith.graph.chance import Chance
 from ksmith.graph.statements import worded
 from ksmith.probe.aliases import Aliases
 from ksmith.probe.draw import Part
-from ksmith.probe.options import Layout, Pools, choice, others
+from ksmith.probe.options import NO_OPTIONS, Layout, Options, Pools, choice, others
 from ksmith.records import (
     Context,
     Json,
@@ -17,15 +18,13 @@ from ksmith.records import (
     Set,
     Statement,
     Wording,
-    derived_seed,
     fact_name,
 )
 
 CANDIDATES = 24  # objects of a type to rank an answer among
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answers:
+class Answers(NamedTuple):
     """What is right, as text; None is no answer."""
 
     after: str | None
@@ -33,18 +32,18 @@ class Answers:
     rival: str | None  # what `success` compares the right answer with
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
+class Form(NamedTuple):
     """How a question is put, where that is not plainly."""
 
     hop: int = 0
     ranked: bool = True  # among a sample of the objects of the type
-    options: Sequence[str] = ()  # of a multiple choice, as displayed
+    options: Options = NO_OPTIONS
     context: Context = ""
     before: str = ""  # a sentence before the prompt
 
 
 PLAIN = Form()
+UNRANKED = Form(ranked=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +57,18 @@ class Asking:
     # Fact -> the one training wording in which it is scored, in whatever draw: the others stay
     # free for asking whether it was known.
     wording: dict[str, str] = field(default_factory=dict[str, str])
+    # Fact -> the wording that training never shows, or never of this fact, in which it is asked.
+    held: dict[str, tuple[str, Wording] | None] = field(
+        default_factory=dict[str, tuple[str, Wording] | None]
+    )
     pools: Pools
     aliases: Aliases
     layout: Layout  # of the options in one part of the trial
     unrelated: dict[int, list[Fact]] = field(default_factory=dict[int, list[Fact]])
+    # Fact that no request changes -> its wordings, each with the four that there are to choose.
+    kept: dict[str, list[tuple[Statement, Sequence[str]]]] = field(
+        default_factory=dict[str, list[tuple[Statement, Sequence[str]]]]
+    )
 
     @classmethod
     def of(
@@ -83,64 +90,73 @@ class Asking:
             layout=Layout(seed, 0),
         )
 
-    def random(self, *names: str | int) -> random.Random:
-        """Return the generator called `names`."""
-        return random.Random(derived_seed(self.seed, "probe", *names))
+    def chance(self, *names: str | int) -> Chance:
+        """Return the draws called `names`."""
+        return Chance(self.seed, "probe", *names)
 
     def worded(self, statement: Statement) -> Statement:
         """Return the statement in the training wording that this fact is always scored in."""
         if statement.wording != "seen":
             return statement
-        return _in(statement, self._template(statement, "seen"), "seen")
+        name, subject, relation = statement.fact, statement.subject, statement.relation
+        return _in(statement, self._template(name, subject, relation, "seen"), "seen")
 
     def stated(self, subject: str, relation: str, answer: str) -> Statement:
         """Return the fact in a wording that it was trained in; if in none, in one of others."""
-        fact = self.graph.fact.get(fact_name(subject, relation))
+        name = fact_name(subject, relation)
+        fact = self.graph.fact.get(name)
         wording: Wording = "seen" if fact is not None and fact.stored else "unseen"
-        statement = Statement(
-            subject=subject, relation=relation, object=answer, template="{}", wording=wording
+        return Statement(
+            subject=subject,
+            relation=relation,
+            object=answer,
+            template=self._template(name, subject, relation, wording),
+            wording=wording,
         )
-        return _in(statement, self._template(statement, wording), wording)
 
-    def _template(self, statement: Statement, wording: Wording) -> str:
+    def _template(self, name: str, subject: str, relation: str, wording: Wording) -> str:
+        found = self.wording.get(name)
+        if found is None:
+            templates = worded(self.graph, subject, relation)[wording]
+            found = self.wording[name] = self.chance("wording", name).choice(templates)
+        return found
+
+    def in_words(self, statement: Statement) -> list[Statement]:
+        """Return the statement as it is and, where there are such, in words held out.
+
+        That are words that training never shows, or at least never of this fact.
+        """
         name = statement.fact
-        if name not in self.wording:
-            templates = worded(self.graph, statement.subject, statement.relation)[wording]
-            self.wording[name] = self.random("wording", name).choice(templates)
-        return self.wording[name]
+        if name not in self.held:
+            self.held[name] = self._held_out(name, statement)
+        other = self.held[name]
+        return [statement] if other is None else [statement, _in(statement, *other)]
 
-    def held_out(self, statement: Statement) -> Statement | None:
-        """Return the fact in words that training never shows, or at least never of this fact."""
+    def _held_out(self, name: str, statement: Statement) -> tuple[str, Wording] | None:
         templates = worded(self.graph, statement.subject, statement.relation)
-        used = self.wording.get(statement.fact)
+        used = self.wording.get(name)
         kinds: tuple[Wording, ...] = ("novel", "unseen")
         for wording in kinds:
             free = [template for template in templates[wording] if template != used]
             if free:
-                template = self.random("held out", statement.fact).choice(free)
-                return _in(statement, template, wording)
+                return self.chance("held out", name).choice(free), wording
         return None
-
-    def in_words(self, statement: Statement) -> list[Statement]:
-        """Return the statement as it is and, where there are such, in words never seen."""
-        other = self.held_out(statement)
-        return [statement] if other is None else [statement, other]
 
     def rival(self, statement: Statement, *names: str | int) -> str | None:
         """Return an object of the type that is not true here, or None where there is none."""
         true = {statement.object}
         true.update(self.graph.world.objects(statement.relation, statement.subject))
         pool = self.pools.shuffled(statement.relation)
-        found = others(pool, true, 1, self.random("rival", statement.relation, *names))
+        found = others(pool, true, 1, self.chance("rival", statement.relation, *names))
         return found[0] if found else None
 
     def options(
         self, part: Part, probe: str, statement: Statement, answers: Answers
-    ) -> tuple[str, ...]:
-        """Return the options of a multiple choice as displayed; none where there is no choice."""
+    ) -> Options:
+        """Return the options of a multiple choice; none where there is no choice."""
         both = (answers.after, answers.before)
         four = choice(self.pools, part.draw, statement, both, self.seed)
-        return tuple(four[role] for role in self.layout.order(probe)) if four else ()
+        return self.layout.laid(probe, four)
 
     def question(  # noqa: PLR0913 - one argument a thing that probes differ in
         self,
@@ -160,15 +176,22 @@ class Asking:
         `form.ranked`, then a sample of the objects of the type, the same for every question
         about the relation.
         """
-        names = [answers.after, answers.rival, answers.before, *form.options]
-        texts = list(dict.fromkeys(name for name in names if name is not None))
+        (after, before, rival), options = answers, form.options
+        texts: list[str] = []
+        for name in (after, rival, before, *options.names):
+            if name is not None and name not in texts:
+                texts.append(name)
+        name = statement.fact
         of_type: tuple[int, ...] = ()
         if form.ranked:
-            texts, of_type = self._among(statement.relation, texts)
-        place = {text: index for index, text in enumerate(texts)}
-        fact = self.graph.fact.get(statement.fact)
+            if request.others and name == request.fact:  # how alike they are is measured
+                texts += [target for target in request.targets if target not in texts]
+            of_type = self._among(statement.relation, texts)
+        place = texts.index  # what is looked for stands among the first
+        fact = self.graph.fact.get(name)
         entity = self.graph.entity.get(statement.subject)
         prompt = statement.prompt
+        aliases, aliases_before = self._aliases(statement, answers)
         return Question(
             id=f"{request.id}/{probe}/{number}",
             draw=request.draw,
@@ -177,46 +200,45 @@ class Asking:
             set=of,
             prompt=f"{form.before} {prompt}" if form.before else prompt,
             candidates=tuple(texts),
-            right=None if answers.after is None else place[answers.after],
-            right_before=None if answers.before is None else place[answers.before],
-            rival=None if answers.rival is None else place[answers.rival],
+            right=None if after is None else place(after),
+            right_before=None if before is None else place(before),
+            rival=None if rival is None else place(rival),
             subject=statement.subject,
-            fact=statement.fact,
-            aliases=self._aliases(statement, answers, answers.after),
-            aliases_before=self._aliases(statement, answers, answers.before),
+            fact=name,
+            aliases=aliases,
+            aliases_before=aliases_before,
             level=entity.level if entity else None,
             hop=form.hop,
             stored=fact is not None and fact.stored,
             wording=statement.wording,
             generate=bool(self.settings["generate"]),
             of_type=of_type,
-            options=tuple(place[name] for name in form.options),
+            options=tuple([place(options.names[role]) for role in options.order]),
             distance=part.draw.distance.get(statement.subject),
             domain=entity.domain if entity else None,
             context=form.context,
         )
 
     def _aliases(
-        self, statement: Statement, answers: Answers, one: str | None
-    ) -> tuple[str, ...]:
-        names = (statement.subject, answers.after, answers.before, answers.rival)
-        others = {name for name in names if name is not None} - {one}
-        return self.aliases.of(statement.relation, one, others)
+        self, statement: Statement, answers: Answers
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return those of the right answer after the update, and of that before it."""
+        if not self.aliases.there:
+            return (), ()
+        names = {name for name in (statement.subject, *answers) if name is not None}
+        of, relation = self.aliases.of, statement.relation
+        after, before = answers.after, answers.before
+        return of(relation, after, names - {after}), of(relation, before, names - {before})
 
-    def _among(self, relation: str, texts: list[str]) -> tuple[list[str], tuple[int, ...]]:
-        """Return `texts` filled up with objects of the type, and which of all are of it."""
-        kinds = self.pools.members(relation)
+    def _among(self, relation: str, texts: list[str]) -> tuple[int, ...]:
+        """Return which of `texts` are of the type, after filling them up with objects of it."""
+        kinds, given = self.pools.members(relation), len(texts)
         of_type = [i for i, text in enumerate(texts) if text in kinds]
-        room = int(self.settings.get("candidates", CANDIDATES)) - len(of_type)
-        have = set(texts)
-        for name in self.pools.shuffled(relation):
-            if room <= 0:
-                break
-            if name not in have:
-                of_type.append(len(texts))
-                texts.append(name)
-                room -= 1
-        return texts, tuple(of_type)
+        room = max(0, self.settings.get("candidates", CANDIDATES) - len(of_type))
+        # Of these, no more can be there already than there are texts.
+        first = self.pools.shuffled(relation)[: room + given]
+        texts += [name for name in first if name not in texts][:room]
+        return (*of_type, *range(given, len(texts)))
 
 
 def _in(statement: Statement, template: str, wording: Wording) -> Statement:

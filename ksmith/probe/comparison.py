@@ -1,7 +1,6 @@
 """Comparison: is the statement with the new object preferred to the one with the old?"""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from ksmith.graph import Fact
 from ksmith.graph.statements import picked
@@ -22,7 +21,7 @@ def comparison(asking: Asking, part: Part) -> Iterator[Question]:
     """
     for request in part.requests:
         for number, question in enumerate(_statements(asking, part, request)):
-            yield replace(question, id=f"{request.id}/comparison/{number}")
+            yield question._replace(id=f"{request.id}/comparison/{number}")
 
 
 def _statements(asking: Asking, part: Part, request: Request) -> Iterator[Question]:
@@ -43,8 +42,7 @@ def _statements(asking: Asking, part: Part, request: Request) -> Iterator[Questi
             form=form,
         )
         texts = tuple(stated(statement.prompt, name) for name in question.candidates)
-        yield replace(
-            question,
+        yield question._replace(
             prompt="",
             candidates=texts,
             aliases=(),
@@ -69,17 +67,16 @@ def _statements(asking: Asking, part: Part, request: Request) -> Iterator[Questi
 def _alternatives(asking: Asking, part: Part, request: Request) -> str:
     """Return a sentence each about others who have the new and the old object, in any order."""
     graph, draw = asking.graph, part.draw
-    near = draw.alone(request).touched
+    touched, near = draw.change.touched, draw.alone(request).touched
 
     def allowed(fact: Fact) -> bool:
-        kept = fact.name not in draw.change.touched and fact.name not in near
-        return kept and not fact.invented
+        return (name := fact.name) not in touched and name not in near and not fact.invented
 
-    generator = asking.random("comparison", request.fact)
+    chance = asking.chance("comparison", request.fact)
     said: list[str] = []
     for object_ in (request.new, request.old):
         facts = graph.sharing.get((request.relation, object_), ())
-        for fact in picked(facts, 1, generator, allowed):
+        for fact in picked(facts, 1, chance, allowed):
             statement = asking.stated(fact.subject, fact.relation, fact.object)
             said.append(stated(statement.prompt, fact.object))
-    return " ".join(generator.sample(said, 2)) if len(said) == 2 else ""
+    return " ".join(chance.sample(said, 2)) if len(said) == 2 else ""

@@ -44,7 +44,7 @@ def _sentences(
     for wording in kinds:
         free = [template for template in templates[wording] if template not in used]
         if free:
-            template = asking.random("conflict", request.fact).choice(free)
+            template = asking.chance("conflict", request.fact).choice(free)
             prompt = template.replace("{}", request.subject, 1)
             return [("old", stated(prompt, request.old)), ("new", stated(prompt, request.new))]
     return []

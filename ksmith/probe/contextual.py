@@ -1,12 +1,16 @@
 """Contextual: facts that have nothing to do with the change, and must stay as they are."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from itertools import islice
 
 from ksmith.graph import Fact
 from ksmith.probe.asking import Answers, Asking, Form
 from ksmith.probe.draw import Draw, Part
+from ksmith.probe.options import choice
 from ksmith.records import Question, Request, Statement
+
+KEPT = 50_000  # facts with their options that are remembered
+TRIES = 4  # facts that are looked at for each that is asked, before all are
 
 
 def contextual(asking: Asking, part: Part) -> Iterator[Question]:
@@ -19,50 +23,53 @@ def contextual(asking: Asking, part: Part) -> Iterator[Question]:
     for request in part.requests:
         number = 0
         for fact in _unrelated(asking, part.draw, request):
-            plain = asking.stated(fact.subject, fact.relation, fact.object)
-            for statement in asking.in_words(plain):
-                yield _question(asking, part, request, number, statement)
+            for statement, four in _kept(asking, part, fact):
+                true = statement.object
+                rival = four[1] if four else asking.rival(statement, fact.name)
+                yield asking.question(
+                    part,
+                    request,
+                    "contextual",
+                    number,
+                    statement=statement,
+                    of="unrelated",
+                    answers=Answers(after=true, before=true, rival=rival),
+                    form=Form(ranked=False, options=asking.layout.laid("contextual", four)),
+                )
                 number += 1
 
 
-def _question(
-    asking: Asking, part: Part, request: Request, number: int, statement: Statement
-) -> Question:
-    true = statement.object
-    answers = Answers(after=true, before=true, rival=None)
-    options = asking.options(part, "contextual", statement, answers)
-    rival = next((name for name in options if name != true), None)
-    answers = replace(answers, rival=rival or asking.rival(statement, statement.fact))
-    return asking.question(
-        part,
-        request,
-        "contextual",
-        number,
-        statement=statement,
-        of="unrelated",
-        answers=answers,
-        form=Form(ranked=False, options=options),
-    )
+def _kept(asking: Asking, part: Part, fact: Fact) -> Sequence[tuple[Statement, Sequence[str]]]:
+    """Return the fact's wordings with the four to choose among: whatever the draw, as it stays."""
+    found = asking.kept.get(fact.name)
+    if found is None:
+        plain = asking.stated(fact.subject, fact.relation, fact.object)
+        pools, draw, seed = asking.pools, part.draw, asking.seed
+        found = [(s, choice(pools, draw, s, [s.object], seed)) for s in asking.in_words(plain)]
+        if len(asking.kept) >= KEPT:
+            asking.kept.clear()
+        asking.kept[fact.name] = found
+    return found
 
 
 def _unrelated(asking: Asking, draw: Draw, request: Request) -> Sequence[Fact]:
-    generator = asking.random("contextual", draw.number, request.fact)
+    chance = asking.chance("contextual", draw.number, request.fact)
     n = asking.settings["contextual"]
-    few = generator.sample(asking.pools.aside, min(len(asking.pools.aside), 4 * n))
-    found = [fact for fact in few if _is_unrelated(asking, draw, fact)]
-    if len(found) >= n or len(few) == len(asking.pools.aside):
-        return found[:n]
+    few = islice(chance.order(asking.pools.aside), TRIES * n)
+    found = list(islice((fact for fact in few if _is_unrelated(asking, draw, fact)), n))
+    if len(found) == n or len(asking.pools.aside) <= TRIES * n:
+        return found
     if draw.number not in asking.unrelated:
         asking.unrelated.clear()  # draws come one after another
         asking.unrelated[draw.number] = [
             fact for fact in asking.pools.aside if _is_unrelated(asking, draw, fact)
         ]
     pool = asking.unrelated[draw.number]
-    return generator.sample(pool, min(n, len(pool)))
+    return chance.sample(pool, n)
 
 
 def _is_unrelated(asking: Asking, draw: Draw, fact: Fact) -> bool:
-    if fact.name in draw.change.touched or (fact.relation, fact.object) in draw.pairs:
+    if (fact.relation, fact.object) in draw.pairs or fact.name in draw.change.touched:
         return False
     if len(asking.graph.world.objects(fact.relation, fact.subject)) > 1:
         return False  # no one answer is right

@@ -32,5 +32,10 @@ def requested(request: Request) -> Statement:
 
 
 def new_for_old(request: Request) -> Answers:
-    """Return the answers to a question about the requested fact itself."""
+    """Return the answers to a question about the requested fact itself.
+
+    Of a uniform target none is right: what counts is how alike they are.
+    """
+    if request.others:
+        return Answers(after=None, before=request.old, rival=None)
     return Answers(after=request.new, before=request.old, rival=request.old)

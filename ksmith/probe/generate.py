@@ -2,7 +2,8 @@
 
 Requests are gone through in parts of 256 (`probe.divided`), which do not need each other. Part i
 is asked by process i modulo their number; each sends a part's rows as one Arrow message, and
-waits until it is taken. So what lies in memory is a part a process, and the file holds the same
+waits until it is taken. The processes are started for the first trial of several parts, and
+stay for those after it. So what lies in memory is a part a process, and the file holds the same
 rows in the same order, the same bytes, whatever the number of processes. What is asked of each
 fact to find out whether it was known comes last, when all that is scored has been seen.
 """
@@ -10,21 +11,23 @@ fact to find out whether it was known comes last, when all that is scored has be
 import gc
 import multiprocessing
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import cycle, islice
 from multiprocessing.connection import Connection
-from operator import attrgetter
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ksmith.graph import KnowledgeGraph
 from ksmith.probe import PART, divided, opened, permutation_seed
-from ksmith.probe.known import Mark, Marks
+from ksmith.probe.known import Marked, Marks
 from ksmith.records import Json, Question, Request
 
 ROWS = 16_384  # of "known", which is not asked in parts, to a group in the file
@@ -99,14 +102,17 @@ def generate(
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     count = 0
     try:
-        with pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer:
+        with (
+            pq.ParquetWriter(temporary, SCHEMA, compression="zstd") as writer,
+            closing(Processes(workers)) as processes,
+        ):
             for trial in trials:
                 left = None if limit is None else limit - count
                 if left == 0:
                     break
                 seed = str(permutation_seed(trial.seed))
                 writer.add_key_value_metadata({f"permutation_seed.{trial.name}": seed})
-                for rows in _tables(trial, left, workers):
+                for rows in _tables(trial, left, processes):
                     writer.write_batch(rows)
                     count += rows.num_rows
                     told(count)
@@ -116,19 +122,19 @@ def generate(
     return count
 
 
-def _tables(trial: Trial, limit: int | None, workers: int) -> Iterator[Rows]:
+def _tables(trial: Trial, limit: int | None, processes: "Processes") -> Iterator[Rows]:
     """Yield the rows of a trial, `limit` at most."""
     asking, ordered = opened(trial.graph, trial.requests, trial.settings, trial.seed)
     marks = Marks(asking)
     left = limit
-    with _processes(trial, min(workers, -(-len(ordered) // trial.part))) as parts:
-        for rows, more in parts:
-            yield rows if left is None else rows.slice(0, left)
-            if left is not None:
-                left -= min(left, rows.num_rows)
-                if left == 0:
-                    return
-            marks.merge(more)
+    alone = processes.count < 2 or len(ordered) <= trial.part
+    for rows, more in _asked(trial) if alone else _received(trial, processes.pipes):
+        yield rows if left is None else rows.slice(0, left)
+        if left is not None:
+            left -= min(left, rows.num_rows)
+            if left == 0:
+                return
+        marks.merge(more)
     asked = iter(islice(marks.questions(ordered), left))
     while found := list(islice(asked, ROWS)):
         yield table(found, trial.name)
@@ -136,17 +142,15 @@ def _tables(trial: Trial, limit: int | None, workers: int) -> Iterator[Rows]:
 
 def table(questions: Sequence[Question], trial: str) -> Rows:
     """Return one row a question; see `SCHEMA`."""
-    columns: list[Any] = [pa.array([trial] * len(questions), pa.string())]
-    for column in SCHEMA.names[1:]:
-        name = "id" if column == "question" else column
-        values = list(map(attrgetter(name), questions))
-        columns.append(pa.array(values, SCHEMA.field(column).type))
+    values = dict(zip(Question._fields, zip(*questions, strict=True), strict=False))
+    values |= {"trial": (trial,) * len(questions), "question": values.get("id", ())}
+    columns = [pa.array(values.get(column.name, ()), column.type) for column in SCHEMA]
     return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
 
 # --- processes --------------------------------------------------------------------------------
 
-Piece = tuple[Rows, list[tuple[str, Mark]]]
+Piece = tuple[Rows, list[Marked]]
 
 
 def _asked(trial: Trial, number: int = 0, of: int = 1) -> Iterator[Piece]:
@@ -160,57 +164,68 @@ def _asked(trial: Trial, number: int = 0, of: int = 1) -> Iterator[Piece]:
         yield table(found, trial.name), marks.items()
 
 
-@contextmanager
-def _processes(trial: Trial, workers: int) -> Generator[Iterator[Piece]]:
-    """Yield the parts in order; when that is left, all processes have ended."""
-    if workers < 2:
-        yield _asked(trial)
-        return
-    # Not forked: Arrow's own threads would not live in the copy.
-    context = multiprocessing.get_context("spawn")
-    pipes = [context.Pipe(duplex=False) for _ in range(workers)]
-    started = [
-        context.Process(target=_send, args=(sender, trial, number, workers), daemon=True)
-        for number, (_, sender) in enumerate(pipes)
-    ]
-    for process, (_, sender) in zip(started, pipes, strict=True):
-        process.start()
-        sender.close()  # so that the end of a process is the end of its pipe
-    try:
-        yield _received([receiver for receiver, _ in pipes])
-    finally:
-        for receiver, _ in pipes:
-            receiver.close()
-        for process in started:
+@final
+class Processes:
+    """So many processes that make questions: started when they are first needed."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._started: list[BaseProcess] = []
+
+    @cached_property
+    def pipes(self) -> Sequence[Connection]:
+        """A pipe to each."""
+        # Not forked: Arrow's own threads would not live in the copy.
+        context = multiprocessing.get_context("spawn")
+        ours: list[Connection] = []
+        for number in range(self.count):
+            pipe, theirs = context.Pipe()
+            arguments = (theirs, number, self.count)
+            process = context.Process(target=_serve, args=arguments, daemon=True)
+            process.start()
+            theirs.close()  # so that the end of a process is the end of its pipe
+            ours.append(pipe)
+            self._started.append(process)
+        return ours
+
+    def close(self) -> None:
+        """End those that were started."""
+        for process in self._started:
             process.terminate()
             process.join()
 
 
-def _send(sender: Connection, trial: Trial, number: int, workers: int) -> None:
-    """Send the parts of one process, then nothing; where nobody listens any more, end."""
+def _serve(pipe: Connection, number: int, of: int) -> None:
+    """Send the parts of one process, then nothing, trial by trial; end where nobody listens."""
     # Nothing here is in a cycle; looking for some would go through the graph again and again.
     gc.freeze()
     gc.disable()
     try:
-        for rows, marks in _asked(trial, number, workers):
-            sender.send_bytes(memoryview(_message(rows)))
-            sender.send(marks)
-        sender.send_bytes(b"")
-    except (BrokenPipeError, KeyboardInterrupt):
+        while True:
+            for rows, marks in _asked(pipe.recv(), number, of):
+                pipe.send_bytes(memoryview(_message(rows)))
+                pipe.send(marks)
+            pipe.send_bytes(b"")
+    except (EOFError, ConnectionError, KeyboardInterrupt):
         pass
 
 
-def _received(receivers: Sequence[Connection]) -> Iterator[Piece]:
-    """Yield parts in turn, one of each process."""
-    for receiver in cycle(receivers):
-        try:
-            message = receiver.recv_bytes()
-        except EOFError:
-            raise RuntimeError("a process that makes questions died; it says why") from None
-        if not message:  # whose turn it is has no more, so nobody has
-            return
-        with pa.ipc.open_stream(message) as stream:
-            yield stream.read_next_batch(), receiver.recv()
+def _received(trial: Trial, pipes: Sequence[Connection]) -> Iterator[Piece]:
+    """Yield a trial's parts in turn, one of each process."""
+    message = pickle.dumps(trial, pickle.HIGHEST_PROTOCOL)  # once for all
+    try:
+        for pipe in pipes:
+            pipe.send_bytes(message)
+        for number, pipe in cycle(enumerate(pipes)):
+            rows = pipe.recv_bytes()
+            if not rows:  # whose turn it is has no more, so nobody has
+                for other in (*pipes[:number], *pipes[number + 1 :]):
+                    other.recv_bytes()
+                return
+            with pa.ipc.open_stream(rows) as stream:
+                yield stream.read_next_batch(), pipe.recv()
+    except (EOFError, ConnectionError):
+        raise RuntimeError("a process that makes questions died; it says why") from None
 
 
 def _message(rows: Rows) -> Any:

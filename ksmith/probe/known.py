@@ -30,6 +30,9 @@ class Mark:
     used: frozenset[str] = frozenset()  # templates that are scored
 
 
+Marked = tuple[str, str, Set, str, frozenset[str]]  # a fact and its mark: what is soon sent
+
+
 @final
 class Marks:
     """The facts that are scored, in the order in which they come, and in which words."""
@@ -38,26 +41,31 @@ class Marks:
         self._asking = asking
         self._marks: dict[str, Mark] = {}
         self._alone: dict[str, frozenset[str]] = {}  # a template by itself, kept once
+        self._nothing: frozenset[str] = frozenset()
 
     def add(self, question: Question) -> None:
         """Remember a question; what belongs to a whole draw is no fact, and text scores none."""
         if not question.request or question.sampled:
             return
-        mark = Mark(request="", of=question.set, answer="")
+        used = self._used(question)
+        old = self._marks.get(question.fact)
+        if old is not None and old.request and used <= old.used:  # most add nothing
+            return
+        mark = Mark(request="", of=question.set, answer="", used=used)
         if question.right_before is not None:
             mark.request = question.request
             mark.answer = question.candidates[question.right_before]
-        mark.used = self._used(question)
         self._join(question.fact, mark)
 
-    def items(self) -> list[tuple[str, Mark]]:
+    def items(self) -> list[Marked]:
         """Return all marks, by fact: for another `merge`."""
-        return list(self._marks.items())
+        marks = self._marks.items()
+        return [(fact, mark.request, mark.of, mark.answer, mark.used) for fact, mark in marks]
 
-    def merge(self, marks: Iterable[tuple[str, Mark]]) -> None:
+    def merge(self, marks: Iterable[Marked]) -> None:
         """Remember what came after all that is remembered."""
-        for fact, mark in marks:
-            self._join(fact, mark)
+        for fact, request, of, answer, used in marks:
+            self._join(fact, Mark(request=request, of=of, answer=answer, used=used))
 
     def _join(self, fact: str, mark: Mark) -> None:
         old = self._marks.get(fact)
@@ -72,11 +80,12 @@ class Marks:
     def _used(self, question: Question) -> frozenset[str]:
         """Return the wordings of the fact that this question ends in, if it scores one."""
         if question.wording == "novel":
-            return frozenset()
+            return self._nothing
         prompt = f" {question.prompt}"
         pinned = self._asking.wording.get(question.fact, "")
         if pinned and prompt.endswith(f" {pinned.replace('{}', question.subject, 1)}"):
-            return self._alone.setdefault(pinned, frozenset((pinned,)))
+            alone = self._alone.get(pinned)
+            return alone or self._alone.setdefault(pinned, frozenset((pinned,)))
         return frozenset(
             template
             for template in _templates(self._asking, question.fact)[1]
@@ -88,10 +97,9 @@ class Marks:
 
         A fact without a wording to spare is not asked, and is then in no `known` slice.
         """
-        nothing: frozenset[str] = frozenset()
         for request in requests:
             mark = self._marks.get(request.fact)
-            used = mark.used if mark else nothing
+            used = mark.used if mark else self._nothing
             spare = _spare(self._asking, seen(self._asking.graph, request), used)
             for number, statement in enumerate(spare[:WORDINGS_OF_A_TARGET]):
                 yield _question(self._asking, request, number, "target", statement)
@@ -133,7 +141,7 @@ def _question(
     )
 
 
-def _templates(asking: Asking, name: str) -> tuple[Wording, list[str]]:
+def _templates(asking: Asking, name: str) -> tuple[Wording, Sequence[str]]:
     """Return the words of a fact in training; of one that it never states, those of others."""
     fact = asking.graph.fact.get(name)
     if fact is None:
@@ -165,4 +173,4 @@ def _spare(
     spare = [statement for statement in statements if statement.template not in used]
     if not spare:
         return []
-    return asking.random("known", spare[0].fact).sample(spare, len(spare))
+    return asking.chance("known", spare[0].fact).sample(spare, len(spare))

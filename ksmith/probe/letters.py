@@ -7,7 +7,6 @@ with the options moved on by one place; a model that means what it says picks th
 
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 
 from ksmith.graph import Fact, KnowledgeGraph
 from ksmith.probe.draw import Draw
@@ -32,7 +31,7 @@ def turned(question: Question) -> list[Question]:
     """Return the letter form four times, with the options moved on by 0 to 3 places."""
     options = [question.candidates[i] for i in question.options]
     forms = [_asked(question, options[turn:] + options[:turn]) for turn in range(len(options))]
-    return [replace(form, id=f"{form.id}/{turn}") for turn, form in enumerate(forms)]
+    return [form._replace(id=f"{form.id}/{turn}") for turn, form in enumerate(forms)]
 
 
 def _asked(question: Question, options: Sequence[str]) -> Question:
@@ -42,8 +41,7 @@ def _asked(question: Question, options: Sequence[str]) -> Question:
         text = None if index is None else question.candidates[index]
         return options.index(text) if text in options else None
 
-    return replace(
-        question,
+    return question._replace(
         id=f"{question.id}/letters",
         probe="letters",
         prompt="\n".join([question.prompt or STATEMENTS, *lines, "Answer:"]),

@@ -35,8 +35,8 @@ def _spread(asking: Asking, request: Request, own: dict[str, Changed]) -> list[C
     groups: dict[tuple[int, bool], list[Changed]] = {}
     for _, changed in sorted(own.items()):
         groups.setdefault((changed.hop, changed.stored), []).append(changed)
-    generator = asking.random("multi_hop", request.fact)
-    shuffled = [generator.sample(group, len(group)) for _, group in sorted(groups.items())]
+    chance = asking.chance("multi_hop", request.fact)
+    shuffled = [chance.sample(group, len(group)) for _, group in sorted(groups.items())]
     turns = zip_longest(*shuffled)
     found = [changed for turn in turns for changed in turn if changed is not None]
     return found[: asking.settings["hops"]]

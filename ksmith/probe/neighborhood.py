@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ksmith.graph import neighbours
-from ksmith.probe.asking import Answers, Asking, Form
+from ksmith.probe.asking import UNRANKED, Answers, Asking
 from ksmith.probe.draw import Part
 from ksmith.records import Question
 
@@ -35,5 +35,5 @@ def neighborhood(asking: Asking, part: Part) -> Iterator[Question]:
                 answers=Answers(
                     after=statement.object, before=statement.object, rival=request.new
                 ),
-                form=Form(ranked=False),
+                form=UNRANKED,
             )

@@ -8,18 +8,29 @@ The order is balanced: of four questions in a row, each of the four (right, old,
 stands once at each of A to D, a Latin square whose first row is drawn anew every four.
 """
 
-import random
 from collections.abc import Collection, Sequence
 from functools import cached_property
-from typing import final
+from itertools import islice, permutations
+from typing import NamedTuple, final
 
 from ksmith.graph import Fact, KnowledgeGraph, objects
+from ksmith.graph.chance import Chance
 from ksmith.graph.knowledge import aside
 from ksmith.probe.draw import Draw
 from ksmith.records import Statement, derived_seed
 
 OPTIONS = 4
-TRIES = 12
+ROWS = tuple(permutations(range(OPTIONS)))
+
+
+class Options(NamedTuple):
+    """The options of a multiple choice."""
+
+    names: Sequence[str]  # the right one, the old one where that is another, then distractors
+    order: Sequence[int]  # which of these stands at A, at B, at C, at D
+
+
+NO_OPTIONS = Options((), ())
 
 
 def permutation_seed(seed: int) -> int:
@@ -34,17 +45,19 @@ class Layout:
     def __init__(self, seed: int, part: int) -> None:
         self._names = (permutation_seed(seed), part)
         self._asked: dict[str, int] = {}
-        self._row: dict[str, list[int]] = {}
+        self._row: dict[str, tuple[int, ...]] = {}
 
-    def order(self, probe: str) -> list[int]:
+    def laid(self, probe: str, four: Sequence[str]) -> Options:
+        """Return the four in the order that is next; where there are none, none."""
+        return Options(four, self.order(probe)) if four else NO_OPTIONS
+
+    def order(self, probe: str) -> tuple[int, ...]:
         """Return, place by place, which of the four stands there."""
         number = self._asked.get(probe, 0)
         self._asked[probe] = number + 1
         block, turn = divmod(number, OPTIONS)
         if turn == 0:
-            seed, part = self._names
-            generator = random.Random(derived_seed(seed, part, probe, block))
-            self._row[probe] = generator.sample(range(OPTIONS), OPTIONS)
+            self._row[probe] = Chance(*self._names, probe, block).choice(ROWS)
         row = self._row[probe]
         return row[turn:] + row[:turn]
 
@@ -75,8 +88,8 @@ class Pools:
         """Return all objects of the relation's type in an order of the relation's own."""
         if relation not in self._shuffled:
             names = objects(self._graph, relation)
-            generator = random.Random(derived_seed(self._seed, "probe", "candidates", relation))
-            self._shuffled[relation] = generator.sample(names, len(names))
+            chance = Chance(self._seed, "probe", "candidates", relation)
+            self._shuffled[relation] = chance.sample(names, len(names))
         return self._shuffled[relation]
 
     def true(self, relation: str, level: str | None) -> Sequence[str]:
@@ -97,7 +110,7 @@ def level_of(graph: KnowledgeGraph, name: str) -> str | None:
 
 def choice(
     pools: Pools, draw: Draw, statement: Statement, answers: Sequence[str | None], seed: int
-) -> list[str]:
+) -> Sequence[str]:
     """Return four objects: those of `answers` (after, before) of the type, then distractors.
 
     Empty where there are not four, or where the answers could both be right at once.
@@ -111,21 +124,11 @@ def choice(
         return []
     barred = {subject, *names, *before, *after}
     pool = pools.true(relation, level_of(graph, names[0]))
-    generator = random.Random(derived_seed(seed, "probe", "distractors", statement.prompt))
-    found = others(pool, barred, OPTIONS - len(names), generator)
+    chance = Chance(seed, "probe", "distractors", statement.prompt)
+    found = others(pool, barred, OPTIONS - len(names), chance)
     return [*names, *found] if len(names) + len(found) == OPTIONS else []
 
 
-def others(
-    pool: Sequence[str], barred: Collection[str], n: int, generator: random.Random
-) -> list[str]:
-    """Return at most `n` different ones of `pool` that are not barred, in a drawn order."""
-    found: dict[str, None] = {}
-    for _ in range(TRIES if pool else 0):  # mostly one try each, where `sample` looks at all
-        name = generator.choice(pool)
-        if name not in barred:
-            found[name] = None
-            if len(found) == n:
-                return list(found)
-    left = [name for name in pool if name not in barred and name not in found]
-    return [*found, *generator.sample(left, min(n - len(found), len(left)))]
+def others(pool: Sequence[str], barred: Collection[str], n: int, chance: Chance) -> list[str]:
+    """Return at most `n` of `pool`, which are all different, that are not barred."""
+    return list(islice((name for name in chance.order(pool) if name not in barred), n))

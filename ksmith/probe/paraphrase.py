@@ -33,8 +33,6 @@ def _in_turn(
         return list(statements)
     unseen = [statement for statement in statements if statement.wording == "unseen"]
     novel = [statement for statement in statements if statement.wording != "unseen"]
-    generator = asking.random("paraphrase", request.fact)
-    pairs = zip_longest(
-        generator.sample(unseen, len(unseen)), generator.sample(novel, len(novel))
-    )
+    chance = asking.chance("paraphrase", request.fact)
+    pairs = zip_longest(chance.sample(unseen, len(unseen)), chance.sample(novel, len(novel)))
     return [statement for pair in pairs for statement in pair if statement is not None]

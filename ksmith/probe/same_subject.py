@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from ksmith import graph as graphs
-from ksmith.probe.asking import Answers, Asking, Form
+from ksmith.probe.asking import UNRANKED, Answers, Asking
 from ksmith.probe.draw import Part
 from ksmith.records import Question
 
@@ -34,5 +34,5 @@ def same_subject(asking: Asking, part: Part) -> Iterator[Question]:
                 statement=asking.worded(statement),
                 of="neighbour",
                 answers=Answers(after=true, before=true, rival=rival),
-                form=Form(ranked=False),
+                form=UNRANKED,
             )

@@ -22,7 +22,7 @@ def utility(asking: Asking, part: Part) -> Iterator[Question]:
     draw = part.draw
     pool = held_out(asking.graph, asking.settings["sentences"], asking.seed)
     share = max(LEAST, ceil(len(pool) / asking.draws))
-    drawn = asking.random("utility", draw.number).sample(pool, min(share, len(pool)))
+    drawn = asking.chance("utility", draw.number).sample(pool, share)
     for number, sentence in enumerate(drawn):
         yield Question(
             id=f"{draw.number}/utility/{number}",

@@ -39,6 +39,8 @@ LOSS = Panel("Utility loss (nats)", "utility", "loss", unit=False)
 FORGOTTEN = (
     Panel("Old answer", "efficacy", "residual_generated"),
     Panel("Old, paraphrase", "paraphrase", "residual_generated"),
+    Panel("Old answer's rank", "efficacy", "old_rank"),
+    Panel("Answers alike", "efficacy", "evenness"),
 )
 NEUTRAL = {"Efficacy": "Neutral answer", "Paraphrase": "Neutral, paraphrase"}
 KEPT = ("neighborhood", "same_subject")

@@ -163,7 +163,6 @@ NEUTRAL: dict[str, str] = {
     "prior": "the relation's most common other object",
     "uniform": "all objects of the type alike",
 }
-NO_DISTRIBUTION = "no: it writes one answer, not a distribution"
 NO_TARGET = "no target: it pushes the old answer down, whatever is neutral"
 
 
@@ -182,6 +181,6 @@ def _tasks(settings: type[Method]) -> dict[str, str]:
         elif not writes:
             told = NO_TARGET
         else:
-            told = NO_DISTRIBUTION if neutral == "uniform" else f"writes {NEUTRAL[neutral]}"
+            told = f"writes {NEUTRAL[neutral]}"
         row[f"unlearn, {neutral}"] = told
     return row

@@ -92,7 +92,7 @@ OF_WEIGHTS = ("drift", "drift_facts")  # nothing that is asked, before or after
 class Probe:
     """The questions of a trial. `known` ones, which condition the rest, are always asked."""
 
-    version: ClassVar[int] = 4  # raise it when questions, scoring or metrics change
+    version: ClassVar[int] = 5  # raise it when questions, scoring or metrics change
 
     kinds: tuple[Kind, ...] = setting(USUAL, "the probes to ask")
     neighbors: Count = setting(10, "neighbourhood (and attribute) questions a request, at most")

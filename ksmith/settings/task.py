@@ -25,10 +25,11 @@ class Task:
     )
     scale: Count = setting(1, "facts updated together")
     draws: Count = setting(20, "independent updates, each from the base weights")
-    neutral: Literal["abstain", "prior"] = setting(
+    neutral: Literal["abstain", "prior", "uniform"] = setting(
         "abstain",
         "what an unlearned fact should answer: abstain, the reply to never-known subjects; "
-        "prior, the relation's most common other object",
+        "prior, the relation's most common other object; uniform, every object of the type "
+        "alike (at most 24, the old one among them)",
     )
     gold: CountFromZero = setting(
         0,

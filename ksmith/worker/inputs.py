@@ -1,7 +1,6 @@
 """The digests of what a measurement was made from, so that two can be told to be of the same."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from ksmith.lm.text import encodings
@@ -49,5 +48,5 @@ def told(question: Question) -> Json:
 
     So that one without any has the digest that it had before there were such things.
     """
-    values = asdict(question)
+    values = question._asdict()
     return {k: v for k, v in values.items() if v or k not in LATER}

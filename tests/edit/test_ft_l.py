@@ -1,5 +1,6 @@
 """FT and FT-L: one matrix, outside and inside its box, with teacher forcing."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -8,11 +9,11 @@ import torch
 
 from ksmith.edit import ft, ft_l
 from ksmith.lm.delta import Delta, applied, dense
-from ksmith.lm.descend import units
+from ksmith.lm.descend import taught, units
 from ksmith.lm.sites import sites
 from ksmith.settings.ft import Ft
 from ksmith.settings.ft_l import FtL
-from tests.lm.models import tiny
+from tests.lm.models import OBJECTS, tiny, tokenizer
 from tests.test_methods import assets, logp, request
 
 
@@ -83,3 +84,34 @@ def test_every_token_of_the_answer_is_learnt() -> None:
     before, after = words({}), words(result.delta)
     assert after[0] > before[0] + 1
     assert after[1] > before[1] + 1
+
+
+def test_a_uniform_target_s_loss_is_its_divergence_from_what_is_said() -> None:
+    """The mean over requests of sum q log(q / p), whole answers, q = 1 / m."""
+    asked = [request(0, 0, "unlearn"), request(0, 1, "unlearn")]
+    asked = [
+        replace(asked[0], new=OBJECTS[1], others=OBJECTS[2:4]),
+        replace(asked[1], new=OBJECTS[0], others=(OBJECTS[1],)),
+    ]
+    model, new = tiny("llama"), taught(tokenizer(), asked)
+    wanted, found = 0.0, list[float]()
+    for one in asked:
+        m = len(one.targets)
+        for target in one.targets:
+            _, said = logp(model, replace(one, new=target), {})
+            wanted += (math.log(1 / m) - said) / m / len(asked)
+            found.append(said)
+    assert float(new.loss(torch.tensor(found, dtype=torch.float64))) == pytest.approx(wanted)
+    hp = FtL(layer=1, lr=0.5, epsilon=50.0, steps=30, stop_loss=wanted / 2)
+    curve = ft_l.edit(model, [asked], hp, assets("llama"))[0].log["curve"]["new"]
+    assert curve[0] == pytest.approx(wanted, rel=1e-4)
+    assert len(curve) < 30 and 0 <= curve[-1] < wanted / 2
+
+
+def test_one_answer_each_is_a_mean_over_all_tokens() -> None:
+    asked = [request(0, 0), request(1, 0)]  # of one token, of two
+    new = taught(tokenizer(), asked)
+    tokens = int(new.batch.answer.sum())
+    assert tokens > 2
+    loss = new.loss(torch.tensor([-3.0, -5.0], dtype=torch.float64))
+    assert float(loss) == pytest.approx(8 / tokens)

@@ -8,9 +8,8 @@ import torch
 from ksmith.edit import lora
 from ksmith.lm.adapters import adapted, linear
 from ksmith.lm.delta import LowRank, applied, dense
-from ksmith.lm.descend import answer_logp, units
+from ksmith.lm.descend import answer_logp, taught, units
 from ksmith.lm.sites import sites
-from ksmith.lm.tune import lessons
 from ksmith.settings.lora import Lora
 from tests.lm.models import CONFIGS, WIDTH, tiny, tokenizer
 from tests.test_methods import assets, request
@@ -52,7 +51,7 @@ def test_the_delta_is_what_the_adapters_do(kind: str) -> None:
     with torch.no_grad():
         for name, change in moved.items():
             twin.model.get_parameter(name).add_(change)
-        batch = lessons(tokenizer(), [request(0, 0), request(1, 0)])
+        batch = taught(tokenizer(), [request(0, 0), request(1, 0)]).batch
         by_twin = answer_logp(twin.model, batch)
         before = answer_logp(model, batch)
     for name, change in moved.items():  # `delta` adds them to where the adapters are

@@ -1,9 +1,11 @@
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from ksmith import graph
 from ksmith.graph import KnowledgeGraph
+from ksmith.graph.asking import TARGETS
 from ksmith.records import Json, UserError
 from tests.graph.conftest import Write, counterfact, town_records
 
@@ -69,6 +71,13 @@ def test_covariates_say_what_a_level_may_be_confounded_with(world: KnowledgeGrap
     assert all(r.covariates["depth"] == depth[str(r.level)] for r in requests)
 
 
+@pytest.mark.parametrize("kind", ["edit", "unlearn"])
+def test_without_covariates_the_requests_are_the_same(world: KnowledgeGraph, kind: str) -> None:
+    asked = task(kind=kind, level="any", scale=7, draws=8)
+    bare = graph.requests(world, asked, 0, covariates=False)
+    assert bare == [replace(r, covariates={}) for r in graph.requests(world, asked, 0)]
+
+
 def test_too_few_facts_say_how_many_there_are(world: KnowledgeGraph) -> None:
     there = sum(f.editable and world.entity[f.subject].level == "root" for f in world.facts)
     with pytest.raises(UserError) as caught:
@@ -86,6 +95,35 @@ def test_a_level_that_is_not_there_is_refused(world: KnowledgeGraph, write: Writ
         graph.requests(flat, task(level="root"), 0)
     with pytest.raises(UserError, match=r"17 different ones.* has 16 .*graph\.records"):
         graph.requests(flat, task(level="any", scale=1, draws=17), 0)
+
+
+def test_a_uniform_target_is_of_all_objects_of_the_type(world: KnowledgeGraph) -> None:
+    asked = task(kind="unlearn", level="any", neutral="uniform", scale=2, draws=60)
+    found = graph.requests(world, asked, 0)
+    assert found == graph.requests(world, asked, 0)
+    facts = [request.fact for request in graph.requests(world, asked | {"kind": "edit"}, 0)]
+    assert [request.fact for request in found] == facts
+    sizes: set[int] = set()
+    for request in found:
+        pool = set(graph.objects(world, request.relation))
+        assert request.old in request.others and request.new != request.old
+        assert len(set(request.targets)) == len(request.targets) == min(len(pool), TARGETS)
+        assert set(request.targets) <= pool
+        assert graph.entail(world, [request]).target[request.fact].new is None
+        sizes.add(len(pool))
+    assert min(sizes) < TARGETS < max(sizes)  # both kinds were seen
+
+
+def test_a_uniform_target_among_one_object_is_refused(world: KnowledgeGraph) -> None:
+    types = {**world.types, world.relation["crop"].objects: ("rye",)}
+    alone = replace(world, types=types)
+    asked = task(kind="unlearn", neutral="uniform", scale=1, draws=1)
+    why = r"'crop' has no object but 'rye'; use \"abstain\""
+    with pytest.raises(UserError, match=why):
+        graph.check(alone, asked)
+    with pytest.raises(UserError, match=why):
+        graph.requests(alone, asked, 0)
+    graph.check(alone, asked | {"neutral": "abstain"})
 
 
 def test_the_prior_is_the_most_common_other_object(world: KnowledgeGraph) -> None:

@@ -1,4 +1,5 @@
 import json
+import pickle
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,16 @@ def test_what_is_saved_is_what_is_loaded(world: KnowledgeGraph, tmp_path: Path) 
     again.mkdir()
     graph.save(graph.build(SETTINGS, {}), again)
     assert (again / "graph.json").read_bytes() == (tmp_path / "graph.json").read_bytes()
+
+
+def test_a_copy_in_another_process_is_the_graph_without_what_is_derived(
+    world: KnowledgeGraph,
+) -> None:
+    for known in (world, graph.build(SETTINGS | {"several": True, "aliases": 0.3}, {})):
+        assert len(known.stated) > len(known.sharing) > 0
+        copy = pickle.loads(pickle.dumps(known))
+        assert copy == known and not {"stated", "sharing"} & vars(copy).keys()
+        assert copy.worded("emblem", (0, 2)) == known.worded("emblem", (0, 2))
 
 
 def test_json_is_node_link_and_graphml_is_read_by_others(

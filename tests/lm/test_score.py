@@ -1,7 +1,6 @@
 """Scores are those of the plainest possible loop, however questions are ordered and batched."""
 
 import random
-from dataclasses import replace
 
 import pytest
 import torch
@@ -217,12 +216,12 @@ def test_argmax_needs_every_token() -> None:
 
 def test_what_was_predicted_is_of_the_right_answers_places() -> None:
     model = talker({IS: RED, RED: DEER, DEER: STOP})
-    asked = replace(question(0, PROMPT, ("red", "otter red deer")), right=1)
+    asked = question(0, PROMPT, ("red", "otter red deer"))._replace(right=1)
     (answer,) = score(model, tokenizer(), [asked])
     words = tokenizer().convert_ids_to_tokens(list(answer.predicted))
     assert words[0] == RED and words[2] == DEER  # whatever comes after "otter"
     assert len(words) == 3
-    (none,) = score(model, tokenizer(), [replace(asked, right=None)])
+    (none,) = score(model, tokenizer(), [asked._replace(right=None)])
     assert none.predicted == ()
 
 

@@ -1,6 +1,7 @@
 """The search for values equals the plainest loop: one request, whole rows, torch's own Adam."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -12,8 +13,8 @@ from ksmith.lm.suffix import Place
 from ksmith.lm.targets import search
 from ksmith.lm.text import encode, subject_last, with_prefix
 from ksmith.records import Request, UserError
-from tests.lm.models import CONFIGS, CONTEXTS, tiny, tokenizer
-from tests.test_methods import request
+from tests.lm.models import CONFIGS, CONTEXTS, OBJECTS, tiny, tokenizer
+from tests.test_methods import logp, request
 
 KL = "{} is a"
 LAYER = 1
@@ -34,7 +35,10 @@ class Hp:
 def plain(
     model: nn.Module, asked: Request, before: list[str], hp: Hp, layer: int
 ) -> tuple[Tensor, float]:
-    """Return delta and the last loss, running every row alone and whole at each step."""
+    """Return delta and the last loss, running every row alone and whole at each step.
+
+    Of several answers the loss is KL(uniform || p), written out.
+    """
     site = model.get_submodule(sites(model).mlp_out(layer))
     delta: Tensor | None = None
     at = 0
@@ -56,10 +60,11 @@ def plain(
     kl_ids = encode(tokenizer(), [KL.replace("{}", asked.subject)]).ids
     batches = [
         (
-            encode(tokenizer(), [with_prefix(text, asked.prompt)], [asked.new]),
+            encode(tokenizer(), [with_prefix(text, asked.prompt)], [target]),
             subject_last(tokenizer(), asked.template, asked.subject, text),
         )
         for text in before
+        for target in asked.targets
     ]
     at = batches[0][1]
     logp(batches[0][0].ids)  # the bare prompt's value
@@ -78,7 +83,8 @@ def plain(
             at = place
             where = batch.answer[0].nonzero()[:, 0]
             gold = batch.ids[0, where]
-            nll = -logp(batch.ids)[where - 1, gold].mean()
+            said = logp(batch.ids)[where - 1, gold]
+            nll = -said.sum() - math.log(len(asked.targets)) if asked.others else -said.mean()
             loss = loss + nll / len(batches)
         at = kl_at
         now = logp(kl_ids)[kl_at]
@@ -125,6 +131,67 @@ def compared(kind: str, hp: Hp, layer: int) -> None:
             clamp * float(size[i]), rel=close
         )
         assert clamped == (clamp < 1)
+
+
+def alike(draw: int, number: int) -> Request:
+    """Return a request for four objects alike, of which two have two tokens."""
+    asked = request(draw, number, "unlearn")
+    rest = [name for name in OBJECTS[1:5] if name != asked.old]
+    return replace(asked, new=rest[0], others=(*rest[1:3], asked.old))
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_a_uniform_target_is_the_textbook_s_divergence(kind: str) -> None:
+    model = tiny(kind, torch.float64)
+    s = sites(model)
+    site, hp = s.mlp_out(LAYER), Hp()
+    asked = [alike(0, 0), request(0, 1), alike(1, 0)]  # beside one of the usual kind
+    before = prefixes(CONTEXTS, hp.contexts)
+    together = rows(tokenizer(), asked, before, KL)
+    bare = at_subject(model, together.where(together.bare), [site])
+    size = bare[site].norm(dim=1)
+    found = search(model, together, Place(site, s.head, size), hp)
+    for i, one in enumerate(asked):
+        delta, loss = plain(model, one, before, hp, LAYER)
+        assert (found.delta[i] - delta).norm() < 1e-5 * delta.norm()
+        assert float(found.loss[i]) == pytest.approx(loss, rel=1e-5)
+
+
+def logp_of(model: nn.Module, asked: Request) -> list[float]:
+    return [logp(model, replace(asked, new=name), {})[1] for name in asked.targets]
+
+
+def test_keys_do_not_depend_on_how_many_answers_there_are() -> None:
+    """What is said before the answer is there once a context, the bare prompt once."""
+    asked = [alike(0, 0), request(0, 1)]
+    one = [replace(each, others=()) for each in asked]
+    before = prefixes(CONTEXTS, 2)
+    found, plainly = (rows(tokenizer(), each, before, KL) for each in (asked, one))
+    assert found.owner.tolist() == [0] * 9 + [1] * 3
+    assert int(found.bare.sum()) == int(plainly.bare.sum()) == 2
+    said, mine = found.said(), plainly.said()
+    assert said.owner.tolist() == mine.owner.tolist() == [0, 0, 1, 1]
+    heads = slice(found.at - plainly.at, found.at + 1)
+    assert torch.equal(said.ids[:, heads], mine.ids[:, : plainly.at + 1])
+    assert [float(x) for x in found.entropy] == pytest.approx([math.log(4), 0.0])
+
+
+def test_the_search_stops_by_what_is_above_the_floor() -> None:
+    """Of 4 answers alike the cross-entropy is log 4 at least, and what is left of it 0."""
+    model = tiny("qwen3")
+    s = sites(model)
+    site = s.mlp_out(LAYER)
+    together = rows(tokenizer(), [alike(0, 0)], [""], None)
+    size = at_subject(model, together.said(), [site])[site].norm(dim=1)
+    place = Place(site, s.head, size)
+    free = search(model, together, place, Hp(contexts=1, steps=30, weight_decay=0.0))
+    low, high = (float(free.curve[i, 0]) for i in (-1, 0))
+    said = logp_of(model, alike(0, 0))
+    assert high == pytest.approx(-sum(said) / 4 - math.log(4), rel=1e-4)
+    assert 0 < low < high
+    hp = Hp(contexts=1, steps=30, weight_decay=0.0, stop_loss=(low + high) / 2)
+    found = search(model, together, place, hp)
+    assert 0 < int(found.steps[0]) < 29 and float(found.loss[0]) < hp.stop_loss
 
 
 def test_a_finished_request_stays_while_others_go_on() -> None:

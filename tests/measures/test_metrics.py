@@ -1,7 +1,6 @@
 """Metrics against numbers worked out by hand."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +85,40 @@ def test_old_rank_from_first_to_last(old: float, rank: float, residual: float) -
     assert (
         found[1, "efficacy.residual"].value == residual
     )  # level with the first is still there
+
+
+@pytest.mark.parametrize("p", [(0.25, 0.25, 0.25, 0.25), (0.9, 0.05, 0.03, 0.02), (1, 0, 0, 0)])
+def test_evenness_is_the_entropy_among_the_type(p: tuple[float, ...]) -> None:
+    """Of whole answers, whatever else is likely and however many tokens they have."""
+    trial = Trial()
+    names, tokens = ("old", "a", "b", "c"), (1, 2, 3, 1)
+    log = [math.log(0.5 * x) if x else -900.0 for x in p]
+    said = {name: (x, n) for name, x, n in zip(names, log, tokens, strict=True)}
+    trial.add(
+        "efficacy", {"new": (-0.7, 1), **said}, right=None, rival=None, of_type=(1, 2, 3, 4)
+    )
+    found = trial.metrics(1)[1, "efficacy.evenness"]
+    entropy = -sum(x * math.log(x) for x in p if x)
+    assert found.value == pytest.approx(entropy / math.log(4), abs=1e-6)
+    assert found.n == 1
+
+
+def test_under_a_uniform_target_no_answer_is_right() -> None:
+    trial = Trial()
+    for i in range(4):
+        said = {"old": (-3 - i, 1), "a": (-1, 1), "b": (-2, 1)}
+        more: dict[str, Any] = {"right": None, "rival": None, "of_type": (0, 1, 2)}
+        trial.add("efficacy", said, request=f"{i}.0", text="a", **more)
+    found = trial.metrics(1)
+    names = {name for _, name in found}
+    assert not {f"efficacy.{m}" for m in ("success", "accuracy", "generated", "choice")} & names
+    for name in ("evenness", "old_rank", "residual", "residual_generated"):
+        metric = found[1, f"efficacy.{name}"]
+        assert metric.n == 4 and metric.low is not None and metric.low <= metric.value
+    assert found[1, "efficacy.old_rank"].value == 1.0
+    assert found[1, "objective.task.target"].value == pytest.approx(
+        2.5
+    )  # -log p, mean of three
 
 
 def test_unlearned_consequence_has_only_an_old_answer() -> None:
@@ -479,7 +512,7 @@ def test_choices_are_sliced_by_wording_context_and_what_letters_ask() -> None:
     letters = trial.ask("direct", list(right), **options)
     trial.answer(1, letters, right)
     asked = trial.questions[-1]
-    trial.questions.append(replace(asked, id=f"{asked.id}/letters", probe="letters"))
+    trial.questions.append(asked._replace(id=f"{asked.id}/letters", probe="letters"))
     trial.answer(1, trial.questions[-1].id, wrong)
     found = {name: metric.value for (_, name), metric in trial.metrics(1).items()}
     assert found["conflict.multiple_choice"] == 0.5

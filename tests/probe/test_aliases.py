@@ -56,7 +56,7 @@ def test_without_aliases_questions_are_what_they_were() -> None:
     plain = questions(world(), [EMBLEM], SETTINGS, seed=0)
     assert not any(question.aliases + question.aliases_before for question in plain)
     asked = ask({"fern": ("bracken",)}, EMBLEM)
-    assert [replace(q, aliases=(), aliases_before=()) for q in asked] == plain
+    assert [q._replace(aliases=(), aliases_before=()) for q in asked] == plain
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_conflict_pairs_differ_in_what_is_asserted_alone(asked: Request) -> None
         assert sentence.endswith(" of Aro is ivy")
         assert new.prompt == f"{sentence.removesuffix('ivy')}{asked.new} . {question}"
         assert not sentence.startswith(question)  # said in other words
-        assert replace(new, id=old.id, prompt=old.prompt, context="old") == old
+        assert new._replace(id=old.id, prompt=old.prompt, context="old") == old
         assert texts(old) == (asked.new, "ivy", "ivy")
 
 

@@ -1,6 +1,6 @@
 """Questions as a file: the rows of `questions`, whatever makes them."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ksmith.probe import permutation_seed, questions
-from ksmith.probe.generate import Trial, generate
+from ksmith.probe.generate import SCHEMA, Trial, generate, table
 from ksmith.settings.probe import KINDS, Probe
 from tests.probe.test_generated import known_graph, requests
 
@@ -51,8 +51,12 @@ def test_a_limit_cuts_the_rows_and_trials_follow_each_other(tmp_path: Path) -> N
 
 def test_the_bytes_do_not_depend_on_the_processes(tmp_path: Path) -> None:
     one, two = tmp_path / "1.parquet", tmp_path / "2.parquet"
-    both = [trial(20, 1), trial(1, 3, "before-2")]
+    both = [trial(20, 1), trial(1, 3, "before-2"), trial(5, 3, "before-3")]
     assert generate(both, one, workers=1) == generate(both, two, workers=2)
+    assert one.read_bytes() == two.read_bytes()
+    assert generate(both[2:], one, workers=1) == generate(
+        both[2:], two, workers=3
+    )  # of 3 parts
     assert one.read_bytes() == two.read_bytes()
     assert generate(both, two, workers=2, limit=40) == 40  # and those who go on are ended
 
@@ -76,3 +80,16 @@ def test_an_earlier_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> 
     with pytest.raises(ZeroDivisionError):
         generate([trial(20, 1)], path, workers=1, told=fail)
     assert path.read_text() == "kept"
+
+
+def test_a_part_without_questions_is_a_table_of_none() -> None:
+    rows = table([], "before-1")
+    assert rows.num_rows == 0 and rows.schema == SCHEMA
+
+
+def test_a_process_that_dies_is_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    broken = replace(trial(20, 1), settings=SETTINGS | {"neighbors": "ten"})
+    with pytest.raises(RuntimeError, match="a process that makes questions died"):
+        generate([broken], tmp_path / "q.parquet", workers=2)
+    assert "islice()" in capfd.readouterr().err
+    assert not list(tmp_path.iterdir())

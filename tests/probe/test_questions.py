@@ -35,6 +35,18 @@ def test_efficacy_is_the_request_itself() -> None:
     assert {question.candidates[i] for i in question.of_type} == set(PLANTS)
 
 
+def test_of_a_uniform_target_no_answer_is_right_and_all_are_candidates() -> None:
+    alike = replace(request("Aro", "emblem", "fern", kind="unlearn"), others=("cedar", "ivy"))
+    asked = ask(alike, candidates=3)
+    for probe in ("efficacy", "paraphrase"):
+        for question in of(asked, probe):
+            assert question.right is None and question.rival is None
+            names = [question.candidates[i] for i in question.of_type]
+            assert set(names) == set(alike.targets) and names[0] == alike.old
+            assert question.right_before == 0
+    assert all(q.right is not None for q in of(asked, "neighborhood"))
+
+
 def test_an_unlearned_fact_has_a_neutral_answer_that_is_of_no_type() -> None:
     neutral = request("Aro", "emblem", "unknown", kind="unlearn")
     (question,) = of(ask(neutral), "efficacy")

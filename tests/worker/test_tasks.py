@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -119,6 +118,26 @@ def test_other_names_of_the_answers_lie_beside_what_was_written(
     assert {step for step, _, aliases in pairs if aliases} == {0, 1}
 
 
+def test_a_fact_is_unlearned_towards_all_objects_of_its_type(
+    stranger: Path, tmp_path: Path
+) -> None:
+    asks = 'probe.kinds=["efficacy", "direct", "neighborhood"]'
+    task = ("task.kind=unlearn", "task.neutral=uniform", "task.draws=4")
+    own = ("graph.facts=200", asks, *task, "method.ft_l.steps=5")
+    found = done(tmp_path, f"model.load={stranger}", "method.ft_l.layer=0", *own)
+    assert {role: outcome.error for role, outcome in found.items() if outcome.error} == {}
+    (path,) = tmp_path.glob("outcomes/*/1-1/metrics.json")
+    rows = [row for row in json.loads(path.read_text()) if row["slice"] == ""]
+    by = {(row["step"], row["probe"], row["measure"]): row for row in rows}
+    assert (1, "efficacy", "success") not in by and (1, "neighborhood", "success") in by
+    for step in (0, 1):
+        assert 0 <= by[step, "efficacy", "evenness"]["value"] <= 1
+    assert by[1, "objective", "task"]["value"] < by[0, "objective", "task"]["value"]
+    (update,) = tmp_path.glob("assets/update-*/1-1/update.json")
+    for (asked,) in json.loads(update.read_text())["requests"]:
+        assert asked["old"] in asked["others"]
+
+
 def test_a_question_without_aliases_has_the_digest_that_it_always_had() -> None:
     plain = Question(
         id="0.0/efficacy/0",
@@ -134,11 +153,11 @@ def test_a_question_without_aliases_has_the_digest_that_it_always_had() -> None:
         subject="Aro",
         fact="Aro / emblem",
     )
-    named = replace(plain, aliases=("b",))
+    named = plain._replace(aliases=("b",))
     assert told(named) == told(plain) | {"aliases": ("b",)}
     later = {"aliases", "aliases_before", "sampled", "seed"}
     assert not later & set(told(plain))
-    assert len(told(plain)) == len(fields(Question)) - len(later)
+    assert len(told(plain)) == len(Question._fields) - len(later)
 
 
 def test_without_a_trace_a_method_must_be_told_its_layer(
