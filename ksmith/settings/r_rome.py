@@ -16,6 +16,13 @@ class RRome(Search):
     tasks: ClassVar[tuple[str, ...]] = ("edit", "unlearn")
     assets: ClassVar[tuple[str, ...]] = ("moments",)
 
-    layer: Layer | None = setting(None, "edited layer; by default the peak of the causal trace")
+    layer: Layer | None = setting(
+        None, "edited layer; by default a known model's, else the peak of the trace"
+    )
     clamp: Positive = setting(4.0, "largest change of the value, x norm(v_init)")
     ridge: NotNegative = setting(1e-4, "added to the second moment, x its mean diagonal")
+    adjust: bool = setting(
+        True,
+        "spare directions that text uses, by the second moment; else all are alike",
+        omit_at_default=True,
+    )

@@ -174,6 +174,7 @@ EXCEPT = {
         if "moments" in method.assets
     },
     "method.rome.adjust": {"moments", "update", "trial"},  # without, they are not measured
+    "method.r_rome.adjust": {"moments", "update", "trial"},  # without, they are not measured
     "task.method": {"update", "trial"},
     "probe.drift": {"trial"},
     "probe.drift_facts": {"trial"},
