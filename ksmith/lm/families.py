@@ -51,16 +51,24 @@ class ByHand:
         """Return the rotary positions (N,) of each kind of block, in the dtype of `like`."""
         rotary = getattr(getattr(self.model, "base_model"), "rotary_emb", None)  # noqa: B009
         kinds = {block.rotary for block in self.blocks}
+        table = self._sines(rotary)
+        if table is not None:
+            sin, cos = table[positions].to(like.dtype)[:, None].chunk(2, -1)
+            return dict.fromkeys(kinds, Turn(cos, sin, pairs=True))
         if rotary is None:
             return dict.fromkeys(kinds)
-        pairs = getattr(rotary, "embed_positions", None) is not None  # GPT-J
         found: dict[str, Turn | None] = {}
         for kind in kinds:
-            one, two = rotary(like[None], positions[None], *([kind] if kind else []))
-            sin, cos = (one, two) if pairs else (two, one)
-            half = cos.shape[-1] if pairs else cos.shape[-1] // 2
-            found[kind] = Turn(cos[0, :, None, :half], sin[0, :, None, :half], pairs)
+            cos, sin = rotary(like[None], positions[None], *([kind] if kind else []))
+            half = cos.shape[-1] // 2
+            found[kind] = Turn(cos[0, :, None, :half], sin[0, :, None, :half], pairs=False)
         return found
+
+    def _sines(self, rotary: Any) -> Tensor | None:
+        """Return GPT-J's sines and cosines by position, which each block had for itself once."""
+        first: Any = self.model.get_submodule(sites(self.model).block(0))
+        holder = getattr(first, "attn", None) if rotary is None else rotary
+        return getattr(holder, "embed_positions", None)
 
 
 def by_hand(model: nn.Module) -> ByHand | None:
