@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ksmith.lm.assets import Assets, Progress, Result, silent
 from ksmith.lm.delta import LowRank
 from ksmith.lm.sites import sites
-from ksmith.lm.solve import free_directions, gathered, projected
+from ksmith.lm.solve import gathered, projected
 from ksmith.lm.spread import Write, Written, layers_of, write_many
 from ksmith.records import Json, Request
 from ksmith.settings.alphaedit import AlphaEdit
@@ -40,10 +40,12 @@ def edit(
     writes: dict[int, Write] = {}
     earlier: dict[int, Tensor] = {}
     free: dict[str, Json] = {}
+    device = next(model.parameters()).device
     for layer in layers_of(hp, assets, sites(model)):
         moment = assets.moment(layer)
         mean = float(moment.diagonal().mean())  # of the eigenvalues, too
-        U = free_directions(moment, hp.nullspace / mean if hp.absolute else hp.nullspace)
+        cut = hp.nullspace / mean if hp.absolute else hp.nullspace
+        U = assets.free(layer, cut, device)
         free[str(layer)] = U.shape[1]
         earlier[layer] = assets.state.get(_name(layer), U.new_zeros(len(U), 0))
         writes[layer] = _write(U, hp.l2 if hp.absolute else hp.l2 * mean, earlier[layer])

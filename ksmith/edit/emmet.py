@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ksmith.lm.assets import Assets, Progress, Result, silent
 from ksmith.lm.delta import LowRank
 from ksmith.lm.sites import sites
-from ksmith.lm.solve import factor, least_squares
+from ksmith.lm.solve import least_squares
 from ksmith.lm.spread import Write, layers_of, write_many
 from ksmith.records import Request
 from ksmith.settings.emmet import Emmet
@@ -33,8 +33,9 @@ def edit(
     Departs: lambda is `hp.weight * d_ff`, so that a weight means the same in every model.
     """
     writes: dict[int, Write] = {}
+    device = next(model.parameters()).device
     for layer in layers_of(hp, assets, sites(model), count=1):
-        writes[layer] = _write(factor(assets.moment(layer), hp.ridge), hp)
+        writes[layer] = _write(assets.factor(layer, hp.ridge, device), hp)
     made = write_many(model, draws, hp, assets, writes, progress)
     return [draw.result for draw in made]
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ksmith.lm.assets import Assets, Progress, Result, silent
 from ksmith.lm.delta import LowRank
 from ksmith.lm.sites import sites
-from ksmith.lm.solve import factor, least_squares
+from ksmith.lm.solve import least_squares
 from ksmith.lm.spread import Write, layers_of, write_many
 from ksmith.records import Request
 from ksmith.settings.memit import Memit
@@ -32,8 +32,9 @@ def edit(
     is 0.92).
     """
     writes: dict[int, Write] = {}
+    device = next(model.parameters()).device
     for layer in layers_of(hp, assets, sites(model)):
-        L = factor(assets.moment(layer), hp.ridge)
+        L = assets.factor(layer, hp.ridge, device)
         writes[layer] = _write(L, hp.weight if hp.absolute else hp.weight * len(L))
     made = write_many(model, draws, hp, assets, writes, progress)
     return [draw.result for draw in made]

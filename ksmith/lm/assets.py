@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from ksmith.lm.delta import Delta
+from ksmith.lm.solve import factor, free_directions
 from ksmith.records import Json, UserError
 
 Progress = Callable[[int, int, str], None]  # done, total, a few words
@@ -31,6 +33,10 @@ class Assets:
     # What the method gave back as `Result.state` for the batch before in this draw's sequence;
     # on the CPU where an earlier attempt had kept it. Empty for a first batch.
     state: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
+    # What was made of the moments: dear in a wide model, and the same for each batch.
+    _made: dict[tuple[str, int, float], Tensor] = field(
+        default_factory=dict[tuple[str, int, float], Tensor], repr=False, compare=False
+    )
 
     def place(self, layer: int | None) -> int:
         """Return the layer that a method was told, else the one where the causal trace peaks.
@@ -56,6 +62,27 @@ class Assets:
             there = sorted(self.moments or {})
             raise UserError(f"no second moment of layer {layer}; there are those of {there}")
         return self.moments[layer]
+
+    def factor(self, layer: int, ridge: float, device: torch.device) -> Tensor:
+        """Return `solve.factor` of a layer's moment, (d_ff, d_ff) float64, made once."""
+        return self._once("factor", layer, ridge, device, factor)
+
+    def free(self, layer: int, cut: float, device: torch.device) -> Tensor:
+        """Return `solve.free_directions` of a layer's moment, (d_ff, r) float64, made once."""
+        return self._once("free", layer, cut, device, free_directions)
+
+    def _once(
+        self,
+        name: str,
+        layer: int,
+        number: float,
+        device: torch.device,
+        make: Callable[[Tensor, float], Tensor],
+    ) -> Tensor:
+        key = (name, layer, number)
+        if key not in self._made:
+            self._made[key] = make(self.moment(layer).to(device), number)
+        return self._made[key]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from ksmith.lm.delta import Delta, LowRank
 from ksmith.lm.hooks import Change
 from ksmith.lm.rows import Wiring, at_subject, prefixes, rows
 from ksmith.lm.sites import Sites, sites
-from ksmith.lm.solve import compact, factor, rank_one
+from ksmith.lm.solve import compact, rank_one
 from ksmith.lm.suffix import Place
 from ksmith.lm.targets import Climb, search
 from ksmith.records import Json, Request
@@ -75,7 +75,8 @@ def insert(
     The state that goes from batch to batch of a sequence is that of the guard.
     """
     layer = sites(model).layer(assets.place(hp.layer))
-    matrix = _Matrix(layer, factor(assets.moment(layer), hp.ridge), choice)
+    device = next(model.parameters()).device
+    matrix = _Matrix(layer, assets.factor(layer, hp.ridge, device), choice)
     so_far = [_Written(norms=guard.norms(assets.state)) for _ in draws]
     total, done = sum(map(len, draws)), 0
     for turn in zip_longest(*draws):
@@ -144,7 +145,7 @@ def _write(
     found = search(model, asked, Place(site, s.head, bare.value.norm(dim=1)), hp, wiring)
     to = matrix.choice(bare, mean)
     change = bare.value + found.delta - to.value  # (b, d): v* = v_init + delta
-    L = matrix.factor.to(keys.device)
+    L = matrix.factor
     made: list[_Solved] = []
     for i, request in enumerate(requests):
         block = rank_one(mean.key[i], to.key[i], change[i], L)
