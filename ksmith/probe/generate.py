@@ -11,7 +11,6 @@ fact to find out whether it was known comes last, when all that is scored has be
 import gc
 import multiprocessing
 import os
-import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from functools import cached_property
 from itertools import cycle, islice
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any, final
 
@@ -212,7 +212,7 @@ def _serve(pipe: Connection, number: int, of: int) -> None:
 
 def _received(trial: Trial, pipes: Sequence[Connection]) -> Iterator[Piece]:
     """Yield a trial's parts in turn, one of each process."""
-    message = pickle.dumps(trial, pickle.HIGHEST_PROTOCOL)  # once for all
+    message = ForkingPickler.dumps(trial)  # what `send` does, once for all
     try:
         for pipe in pipes:
             pipe.send_bytes(message)
