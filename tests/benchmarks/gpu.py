@@ -22,6 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ksmith.edit import EDITORS
 from ksmith.lm.rows import at_subject, prefixes, rows
 from ksmith.lm.sites import sites
+from ksmith.lm.solve import factor, free_directions, least_squares, projected
 from ksmith.lm.suffix import Place
 from ksmith.lm.targets import search
 from ksmith.settings import method as settings_of
@@ -32,6 +33,36 @@ from tests.benchmarks.plain import rows as plain_rows
 
 VOCABULARY = {"llama-3-8b": 128_256, "gpt-j-6b": 50_400}
 LAYERS = {"llama-3-8b": (4, 5, 6, 7, 8), "gpt-j-6b": (3, 4, 5, 6, 7, 8)}
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What the algebra of one layer costs, in float64: seconds, each done once a layer."""
+
+    d_model: int
+    d_ff: int
+    n: int
+    factor_s: float  # Cholesky of the second moment, for all batches
+    memit_s: float  # n keys, given that
+    free_s: float  # eigenvectors of the second moment, for all batches
+    alphaedit_s: float  # n keys, given those
+
+
+def solves(d: int, f: int, n: int, device: str) -> Solved:
+    """Return what the solves cost for a moment of full rank whose eigenvalues fall off."""
+    made = torch.Generator(device).manual_seed(0)
+    x = torch.randn(2 * f, f, device=device, generator=made)
+    x *= torch.logspace(0, -3, f, device=device)
+    moment = (x.T @ x / len(x)).double()
+    K = torch.randn(f, n, device=device, generator=made)
+    R = torch.randn(d, n, device=device, generator=made)
+    factor(moment[:64, :64], 1e-4)  # warms
+    kept: list[Tensor] = []
+    first = seconds(lambda: kept.append(factor(moment, 1e-4)), device)
+    second = seconds(lambda: least_squares(K, R, kept[0], 0.9 * f), device)
+    third = seconds(lambda: kept.append(free_directions(moment, 0.05)), device)
+    last = seconds(lambda: projected(K, R, kept[1], 1.0), device)
+    return Solved(d, f, n, first, second, third, last)
 
 
 @dataclass(frozen=True)
@@ -136,15 +167,23 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=RESULTS / "gpu.json")
     given = parser.parse_args(words)
     found: list[Measured] = []
+    wide = (4096, 14336) if given.device == "cuda" else (16, 64)
+    algebra = solves(*wide, given.n, given.device)
+    _show(algebra)
     for shape in given.shape:
-        one = measure(shape, given.n, given.device, steps=given.steps, few=given.few)
-        print(
-            "\n".join(f"{name:14} {value}" for name, value in asdict(one).items()), flush=True
-        )
-        found.append(one)
+        found.append(measure(shape, given.n, given.device, steps=given.steps, few=given.few))
+        _show(found[-1])
     given.out.parent.mkdir(parents=True, exist_ok=True)
-    written = {"torch": torch.__version__, "measured": [asdict(one) for one in found]}
+    written = {
+        "torch": torch.__version__,
+        "solves": asdict(algebra),
+        "measured": [asdict(one) for one in found],
+    }
     given.out.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+
+
+def _show(one: Measured | Solved) -> None:
+    print("\n".join(f"{name:14} {value}" for name, value in asdict(one).items()), flush=True)
 
 
 if __name__ == "__main__":
