@@ -52,7 +52,8 @@ ONE_EACH = {
     "": [
         'x.toml:1: name is missing: write name = "..." on top',
         "x.toml:1: task.method is missing; write it under [task] or [grid]: "
-        '"rome", "memit", "emmet", "alphaedit", "ft_l", "graddiff" or "npo"',
+        '"rome", "r_rome", "memit", "emmet", "alphaedit", "ft", "ft_l", "lora", '
+        '"graddiff" or "npo"',
     ],
     ROME + '[graph]\nsource = "counterfact"\n': [
         'x.toml:4: graph.path is missing: graph.source is "counterfact"'
@@ -80,7 +81,7 @@ ONE_EACH = {
     ],
     ROME + "[method.memmit]\nlr = 1\n": [
         'x.toml:4: no method "memmit"; did you mean memit? '
-        "there are rome, memit, emmet, alphaedit, ft_l, graddiff, npo"
+        "there are rome, r_rome, memit, emmet, alphaedit, ft, ft_l, lora, graddiff, npo"
     ],
     ROME + "[method]\nlr = 1\n": [
         "x.toml:5: method.lr: [method] holds only tables: write [method.rome]"
@@ -95,7 +96,7 @@ ONE_EACH = {
     ROME + "[method.rome]\nlayrs = 1\n": [
         "x.toml:5: no setting method.rome.layrs; did you mean method.rome.layer? "
         "method.rome has units, preset, steps, lr, clamp, kl_weight, weight_decay, stop_loss, "
-        "contexts, moment_tokens, layer, ridge, adjust"
+        "contexts, moment_tokens, guard, layer, ridge, adjust"
     ],
     ROME + "[rome]\nlayer = 1\n": [
         "x.toml:4: no [rome]; did you mean [method.rome]? there are name, question, seed, "
@@ -218,8 +219,8 @@ ONE_EACH = {
         "x.toml:6: task.method decides which axes there are: [[when]] can't set it; use [grid]"
     ],
     ROME + '[[exclude]]\n"task.method" = "memmit"\n': [
-        'x.toml:5: task.method is compared with "memmit": must be "rome", "memit", "emmet", '
-        '"alphaedit", "ft_l", "graddiff" or "npo"; did you mean "memit"?'
+        'x.toml:5: task.method is compared with "memmit": must be "rome", "r_rome", "memit", '
+        '"emmet", "alphaedit", "ft", "ft_l", "lora", "graddiff" or "npo"; did you mean "memit"?'
     ],
     ROME + '[[exclude]]\n"task.level" = "> leaf"\n': [
         'x.toml:5: task.level is compared with "> leaf": only numbers have an order; '
