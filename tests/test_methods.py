@@ -45,7 +45,7 @@ FEWER: dict[str, dict[str, Any]] = {
     "alphaedit": {**_SEARCH, "layers": [0, 1], "nullspace": 100.0},  # there is no null space
     "ft": {"steps": 3, "layer": 1},
     "ft_l": {"steps": 3, "layer": 1},
-    "lora": {"steps": 3, "rank": 2, "lr": 0.3, "modules": ["attention", "mlp_in", "mlp_out"]},
+    "lora": {"steps": 2, "rank": 2, "lr": 0.3, "modules": ["attention", "mlp_in", "mlp_out"]},
     "graddiff": {"steps": 3, "batch": 3},
     "npo": {"steps": 3, "batch": 3},
 }

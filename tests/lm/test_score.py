@@ -100,7 +100,7 @@ def same(one: Answer, other: Answer) -> None:
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_equals_the_plain_loop(kind: str) -> None:
     model = tiny(kind)
-    asked = questions()
+    asked = questions() if kind in ("gpt2", "llama", "gemma3_text") else questions()[::3]
     for answer, one in zip(score(model, tokenizer(), asked), asked, strict=True):
         same(answer, plain(model, one))
 
