@@ -12,9 +12,9 @@ from ksmith.lm import delta as deltas
 from ksmith.lm.delta import applied
 from ksmith.lm.moments import second_moments
 from ksmith.lm.score import score
+from ksmith.records import Question
 from ksmith.settings import method as settings_of
 from tests.lm.models import OBJECTS, SUBJECTS, TEMPLATES, tiny, tokenizer
-from tests.lm.test_score import questions
 from tests.test_methods import (
     EVERY,
     FEWER,
@@ -40,6 +40,27 @@ def exact() -> Iterator[None]:
 
 def on_gpu(kind: str) -> nn.Module:
     return tiny(kind).to("cuda")
+
+
+def questions() -> list[Question]:
+    prompts = [t.format(s) for t in TEMPLATES for s in SUBJECTS]
+    return [
+        Question(
+            id=str(i),
+            draw=0,
+            request="",
+            probe="efficacy",
+            set="target",
+            prompt=prompt,
+            candidates=OBJECTS[i % 3 :],
+            right=0,
+            right_before=0,
+            rival=1,
+            subject=prompt,
+            fact="",
+        )
+        for i, prompt in enumerate(prompts)
+    ]
 
 
 @pytest.mark.parametrize(("name", "kind"), EVERY)
