@@ -54,9 +54,9 @@ def descend(
     weighted parts of the loss, whose sum descends. `before` says how far the weights have moved
     already: `pace.epsilon` holds for both together.
     """
-    went = before or {}
     base = {name: model.get_parameter(name).detach() for name in lengths}
     delta = {name: torch.zeros_like(w, dtype=torch.float32) for name, w in base.items()}
+    went = {name: there.to(delta[name]) for name, there in (before or {}).items()}
     adam = {name: Adam(change) for name, change in delta.items()}
     curve: dict[str, list[float]] = {}
     for step in range(pace.steps):
@@ -81,8 +81,7 @@ def _boxed(delta: Tensor, before: Tensor | None, most: float) -> Tensor:
     """Return `delta` with no element of `before + delta` larger than `most`."""
     if before is None:
         return delta.clamp(-most, most)
-    there = before.to(delta)
-    return (there + delta).clamp(-most, most) - there
+    return (before + delta).clamp(-most, most) - before
 
 
 def answer_logp(model: nn.Module, batch: Batch, weights: Weights | None = None) -> Tensor:
