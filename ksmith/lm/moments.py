@@ -180,9 +180,10 @@ def _home(model: PreTrainedModel, where: Sites, layers: Sequence[int]) -> torch.
     """
     width = where.maths(model.get_parameter(where.weight(layers[0]))).shape[1]
     needed = len(layers) * width**2 * torch.float64.itemsize
-    if model.device.type == "cuda":
-        if needed < MEMORY * (free_bytes(model.device) - width**2 * torch.float64.itemsize):
-            return model.device
+    spare = width**2 * torch.float64.itemsize  # for a batch's own moment
+    gpu = model.device.type == "cuda"
+    if gpu and needed < MEMORY * (free_bytes(model.device) - spare):
+        return model.device
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > MEMORY * there:
         raise UserError(
