@@ -18,10 +18,8 @@ def factor(moment: Tensor, ridge: float) -> Tensor:
     Raises:
         UserError: the moment is not positive definite even so.
     """
-    raw = moment.double()
-    C = raw + ridge * raw.diagonal().mean() * torch.eye(
-        len(raw), dtype=raw.dtype, device=raw.device
-    )
+    C = moment.to(torch.float64, copy=True)
+    C.diagonal().add_(ridge * C.diagonal().mean())
     L, info = torch.linalg.cholesky_ex(C)
     if int(info):
         raise UserError(f"the second moment is singular; a ridge above {ridge:g} helps")
