@@ -47,7 +47,8 @@ def edit(
         cut = hp.nullspace / mean if hp.absolute else hp.nullspace
         U = assets.free(layer, cut, device)
         free[str(layer)] = U.shape[1]
-        earlier[layer] = assets.state.get(_name(layer), U.new_zeros(len(U), 0))
+        # On the CPU where an earlier attempt had kept it; moved once, not at each draw's solve.
+        earlier[layer] = assets.state.get(_name(layer), U.new_zeros(len(U), 0)).to(U.device)
         writes[layer] = _write(U, hp.l2 if hp.absolute else hp.l2 * mean, earlier[layer])
     made = write_many(model, draws, hp, assets, writes, progress)
     return [_remembering(draw, earlier, free) for draw in made]

@@ -23,6 +23,7 @@ def edit(
     """Return one delta a draw; `model` is left as it was.
 
     Departs: each token of the answer is scored after those before it; public code scores them
-    all from the one distribution after the prompt. A bias stays as it is.
+    all from the one distribution after the prompt. A bias stays as it is. A step goes by all
+    facts of a draw, where public code takes batches of 64.
     """
     return tune(model, draws, hp, assets, None, progress)

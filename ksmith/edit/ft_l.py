@@ -24,8 +24,9 @@ def edit(
     """Return one delta a draw; `model` is left as it was.
 
     Departs: each token of the answer is scored after those before it; public code scores them
-    all from the one distribution after the prompt. A bias stays as it is. The box stands around
-    the base weights, in a sequence too; public code sets it up anew around each batch's start,
-    so that a long sequence goes anywhere.
+    all from the one distribution after the prompt. A bias stays as it is. A step goes by all
+    facts of a draw, where public code takes batches of 64. The box stands around the base
+    weights, in a sequence too; public code sets it up anew around each batch's start, so that a
+    long sequence goes anywhere.
     """
     return tune(model, draws, hp, assets, hp.epsilon, progress)

@@ -6,13 +6,13 @@ Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022, arXi
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ksmith.lm.adapters import Adapted, adapted, linear
 from ksmith.lm.assets import Assets, Progress, Result, silent
-from ksmith.lm.descend import Pace, Weights, descend, taught
+from ksmith.lm.descend import Pace, descend, taught
 from ksmith.lm.sites import sites
-from ksmith.lm.tune import loss
+from ksmith.lm.tune import learning
 from ksmith.records import Request, derived_seed
 from ksmith.settings.lora import Lora
 
@@ -46,11 +46,8 @@ def _edit(twin: Adapted, draw: Sequence[Request], hp: Lora, assets: Assets) -> R
     seed = derived_seed(assets.seed, "lora", min(request.id for request in draw))
     twin.reset(torch.Generator().manual_seed(seed))
 
-    def parts(weights: Weights, _step: int) -> dict[str, Tensor]:
-        return {"new": loss(twin.model, new, weights)}
-
     pace = Pace(lr=hp.lr, steps=hp.steps, stop_loss=hp.stop_loss)
-    went = descend(twin.model, twin.units(), parts, pace)
+    went = descend(twin.model, twin.units(), learning(twin.model, new), pace)
     return Result(
         delta=twin.delta(went.delta), log={"matrices": len(twin.names), "curve": went.curve}
     )

@@ -101,8 +101,11 @@ def adapted(model: nn.Module, names: Sequence[str], rank: int, alpha: float) -> 
         target_modules=list(names),
         fan_in_fan_out=s.transposed,
     )
+    learns = [(weight, weight.requires_grad) for weight in model.parameters()]
     with torch.random.fork_rng():  # it draws A, which `reset` draws again
         inject_adapter_in_model(config, twin)
+    for weight, flag in learns:  # which it freezes, and the model shares
+        weight.requires_grad_(flag)
     for name in names:
         twin.get_submodule(f"{name}.lora_A").float()  # also where the weights are bfloat16
         twin.get_submodule(f"{name}.lora_B").float()

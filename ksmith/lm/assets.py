@@ -14,6 +14,10 @@ from ksmith.records import Json, UserError
 Progress = Callable[[int, int, str], None]  # done, total, a few words
 
 
+_Key = tuple[str, int, float, torch.device, int]  # what, layer, number, where, id of moments
+_Made = tuple[Mapping[int, Tensor] | None, Tensor]  # the moments, what was made of them
+
+
 def silent(done: int, total: int, text: str) -> None:
     """Report nothing: the progress of who does not want any."""
 
@@ -34,8 +38,8 @@ class Assets:
     # on the CPU where an earlier attempt had kept it. Empty for a first batch.
     state: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     # What was made of the moments: dear in a wide model, and the same for each batch.
-    _made: dict[tuple[str, int, float], Tensor] = field(
-        default_factory=dict[tuple[str, int, float], Tensor], repr=False, compare=False
+    _made: dict[_Key, _Made] = field(
+        default_factory=dict[_Key, _Made], repr=False, compare=False
     )
 
     def place(self, layer: int | None) -> int:
@@ -79,10 +83,13 @@ class Assets:
         device: torch.device,
         make: Callable[[Tensor, float], Tensor],
     ) -> Tensor:
-        key = (name, layer, number)
+        # A copy with other moments (`replace`) shares the dict. The moments are kept with what
+        # was made of them: as long as they live nothing else has their id.
+        key = (name, layer, number, device, id(self.moments))
         if key not in self._made:
-            self._made[key] = make(self.moment(layer).to(device), number)
-        return self._made[key]
+            made = make(self.moment(layer).to(device), number)
+            self._made[key] = (self.moments, made)
+        return self._made[key][1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,14 +38,13 @@ class Chain:
         Raises:
             UserError: nothing was kept at that step.
         """
-        found = dict(self.totals())
         wanted = self.steps[-1] if step is None else step
-        if wanted not in found:
+        if wanted not in self.steps:
             raise UserError(
                 f"no model was kept after {wanted} facts; there are those after "
                 f"{', '.join(map(str, self.steps))}"
             )
-        return found[wanted]
+        return next(total for at, total in self.totals() if at == wanted)
 
 
 def joined(one: Delta, other: Delta) -> Delta:

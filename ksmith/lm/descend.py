@@ -41,48 +41,68 @@ class Pace:
     stop_loss: float | None = None  # it ends below this loss
 
 
+# The weighted parts of a loss, with these weights, at this step: their sum descends.
+Parts = Callable[[Weights, int], dict[str, Tensor]]
+
+
 def descend(
     model: nn.Module,
     lengths: Mapping[str, float],
-    parts: Callable[[Weights, int], dict[str, Tensor]],
+    parts: Parts | Sequence[Parts],
     pace: Pace,
     before: Mapping[str, Tensor] | None = None,
 ) -> Descent:
     """Return the change of some parameters that Adam finds.
 
-    `lengths` names them, with the unit of length of each. `parts(weights, step)` gives the
-    weighted parts of the loss, whose sum descends. `before` says how far the weights have moved
-    already: `pace.epsilon` holds for both together.
+    `lengths` names them, with the unit of length of each. The sum of all `parts` descends; each
+    is run by itself, so that no more is kept for a way back than the largest needs. `before`
+    says how far the weights have moved already: `pace.epsilon` holds for both together.
     """
-    went = before or {}
+    pieces = parts if isinstance(parts, Sequence) else [parts]
     base = {name: model.get_parameter(name).detach() for name in lengths}
     delta = {name: torch.zeros_like(w, dtype=torch.float32) for name, w in base.items()}
+    went = {name: there.to(delta[name]) for name, there in (before or {}).items()}
     adam = {name: Adam(change) for name, change in delta.items()}
     curve: dict[str, list[float]] = {}
     for step in range(pace.steps):
-        leaves = {name: change.clone().requires_grad_() for name, change in delta.items()}
-        told = parts({name: summed(base[name], leaves[name]) for name in lengths}, step)
-        loss = torch.stack(list(told.values())).sum()
-        for part, value in told.items():
-            curve.setdefault(part, []).append(float(value.detach()))
-        if not bool(loss.isfinite()):
+        losses, gradients = _passed(pieces, base, delta, step)
+        for part, value in losses.items():
+            curve.setdefault(part, []).append(value)
+        loss = sum(losses.values())
+        if not math.isfinite(loss):
             raise FloatingPointError(f"the loss of the descent is not finite at step {step}")
-        if pace.stop_loss is not None and float(loss.detach()) < pace.stop_loss:
+        if pace.stop_loss is not None and loss < pace.stop_loss:
             break
-        gradients = torch.autograd.grad(loss, list(leaves.values()))
-        for name, gradient in zip(leaves, gradients, strict=True):
+        for name, gradient in gradients.items():
             delta[name] -= pace.lr * lengths[name] * adam[name].direction(gradient)
             if pace.epsilon is not None:
                 delta[name] = _boxed(delta[name], went.get(name), pace.epsilon * lengths[name])
     return Descent(delta, curve)
 
 
+def _passed(
+    pieces: Sequence[Parts], base: Weights, delta: Weights, step: int
+) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """Return the parts of the loss and the gradient of `delta`, added up over pieces."""
+    losses: dict[str, float] = {}
+    gradients: dict[str, Tensor] = {}
+    for piece in pieces:
+        leaves = {name: change.clone().requires_grad_() for name, change in delta.items()}
+        told = piece({name: summed(base[name], leaf) for name, leaf in leaves.items()}, step)
+        for part, value in told.items():
+            losses[part] = losses.get(part, 0.0) + float(value.detach())
+        loss = torch.stack(list(told.values())).sum()
+        found = torch.autograd.grad(loss, list(leaves.values()))
+        for name, gradient in zip(leaves, found, strict=True):
+            gradients[name] = gradients[name].add_(gradient) if name in gradients else gradient
+    return losses, gradients
+
+
 def _boxed(delta: Tensor, before: Tensor | None, most: float) -> Tensor:
     """Return `delta` with no element of `before + delta` larger than `most`."""
     if before is None:
         return delta.clamp(-most, most)
-    there = before.to(delta)
-    return (there + delta).clamp(-most, most) - there
+    return (before + delta).clamp(-most, most) - before
 
 
 def answer_logp(model: nn.Module, batch: Batch, weights: Weights | None = None) -> Tensor:
@@ -145,6 +165,27 @@ class Taught:
         requests of KL(target || p): of -log p(whole answer) over the answers, - log m.
         """
         return -(self.share.to(logp) * logp).sum() / self.total - self.entropy
+
+    def pieces(self, most: int) -> "list[Taught]":
+        """Return parts of at most `most` tokens, padding included, whose losses add up to this.
+
+        All of it as it is where that is no more; else rows that are about as long together.
+        """
+        if self.batch.ids.numel() <= most:
+            return [self]
+        lengths = self.batch.lengths
+        order = lengths.argsort(descending=True, stable=True)
+        found: list[Taught] = []
+        start = 0
+        while start < len(order):
+            width = int(lengths[order[start]])
+            rows = order[start : start + max(1, most // width)]
+            start += len(rows)
+            mine = picked(self.batch, rows)
+            batch = Batch(mine.ids[:, :width], mine.mask[:, :width], mine.answer[:, :width])
+            entropy = 0.0 if found else self.entropy  # it counts once
+            found.append(Taught(batch, self.share[rows], self.total, entropy))
+        return found
 
 
 def taught(tokenizer: PreTrainedTokenizerBase, requests: Sequence[Request]) -> Taught:

@@ -14,6 +14,7 @@ No source gives a threshold. Ours are two, and both say "ten times":
 * The update is over ten times as large as the median of those before it.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -65,8 +66,8 @@ def of_batch(K: Tensor, block: LowRank) -> list[Solved]:
     division = (u * keys).sum(1) / (u.norm(dim=1) * keys.norm(dim=1))
     norm = block.left.double().norm(dim=0) * u.norm(dim=1)
     return [
-        Solved(division=float(one), share=1.0, norm=float(size))
-        for one, size in zip(division, norm, strict=True)
+        Solved(division=one, share=1.0, norm=size)
+        for one, size in zip(division.tolist(), norm.tolist(), strict=True)
     ]
 
 
@@ -82,18 +83,34 @@ def over_layers(found: Sequence[Solved]) -> Solved:
 def reason(solved: Solved, others: Sequence[float]) -> str | None:
     """Return why the edit is about to disable the model, or None where it is not.
 
-    `others` are the norms of the updates before it, and of those made together with it.
+    `others` are the norms of the updates before it.
     """
+    return _reason(solved, len(others), median(others) if len(others) >= ENOUGH else None)
+
+
+def reasons(batch: Sequence[Solved], before: Sequence[float]) -> list[str | None]:
+    """Return `reason` of each request, its others being updates before and the batch's others."""
+    ranked = sorted([*before, *(one.norm for one in batch)])  # once, not for each request
+    others = len(ranked) - 1
+    told: list[str | None] = []
+    for one in batch:
+        own = bisect_left(ranked, one.norm)
+        low, high = (k + (k >= own) for k in ((others - 1) // 2, others // 2))
+        usual = (ranked[low] + ranked[high]) / 2 if others >= ENOUGH else None
+        told.append(_reason(one, others, usual))
+    return told
+
+
+def _reason(solved: Solved, others: int, usual: float | None) -> str | None:
     if not solved.share >= SHARE:
         return (
             f"the denominator u.k is {solved.share:.3g} of what it is with one key; "
             f"under {SHARE:g} the update explodes"
         )
-    usual = median(others) if len(others) >= ENOUGH else None
     if usual is not None and not solved.norm <= TIMES * usual:
         return (
             f"the update's norm is {solved.norm:.3g}, over {TIMES:g} x the median of "
-            f"{len(others)} others, {usual:.3g}"
+            f"{others} others, {usual:.3g}"
         )
     return None
 

@@ -154,8 +154,15 @@ def _write(
     return made
 
 
-def as_written(site: str, so_far: Sequence[LowRank | None]) -> Wiring:
-    """Return the wiring that gives each request its own draw's changes (d, f) so far."""
+_COPIED = 2**26  # numbers of changes that may be copied for the rows of a pass
+
+
+def as_written(site: str, so_far: Sequence[LowRank | None], copied: int = _COPIED) -> Wiring:
+    """Return the wiring that gives each request its own draw's changes (d, f) so far.
+
+    All rows at once, each with a copy of its request's changes; where those are more than
+    `copied` numbers, because thousands have been written, one request after another.
+    """
     blocks = [block for block in so_far if block is not None]
     if not blocks:
         return lambda _owner: {}
@@ -170,11 +177,20 @@ def as_written(site: str, so_far: Sequence[LowRank | None]) -> Wiring:
     def wiring(owner: Tensor) -> dict[str, Change]:
         mine = owner.to(left.device)
 
-        def change(keys: Tensor, values: Tensor) -> Tensor:
+        def at_once(keys: Tensor, values: Tensor) -> Tensor:
             wide = keys.to(left.dtype) @ right[mine].mT @ left[mine].mT
             return (values + wide).to(values.dtype)
 
-        return {site: change}
+        def in_turn(keys: Tensor, values: Tensor) -> Tensor:
+            changed = torch.empty_like(values)
+            for i in owner.unique().tolist():
+                rows = (owner == i).nonzero()[:, 0].to(left.device)
+                wide = keys[rows].to(left.dtype) @ right[i].mT @ left[i].mT
+                changed[rows] = (values[rows] + wide).to(values.dtype)
+            return changed
+
+        many = len(owner) * (left[0].numel() + right[0].numel()) > copied
+        return {site: in_turn if many else at_once}
 
     return wiring
 

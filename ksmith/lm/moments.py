@@ -19,6 +19,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ksmith.corpus import START, Document, Place
+from ksmith.lm.room import free_bytes
 from ksmith.lm.sites import Sites, sites
 from ksmith.lm.text import Batch, encode
 from ksmith.records import UserError
@@ -179,10 +180,10 @@ def _home(model: PreTrainedModel, where: Sites, layers: Sequence[int]) -> torch.
     """
     width = where.maths(model.get_parameter(where.weight(layers[0]))).shape[1]
     needed = len(layers) * width**2 * torch.float64.itemsize
-    if model.device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(model.device)
-        if needed < MEMORY * (free - width**2 * torch.float64.itemsize):
-            return model.device
+    spare = width**2 * torch.float64.itemsize  # for a batch's own moment
+    gpu = model.device.type == "cuda"
+    if gpu and needed < MEMORY * (free_bytes(model.device) - spare):
+        return model.device
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > MEMORY * there:
         raise UserError(

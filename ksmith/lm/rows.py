@@ -109,11 +109,21 @@ class Rows:
         return found
 
     def mean(self, values: Tensor) -> Tensor:
-        """Return the mean over each request's rows of `values` (n, width), as (b, width)."""
+        """Return the mean over each request's rows of `values` (n, width), as (b, width).
+
+        Each request's first rows are added, then its second ones, ...: a GPU that adds up all
+        at once does so in any order, and rounds in as many ways.
+        """
         total = values.new_zeros(self.b, values.shape[1])
-        total.index_add_(0, self.owner.to(values.device), values)
-        count = torch.bincount(self.owner, minlength=self.b).to(values)
-        return total / count.clamp(min=1)[:, None]
+        count = torch.bincount(self.owner, minlength=self.b)
+        order = self.owner.argsort(stable=True)
+        turn = torch.arange(len(order)) - (count.cumsum(0) - count)[self.owner[order]]
+        for i in range(int(count.max()) if self.b else 0):
+            mine = order[turn == i]  # at most one row a request
+            total.index_add_(
+                0, self.owner[mine].to(values.device), values[mine.to(values.device)]
+            )
+        return total / count.to(values).clamp(min=1)[:, None]
 
 
 def prefixes(contexts: Sequence[str], count: int) -> list[str]:

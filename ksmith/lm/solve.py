@@ -18,10 +18,8 @@ def factor(moment: Tensor, ridge: float) -> Tensor:
     Raises:
         UserError: the moment is not positive definite even so.
     """
-    raw = moment.double()
-    C = raw + ridge * raw.diagonal().mean() * torch.eye(
-        len(raw), dtype=raw.dtype, device=raw.device
-    )
+    C = moment.to(torch.float64, copy=True)
+    C.diagonal().add_(ridge * C.diagonal().mean())
     L, info = torch.linalg.cholesky_ex(C)
     if int(info):
         raise UserError(f"the second moment is singular; a ridge above {ridge:g} helps")
@@ -51,11 +49,35 @@ def least_squares(
     With another `slack` a it is EMMET's R (a I + K^T X)^-1 X^T: MEMIT with the weight a times
     as large (push-through identity). With none, values are met exactly, and keys have to be
     linearly independent.
+
+    Raises:
+        UserError: they are not.
     """
     X = torch.cholesky_solve(K.double(), L) / weight
     inner = K.double().T @ X
+    if slack == 0:
+        _check_independent(inner)
     inner.diagonal().add_(slack)
     return LowRank(torch.linalg.solve(inner, R.double(), left=False), X.T)
+
+
+# The square of what is left of a key, as a part of it, when its components along other keys are
+# taken away. Keys are float32: under a millionth part (squared) nothing but rounding is left.
+_LEFT = 1e-12
+
+
+def _check_independent(gram: Tensor) -> None:
+    """Check keys by their products k^T C^-1 k', (N, N): by their lengths, then one by one."""
+    length = gram.diagonal().sqrt()
+    L, broken = torch.linalg.cholesky_ex(gram / (length[:, None] * length))
+    left = L.diagonal().square()
+    first = int(broken) - 1 if int(broken) else int(left.argmin())
+    if int(broken) or not bool(left[first] > _LEFT):
+        raise UserError(
+            f"the key of request {first + 1} of a batch of {len(gram)} coincides with that of "
+            "an earlier one, or with a sum of them: their values cannot all be met exactly; a "
+            "slack above 0 helps"
+        )
 
 
 def free_directions(moment: Tensor, cut: float) -> Tensor:

@@ -163,9 +163,10 @@ def _guarded(
         return _Made({}, {}, []), log, before
     made = _spread(model, aims, writes)
     left: list[int] = []
-    for i, (solved, found) in enumerate(zip(made.solved, aims.log, strict=True)):
-        others = [one.norm for j, one in enumerate(made.solved) if j != i]
-        reason = guard.reason(solved, before + others)
+    reasons = guard.reasons(made.solved, before)
+    for i, (solved, found, reason) in enumerate(
+        zip(made.solved, aims.log, reasons, strict=True)
+    ):
         log.append({**found, **solved.log(reason)})
         if reason is None or hp.guard != "skip":
             left.append(i)

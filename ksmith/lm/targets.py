@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ksmith.lm.adam import Adam
 from ksmith.lm.assets import Progress, silent
+from ksmith.lm.room import free_bytes
 from ksmith.lm.rows import Rows, Wiring, unchanged
 from ksmith.lm.sites import sites
 from ksmith.lm.suffix import Place, Suffix, suffix
@@ -129,8 +130,7 @@ def _room(model: nn.Module, place: Place) -> int:
         return max(1, _NUMBERS // keys)
     # What blocks keep for their way back: about five times the keys, and ten times the stream.
     kept = (5 * keys + 10 * _width(model)) * weight.element_size() * sites(model).n_layers
-    free, _ = torch.cuda.mem_get_info(weight.device)
-    return max(1, min(_MANY, int(free * _SHARE) // kept))
+    return max(1, min(_MANY, int(free_bytes(weight.device) * _SHARE) // kept))
 
 
 def _chunks(asked: Rows, most: int) -> list[Tensor]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ksmith.lm.assets import Assets, Progress, Result, silent
-from ksmith.lm.descend import Pace, Taught, Weights, answer_logp, descend, taught, units
+from ksmith.lm.descend import Pace, Parts, Taught, Weights, answer_logp, descend, taught, units
 from ksmith.lm.sites import sites
 from ksmith.records import Request
 
@@ -33,6 +33,23 @@ class Tune(Protocol):
 def loss(model: nn.Module, new: Taught, weights: Weights | None = None) -> Tensor:
     """Return the loss of what is taught, each token of an answer after those before it."""
     return new.loss(answer_logp(model, new.batch, weights))
+
+
+# Numbers in the residual streams of what is run at once, n_layers * d_model for each token: 2,048
+# tokens in a model of 8 billion weights, about 10 GB for the way back. It goes by the model alone,
+# not by what a machine has free: the same bits everywhere. Small models take all rows at once.
+_NUMBERS = 2**28
+
+
+def learning(model: nn.Module, new: Taught, most: int = _NUMBERS) -> list[Parts]:
+    """Return the loss of what is taught, in as many pieces as fit `most` numbers each."""
+    s = sites(model)
+    width = model.get_submodule(s.norm).get_parameter("weight").shape[0]
+
+    def of(piece: Taught) -> Parts:
+        return lambda weights, _step: {"new": loss(model, piece, weights)}
+
+    return [of(piece) for piece in new.pieces(most // (s.n_layers * width))]
 
 
 def tune(
@@ -72,16 +89,12 @@ def _tune(
         return Result(delta={}, state=dict(assets.state))
     layer = sites(model).layer(assets.place(hp.layer))
     new = taught(assets.tokenizer, draw)
-
-    def parts(weights: Weights, _step: int) -> dict[str, Tensor]:
-        return {"new": loss(model, new, weights)}
-
     name = sites(model).weight(layer)
     length, before = _base(model, layer, assets.state)
     if hp.absolute:
         length = 1.0
     pace = Pace(lr=hp.lr, steps=hp.steps, epsilon=epsilon, stop_loss=hp.stop_loss)
-    went = descend(model, {name: length}, parts, pace, before)
+    went = descend(model, {name: length}, learning(model, new), pace, before)
     state: dict[str, Tensor] = {}
     if epsilon is not None:
         total = went.delta[name].cpu()

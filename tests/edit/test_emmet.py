@@ -1,5 +1,6 @@
 """EMMET's equation: MEMIT under another weight, and equality for one request."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from ksmith.lm.rows import at_subject, prefixes, rows
 from ksmith.lm.sites import sites
 from ksmith.lm.solve import factor, least_squares
 from ksmith.lm.spread import averaged
+from ksmith.records import UserError
 from ksmith.settings.emmet import Emmet
 from ksmith.settings.memit import Memit
 from tests.edit.test_rome import random
@@ -63,6 +65,24 @@ def test_one_value_is_met_whatever_the_slack(slack: float) -> None:
     change = dense(result.delta[sites(model).weight(1)])
     found = result.log["requests"][0]["change_norm"]  # of the value, by the search
     assert float((change.double() @ key.double()).norm()) == pytest.approx(found, rel=1e-4)
+
+
+@pytest.mark.parametrize("how", ["copy", "sum", "zero"])
+def test_without_slack_keys_that_coincide_are_an_error(how: str) -> None:
+    K, R, L = random(1, 8, 4), random(2, 5, 4), torch.eye(8, dtype=torch.float64)
+    met = least_squares(K, R, L, 0.5, slack=0.0).dense() @ K
+    assert torch.allclose(met, R)
+    K[:, 2] = {"copy": K[:, 0], "sum": 3 * K[:, 0] - K[:, 1], "zero": 0 * K[:, 0]}[how]
+    with pytest.raises(UserError, match=r"key of request 3 of a batch of 4 .* a slack above 0"):
+        least_squares(K, R, L, 0.5, slack=0.0)
+    assert least_squares(K, R, L, 0.5, slack=1e-3).dense().isfinite().all()
+
+
+def test_one_subject_twice_in_a_batch_needs_slack() -> None:
+    twice = [request(0, 0), replace(request(0, 0), id="again", new=request(1, 0).new)]
+    hp = Emmet(layers=(1,), slack=0.0, **SEARCH)
+    with pytest.raises(UserError, match="request 2 of a batch of 2"):
+        emmet.edit(tiny("llama"), [twice], hp, assets("llama"))
 
 
 def test_by_default_it_writes_one_layer() -> None:

@@ -9,12 +9,13 @@ import torch
 
 from ksmith.edit import ft, ft_l
 from ksmith.lm.delta import Delta, applied, dense
-from ksmith.lm.descend import taught, units
+from ksmith.lm.descend import Pace, descend, taught, units
 from ksmith.lm.sites import sites
+from ksmith.lm.tune import learning
 from ksmith.settings.ft import Ft
 from ksmith.settings.ft_l import FtL
-from tests.lm.models import OBJECTS, tiny, tokenizer
-from tests.test_methods import assets, logp, request
+from tests.lm.models import LAYERS, OBJECTS, WIDTH, tiny, tokenizer
+from tests.test_methods import assets, logp, long, request
 
 
 @pytest.mark.parametrize("epsilon", [0.1, 3.0])
@@ -115,3 +116,28 @@ def test_one_answer_each_is_a_mean_over_all_tokens() -> None:
     assert tokens > 2
     loss = new.loss(torch.tensor([-3.0, -5.0], dtype=torch.float64))
     assert float(loss) == pytest.approx(8 / tokens)
+
+
+@pytest.mark.parametrize("most", [1, 20, 40])
+def test_what_is_learnt_in_pieces_is_what_is_learnt_at_once(most: int) -> None:
+    """Rows of several lengths, of which some share a request."""
+    asked = [request(0, 0), long(), replace(request(1, 0), others=OBJECTS[2:4])]
+    model, new = tiny("llama"), taught(tokenizer(), asked)
+    pieces = new.pieces(most)
+    assert len(pieces) > 1
+    for piece in pieces:
+        assert piece.batch.ids.numel() <= most or len(piece.batch.ids) == 1
+        assert piece.batch.mask.any(0).all(), "no column is padding alone"
+    sizes = [piece.batch.ids.shape[0] for piece in pieces]
+    assert sum(sizes) == len(new.batch.ids) == 5
+    assert new.pieces(new.batch.ids.numel()) == [new], "the same bits where all fits"
+    name, each = sites(model).weight(1), LAYERS * WIDTH  # numbers of a token
+    lengths, pace = units(model, [1]), Pace(lr=1.0, steps=3)
+    whole = descend(model, lengths, learning(model, new), pace)
+    parted = descend(model, lengths, learning(model, new, most * each), pace)
+    assert len(learning(model, new)) == 1
+    assert len(learning(model, new, most * each)) == len(pieces)
+    assert parted.curve["new"] == pytest.approx(whole.curve["new"], rel=1e-5)
+    torch.testing.assert_close(
+        parted.delta[name], whole.delta[name], rtol=1e-3, atol=1e-3 * lengths[name]
+    )

@@ -1,5 +1,6 @@
 """LoRA: adapters are the update, at the matrices that are named, whatever the layout."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from ksmith.lm.descend import answer_logp, taught, units
 from ksmith.lm.sites import sites
 from ksmith.settings.lora import Lora
 from tests.lm.models import CONFIGS, WIDTH, tiny, tokenizer
-from tests.test_methods import assets, request
+from tests.test_methods import assert_close, assets, request
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
@@ -89,6 +90,18 @@ def test_global_randomness_is_left_alone() -> None:
     draws = [[request(0, 0)]]
     lora.edit(tiny("llama"), draws, Lora(steps=1), assets("llama"))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_weights_that_were_learning_go_on_learning() -> None:
+    model = copy.deepcopy(tiny("llama"))
+    for i, weight in enumerate(model.parameters()):
+        weight.requires_grad_(i % 2 == 0)
+    (result,) = lora.edit(model, [[request(0, 0)]], Lora(steps=1), assets("llama"))
+    flags = [weight.requires_grad for weight in model.parameters()]
+    assert flags == [i % 2 == 0 for i in range(len(flags))]
+    assert all(weight.grad is None for weight in model.parameters())
+    (frozen,) = lora.edit(tiny("llama"), [[request(0, 0)]], Lora(steps=1), assets("llama"))
+    assert_close(result.delta, frozen.delta, 1e-6)
 
 
 def test_no_modules_are_an_error() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from ksmith.edit import r_rome, rome
 from ksmith.lm.assets import Result
 from ksmith.lm.delta import LowRank, applied, dense
+from ksmith.lm.insert import as_written
 from ksmith.lm.rows import at_subject, prefixes, rows
 from ksmith.lm.sites import sites
 from ksmith.lm.solve import factor, rank_one
@@ -149,6 +150,21 @@ def test_later_edits_see_the_earlier_ones() -> None:
     for name in both.delta:
         total = dense(first.delta[name]) + dense(then.delta[name])
         assert torch.allclose(dense(both.delta[name]), total, atol=1e-4, rtol=1e-3)
+
+
+def test_long_histories_are_applied_request_by_request() -> None:
+    """With as many rows a request as may be, one with a shorter history, one with none."""
+    so_far = [LowRank(random(i, 4, n), random(9 + i, n, 6)) for i, n in enumerate((3, 1))]
+    blocks, owner = [*so_far, None], torch.tensor([1, 0, 2, 0, 0])
+    keys, values = random(20, 5, 2, 6), random(21, 5, 2, 4)
+    (long,) = as_written("site", blocks, copied=0)(owner).values()
+    (short,) = as_written("site", blocks)(owner).values()
+    assert long.__name__ != short.__name__, "two ways"
+    for row, i in enumerate(owner.tolist()):
+        block = blocks[i]
+        wanted = values[row] if block is None else values[row] + keys[row] @ block.dense().T
+        for change in (long, short):
+            assert torch.allclose(change(keys, values)[row], wanted, atol=1e-12)
 
 
 def test_logs_say_what_happened() -> None:

@@ -59,6 +59,13 @@ def test_totals_grow_by_segments_and_nothing_given_is_changed() -> None:
         chain.until(3)
 
 
+def test_what_comes_after_a_step_is_not_added_up() -> None:
+    unfit: Delta = {"a": torch.zeros(1, ROWS * COLUMNS)}  # could not be added
+    chain = Chain((1, 2, 3), [{"a": block(0, 0)}, {"a": block(0, 1)}, unfit])
+    both = dense(block(0, 0)) + dense(block(0, 1))
+    assert torch.equal(dense(chain.until(2)["a"]), both)
+
+
 def test_file_gives_the_same_chain_and_belongs_to_its_weights(tmp_path: Path) -> None:
     chain = Chain((1, 3), [{"a": block(2, 0)}, {}])
     save(chain, tmp_path / "c.safetensors", {"base": "weights"})

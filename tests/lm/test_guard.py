@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from ksmith.edit import EDITORS
@@ -48,6 +50,20 @@ def test_ten_times_the_median_is_guarded() -> None:
     assert told and "norm is 21, over 10 x the median of 5 others, 2" in told
     assert reason(solved(norm=21.0), others[1:]) is None, "four have no median yet"
     assert reason(solved(norm=float("nan")), others)
+
+
+norms = st.lists(st.sampled_from([0.0, 1.0, 2.0, 3.5, 40.0, 900.0]), max_size=9)
+
+
+@given(batch=norms, before=norms)
+def test_a_batchs_requests_are_compared_with_all_others(
+    batch: list[float], before: list[float]
+) -> None:
+    found = guard.reasons([solved(norm=norm) for norm in batch], before)
+    assert found == [
+        reason(solved(norm=norm), before + batch[:i] + batch[i + 1 :])
+        for i, norm in enumerate(batch)
+    ]
 
 
 def disabling(seed: int) -> tuple[Tensor, Tensor, Tensor]:

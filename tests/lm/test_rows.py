@@ -1,5 +1,7 @@
 """What modules give at a subject is the same by hand, from trees, as from whole rows."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -71,6 +73,25 @@ def test_what_stands_before_a_subject_is_cut_off() -> None:
     texts = [ids[mask].tolist() for ids, mask in zip(heads, before, strict=True)]
     assert path_texts(cut.ids, cut.path[:, : asked.at], before) == texts
     assert len(cut.ids) < len(grown.ids)
+
+
+def test_means_add_up_rows_in_their_order() -> None:
+    """Also where a request's rows are not side by side, or there are none."""
+    asked = asked_rows()
+    mixed = asked.take(
+        torch.randperm(len(asked.ids), generator=torch.Generator().manual_seed(0))
+    )
+    mixed = replace(mixed.where(mixed.owner != 1), b=asked.b + 1)
+    values = torch.rand(len(mixed.ids), 5, generator=torch.Generator().manual_seed(1))
+    found = mixed.mean(values)
+    for request in range(mixed.b):
+        mine, total = values[mixed.owner == request], torch.zeros(5)
+        for row in mine:
+            total = total + row
+        assert torch.equal(found[request], total / max(1, len(mine)))
+    assert found[1].eq(0).all(), "it has no row"
+    nothing = replace(mixed.where(mixed.owner < 0), b=0)
+    assert nothing.mean(values[:0]).shape == (0, 5)
 
 
 def test_some_requests_are_narrowed_to_their_own_width() -> None:
