@@ -144,7 +144,9 @@ class Writer:
         one.logs.append({"step": end, "norm": norm, "seconds": round(seconds, 4), **told})
         more = {"step": end, "norm": norm, "failed": failed}
         one.rows += [
-            _row(request, answer) | {"number": end - len(batch) + 1 + i} | more
+            _row(request, answer, written=result is not None)
+            | {"number": end - len(batch) + 1 + i}
+            | more
             for i, (request, answer) in enumerate(zip(batch, answers, strict=True))
         ]
 
@@ -185,22 +187,23 @@ def _question(request: Request) -> Question:
     )
 
 
-def _row(request: Request, answer: Answer) -> dict[str, Json]:
-    """Return whether the fact is as it was asked to be.
+def _row(request: Request, answer: Answer, *, written: bool) -> dict[str, Json]:
+    """Return whether the fact is as it was asked to be, and was made so.
 
-    An edit holds while the new answer is what the model says, an unlearned fact while the old
-    one is not. Whether the neutral answer beats the old one says nothing of what is forgotten,
-    so an unlearned fact has no success.
+    What was not written is not learnt, whatever the model says already. An edit holds while the
+    new answer is what the model says, an unlearned fact while the old one is not. Whether the
+    neutral answer beats the old one says nothing of what is forgotten, so an unlearned fact has
+    no success.
     """
-    answered = not any(math.isnan(logp) for logp in answer.logp)
+    learnt = written and not any(math.isnan(logp) for logp in answer.logp)
     new, old = (logp / n for logp, n in zip(answer.logp, answer.tokens, strict=True))
     edit = request.kind == "edit"
     return {
         "draw": request.draw,
         "request": request.id,
         "kind": request.kind,
-        "success": answered and new > old if edit else None,
-        "held": answered and (answer.argmax[0] if edit else not answer.argmax[1]),
+        "success": learnt and new > old if edit else None,
+        "held": learnt and (answer.argmax[0] if edit else not answer.argmax[1]),
     }
 
 
