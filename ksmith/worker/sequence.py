@@ -137,12 +137,12 @@ class Writer:
         if result:
             one.running, one.state = running, result.state
         seconds = time.monotonic() - begun
-        norm = deltas.length(result.delta) if result else math.inf
+        norm = deltas.length(result.delta) if result else None
         with applied(base.model, one.total):
             answers = score(base.model, base.tokenizer, [_question(fact) for fact in batch])
         told = result.log if result else {"failed": failed}
         one.logs.append({"step": end, "norm": norm, "seconds": round(seconds, 4), **told})
-        more = {"step": end, "norm": norm, "failed": failed}
+        more = {"step": end, "norm": math.inf if norm is None else norm, "failed": failed}
         one.rows += [
             _row(request, answer, written=result is not None)
             | {"number": end - len(batch) + 1 + i}

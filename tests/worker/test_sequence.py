@@ -1,5 +1,6 @@
 """Chains of batches on a tiny model, with methods that are easy to follow."""
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -226,6 +227,9 @@ def test_batch_that_cannot_be_written_changes_nothing_and_is_counted(tmp_path: P
     assert seen["failed"].to_list() == told
     assert seen["norm"].is_infinite().to_list() == [bool(text) for text in told]
     assert logs[0]["batches"][1]["failed"] == told[1]
+    nothing = [batch["norm"] is None for batch in logs[0]["batches"]]
+    assert nothing == [bool(text) for text in told]
+    json.dumps(logs, allow_nan=False)  # update.json is read by other programs, too
 
 
 @pytest.mark.parametrize("kind", ["edit", "unlearn"])
