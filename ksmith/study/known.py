@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ksmith.records import Json
 from ksmith.settings import known_models
-from ksmith.settings.known_models import Known
+from ksmith.settings.known_models import Known, Row
 
 
 def in_folder(folder: str) -> Known | None:
@@ -31,7 +31,7 @@ def taken(
 
     The version of the table is added where a row of it may be used: not for a model that is
     trained, nor for a folder with another model; what a name on the hub stands for is not known
-    yet.
+    yet. Of a folder's model the row also says whether second moments are needed at all.
 
     Args:
         method: its settings, of which some are open.
@@ -43,4 +43,12 @@ def taken(
     if method.get("preset") == "paper" and not hub and not (row and row.values):
         of = found.name if found else "a model that is trained" if trained else "this model"
         return {}, f'preset = "paper": no numbers are published for {method["name"]} on {of}'
-    return ({"known_models": known_models.VERSION} if row or hub else {}), ""
+    version: dict[str, Json] = {"known_models": known_models.VERSION} if row or hub else {}
+    return version | _adjusted(method, row), ""
+
+
+def _adjusted(method: Mapping[str, Json], row: Row | None) -> dict[str, Json]:
+    """Return `adjust` as a published row has it, where the study leaves that open."""
+    open_ = method.get("preset") == "paper" and "adjust" not in method
+    values = row.values or {} if row and open_ else {}
+    return {name: value for name, value in values.items() if name == "adjust"}

@@ -230,13 +230,28 @@ class Resolver:
         values = self._filled(self.methods[method], own, f"method.{method}")
         if values is None:
             return NOTHING
-        if values.get("preset") == "paper":  # the worker knows the model, and fills in the rest
-            values = {k: v for k, v in values.items() if k in own or k not in published(method)}
+        if values.get("preset") == "paper":
+            values = self._with_published_open(values, own, method)
         elif values.get("units") == "absolute":
             self._check_units(own, method)
         if values.get("retain_weight") == 0 and "retain" in values:  # nobody looks at the set
             values["retain"] = declared(self.methods[method])["retain"].default
         return _resolved({"name": method, "version": self.methods[method].version, **values})
+
+    def _with_published_open(
+        self, values: dict[str, Json], own: Flat, method: str
+    ) -> dict[str, Json]:
+        """Return what the study says: the worker knows the model, and fills in the rest.
+
+        A default that the study says is the study's, also where it is left out elsewhere.
+        """
+        items, public = declared(self.methods[method]), published(method)
+        said = {
+            name: fields.plain(items[name], fields.check(items[name], own[name].value))
+            for name in own
+            if name in public
+        }
+        return {k: v for k, v in values.items() if k not in public} | said
 
     def _check_units(self, own: Flat, method: str) -> None:
         """Note sizes that are not given: their defaults are relative ones."""

@@ -74,6 +74,8 @@ def test_no_preset_for_other_models_and_methods() -> None:
 def test_without_adjustment_all_directions_are_alike() -> None:
     hp, _ = chosen(LLAMA_3, "rome", preset="paper", layer=None)
     assert (hp.layer, hp.adjust) == (5, False)
+    said, _ = chosen(LLAMA_3, "rome", preset="paper", layer=None, adjust=True)
+    assert said.adjust  # the study's own word
     model: Any = tiny("llama")
     base = Base(Any, model, tokenizer(), 2, "", Letters.of(None))  # type: ignore[arg-type]
     found = alike(Rome(adjust=False), base)
