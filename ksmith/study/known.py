@@ -19,7 +19,12 @@ def in_folder(folder: str) -> Known | None:
 
 
 def decides(method: Mapping[str, Json]) -> bool:
-    """Return whether the model decides about settings: layers are open, or published numbers."""
+    """Return whether the model decides about settings: layers are open, or published numbers.
+
+    Where no row is of the method, nothing is taken from the table, whatever the model is.
+    """
+    if method.get("preset") != "paper" and not known_models.listed(method["name"]):
+        return False
     open_ = any(method.get(leaf, ()) is None for leaf in ("layer", "layers"))
     return open_ or method.get("preset") == "paper"
 

@@ -33,16 +33,18 @@ def table(path: Path, *sets: str) -> dict[str, Any]:
     return only(path, *sets).settings["method"]
 
 
-@pytest.mark.parametrize("method", ["rome", "memit", "ft_l", "npo"])
+@pytest.mark.parametrize("method", ["rome", "memit", "ft_l", "lora", "npo"])
 def test_the_version_is_in_the_key_where_a_row_may_be_used(tmp_path: Path, method: str) -> None:
     path = written(tmp_path, TASK.format(method))
     xl, other = folder(tmp_path / "xl", XL), folder(tmp_path / "gemma", GEMMA)
-    used = method != "npo"
+    used = method not in ("lora", "npo")  # no row is of them
     assert "known_models" not in table(path)  # a model that is trained
     assert "known_models" not in table(path, f"model.load={other}")
     assert ("known_models" in table(path, f"model.load={xl}")) == used
     assert ("known_models" in table(path, "model.load=org/name")) == used
-    layers = {"memit": "layers=[1]", "npo": "steps=3"}.get(method, "layer=1")
+    layers = {"memit": "layers=[1]", "lora": "layers=[1]", "npo": "steps=3"}.get(
+        method, "layer=1"
+    )
     assert "known_models" not in table(path, f"model.load={xl}", f"method.{method}.{layers}")
 
 

@@ -46,6 +46,9 @@ def test_layers_of_the_study_and_of_no_known_model() -> None:
     hp, told = chosen(None, "memit", layers=None)
     assert (hp.layers, told) == (None, {"layers_from": "the causal trace"})
     assert "layers_from" not in chosen(XL, "npo")[1]
+    hp, told = chosen(None, "lora", layers=None)
+    assert (hp.layers, told) == (None, {"layers_from": "all layers"})
+    assert chosen(None, "lora", layers=[1])[1]["layers_from"] == "the study"
 
 
 def test_the_preset_is_what_public_code_has() -> None:
