@@ -250,7 +250,7 @@ def _sorted(rows: Batch, keep: int, size: int) -> Iterator[Batch]:
     order = rows.lengths[:keep].argsort(descending=True, stable=True)
     start = 0
     while start < keep:
-        width = int(rows.lengths[order[start]])
+        width = max(1, int(rows.lengths[order[start]]))  # of rows of nothing, one of padding
         many = max(1, size // width)
         yield _columns(_rows(rows, order[start : start + many]), width)
         start += many
