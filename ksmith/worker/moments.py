@@ -192,5 +192,6 @@ def _layer(model: PreTrainedModel, layer: int, path: Path) -> tuple[torch.Tensor
             f"{path.name} is of layer {layer}: it holds {head.width} x {head.width} numbers, and "
             f"keys of this model need {width} x {width}"
         )
-    total = torch.from_numpy(corpus.statistic(path).sum.copy()).double()
+    # Files may be of another byte order or precision, of which torch has none.
+    total = torch.from_numpy(corpus.statistic(path).sum.astype("float64"))
     return total.div_(head.count), head.count

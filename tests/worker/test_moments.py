@@ -225,6 +225,18 @@ def test_public_statistics_are_divided_by_their_count(tmp_path: Path, model: Pat
         assert torch.equal(found[layer], expected)
 
 
+@pytest.mark.parametrize("dtype", [">f4", ">f8", "<f16", "<u8"])
+def test_statistics_of_any_byte_order_and_precision(
+    tmp_path: Path, model: Path, dtype: str
+) -> None:
+    (tmp_path / "stats").mkdir()
+    total = (9 * np.eye(64)).astype(dtype)
+    public(tmp_path / "stats" / "transformer.h.1.mlp.c_proj_x_mom2_1.npz", total, count=9)
+    one = spec(tmp_path, model, {"npz": tmp_path / "stats"})
+    assert done(one).error is None
+    assert torch.equal(of(one)[1], torch.eye(64, dtype=torch.float64))
+
+
 @pytest.mark.parametrize(
     ("layers", "width", "table", "message"),
     [
