@@ -225,6 +225,20 @@ def test_public_statistics_are_divided_by_their_count(tmp_path: Path, model: Pat
         assert torch.equal(found[layer], expected)
 
 
+def test_statistics_that_fit_nowhere(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statistics(tmp_path / "stats", [0, 1, 2])
+    pages = {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": 64 * 64 * 8 * 2}  # of a machine, not ours
+    monkeypatch.setattr(moments.os, "sysconf", pages.__getitem__)
+    one = spec(tmp_path, model, {"npz": tmp_path / "stats"})
+    error = done(one).error
+    assert error and "of 3 layers with keys of width 64 take" in error
+    assert error.endswith("name the layers that are edited in moments.layers")
+    fewer = spec(tmp_path / "fewer", model, {"npz": tmp_path / "stats", "layers": [1]})
+    assert done(fewer).error is None
+
+
 @pytest.mark.parametrize("dtype", [">f4", ">f8", "<f16", "<u8"])
 def test_statistics_of_any_byte_order_and_precision(
     tmp_path: Path, model: Path, dtype: str
@@ -247,6 +261,7 @@ def test_statistics_of_any_byte_order_and_precision(
             "of layer 0: it holds 24 x 24 numbers, and keys of this model need 64 x",
         ),
         ([0], 64, {"layers": [0, 1]}, "no statistics of layer 1"),
+        ([0], 64, {"layers": [0, 77]}, "no statistics of layer 77"),
     ],
 )
 def test_statistics_that_do_not_fit_the_model(
