@@ -22,6 +22,7 @@ from ksmith.settings import (
 )
 from ksmith.settings.graph import REWORDED
 from ksmith.settings.known_models import published
+from ksmith.settings.model import model_files
 from ksmith.settings.moments import LENGTH
 from ksmith.settings.probe import SETTINGS as ASKED_BY
 from ksmith.settings.recipes import resolve as recipe_numbers
@@ -36,19 +37,6 @@ from ksmith.study.mistakes import Mistakes, Where
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9_][\w.-]{0,95})?", re.ASCII)
 # Settings of a graph that name files -> what stands for them in its key.
 DATA_FILES = {"path": "digest", "templates": "templates_digest"}
-TOKENIZER_FILES = (
-    "added_tokens.json",
-    "chat_template.jinja",
-    "merges.txt",
-    "sentencepiece.bpe.model",
-    "special_tokens_map.json",
-    "spiece.model",
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "vocab.json",
-    "vocab.txt",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,17 +390,15 @@ class Resolver:
 
     def _model_digest(self, folder: Path, where: Where) -> str:
         """Return one digest over what a model is: configuration, weights and tokenizer."""
-        weights = sorted(folder.glob("*.safetensors"))
-        others = [folder / name for name in ("config.json", *TOKENIZER_FILES)]
-        if not weights or not others[0].is_file():
+        files = model_files(folder)
+        if not files:
             message = (
                 f"model.load: {folder} holds no config.json with a *.safetensors beside it"
             )
             self.mistakes.add(where, message)
             return ""
         try:
-            present = [path for path in [*others, *weights] if path.is_file()]
-            return digest({path.name: self._digest(path) for path in present})
+            return digest({path.name: self._digest(path) for path in files})
         except OSError as error:
             self.mistakes.add(where, f"model.load: {error.filename} cannot be read")
             return ""

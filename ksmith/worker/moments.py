@@ -45,9 +45,12 @@ def opened(job: Job, weights: str) -> moments.Moments | None:
     outcome = Outcome.read(folder)
     measured = outcome.info.get("weights") if outcome else None
     if measured not in (None, weights):
+        source = job.spec.files.get("model.load")
+        todo = (
+            f"put the model back into {source}" if source else "name a commit in model.revision"
+        )
         raise UserError(
-            "the second moments were measured on other weights than the model has now: name a "
-            "commit in model.revision"
+            f"the second moments were measured on other weights than the model has now: {todo}"
         )
     return moments.load_moments(folder / FILE)
 
