@@ -29,6 +29,24 @@ def decides(method: Mapping[str, Json]) -> bool:
     return open_ or method.get("preset") == "paper"
 
 
+def layers(method: Mapping[str, Json], found: Known | None) -> list[int]:
+    """Return the layers that a method edits, none where a study can't tell.
+
+    Args:
+        method: its settings; layers that are open are those of its row.
+        found: the known model in the folder that is loaded, if one is.
+    """
+    leaf = next((leaf for leaf in ("layer", "layers") if leaf in method), None)
+    if leaf is None:
+        return []
+    row = found.rows.get(method["name"]) if found else None
+    given = method[leaf]
+    if given is None:
+        theirs = list(row.layers) if row else []
+        return theirs[:1] if leaf == "layer" else theirs
+    return [given] if leaf == "layer" else list(given)
+
+
 def taken(
     method: Mapping[str, Json], model: Mapping[str, Json], found: Known | None
 ) -> tuple[dict[str, Json], str]:

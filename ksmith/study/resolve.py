@@ -1,7 +1,7 @@
 """From a combination to the settings of a trial: defaults filled in, files known by content."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,8 +86,8 @@ class Resolver:
             "probe": self._table(flat, "probe", self._probe, ""),
             "moments": self._table(flat, "moments", self._moments, method),
         }
-        self._check_layers(flat, tables["model"].value, tables["method"].value)
         tables["method"] = self._known(flat, tables["model"], tables["method"])
+        self._check_layers(flat, tables)
         return tables
 
     def parts(self) -> list[dict[str, Json]]:
@@ -265,15 +265,34 @@ class Resolver:
             self.mistakes.add(flat[f"{name}preset"].where, f"{name}{wrong}")
         return _resolved({**method.value, **extra}, method.files) if extra else method
 
-    def _check_layers(self, flat: Flat, model: Json, method: Json) -> None:
+    def _check_layers(self, flat: Flat, tables: Mapping[str, Resolved]) -> None:
         """Note layers that a model which is trained won't have; a loaded one is not known yet."""
-        there = model.get("layers")
-        for leaf in ("layer", "layers") if there else ():
-            given = method.get(leaf)
-            if given is not None and max([given] if leaf == "layer" else given) >= there:
-                name = f"method.{method['name']}.{leaf}"
-                message = f"{name} = {show(given)}: the model has layers 0 to {there - 1}"
-                self.mistakes.add(flat[name].where, message)
+        method, measured = tables["method"].value, tables["moments"].value.get("layers")
+        there = tables["model"].value.get("layers")
+        own = known.layers(
+            method, self._folders.get(tables["model"].files.get("model.load", ""))
+        )
+        for leaf in ("layer", "layers"):
+            if method.get(leaf) is not None:
+                self._check_there(flat, f"method.{method['name']}.{leaf}", own, there)
+        if measured is None:
+            return
+        self._check_there(flat, "moments.layers", measured, there)
+        without = [layer for layer in own if layer not in measured]
+        if without and method.get("adjust", True):
+            message = (
+                f"moments.layers = {show(measured)}: {method['name']} edits layer {without[0]}, "
+                "of which it needs the second moment; name it, too"
+            )
+            self.mistakes.add(flat["moments.layers"].where, message)
+
+    def _check_there(
+        self, flat: Flat, name: str, layers: Sequence[int], there: int | None
+    ) -> None:
+        if there and max(layers) >= there:
+            given = show(flat[name].value)
+            message = f"{name} = {given}: the model has layers 0 to {there - 1}"
+            self.mistakes.add(flat[name].where, message)
 
     def _probe(self, own: Flat, _: str) -> Resolved:
         values = self._filled(Probe, own, "probe")
