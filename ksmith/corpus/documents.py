@@ -213,7 +213,12 @@ def _parquet(path: Path) -> Generator[Any]:
     try:
         with pq.ParquetFile(path) as file:
             yield file
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+    except (
+        pa.ArrowInvalid,
+        pa.ArrowNotImplementedError,
+        OSError,
+        UnicodeDecodeError,  # a name
+    ) as error:
         raise UserError(f"not a Parquet file that can be read: {_first(error)}") from None
 
 
@@ -244,10 +249,24 @@ def _rows(corpus: Corpus, start: Place) -> Iterator[Document]:
             row = first
             batches = file.iter_batches(ROWS, row_groups=[group], columns=[corpus.column])
             for batch in batches:
-                for text in batch.column(0).to_pylist():
+                for text in _decoded_column(batch.column(0), corpus.column, row):
                     row += 1
                     if row > start.at and text and text.strip():
                         yield Document(text.strip(), Place(row))
+
+
+def _decoded_column(values: Any, name: str | None, before: int) -> list[str | None]:
+    """Return the texts of a column, of which `before` rows are behind; pyarrow checks none."""
+    try:
+        return values.to_pylist()
+    except UnicodeDecodeError:
+        for row, value in enumerate(values, start=before + 1):
+            try:
+                value.as_py()
+            except UnicodeDecodeError as error:
+                byte = f"byte 0x{error.object[error.start]:02x}"
+                raise UserError(f"row {row}: {name!r} is not UTF-8 ({byte})") from None
+        raise
 
 
 def _chosen(columns: dict[str, str], column: str | None) -> str:

@@ -6,6 +6,7 @@ of Python objects in it is a pickle, which is never opened: the headers are read
 nothing but numbers of the announced shape.
 """
 
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ WIDEST = 1 << 17  # keys: a matrix of 64 GiB in float32
 SMALL = 1 << 12  # bytes of the count's array
 # With these numpy and zipfile say that a file is not theirs.
 WRONG = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
+# With these Python says that a header, which numpy parses as a literal, is none: TypeError of
+# {[]: 1}, MemoryError where the parser's own stack is full.
+NO_LITERAL = (tokenize.TokenError, SyntaxError, TypeError, MemoryError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,10 @@ def _head(member: IO[bytes], name: str) -> tuple[tuple[int, ...], Any, int]:
     read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
     if read is None:
         raise UserError(f"{name} is an array of format {version}, which is not read")
-    shape, _, kind = read(member)  # in which order makes no difference: it is symmetric
+    try:
+        shape, _, kind = read(member)  # in which order makes no difference: it is symmetric
+    except NO_LITERAL:
+        raise UserError(f"{name} has a header that cannot be read") from None
     if kind.hasobject:
         raise UserError(f"{name} holds Python objects, which can run code when opened")
     if kind.kind not in "fiu":

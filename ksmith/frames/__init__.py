@@ -51,10 +51,11 @@ def trials(study: str | None = None, home: str | Path | None = None) -> pl.DataF
 def metrics(study: str | None = None, home: str | Path | None = None) -> pl.DataFrame:
     """Return one row for each metric of each finished trial of each study.
 
-    Columns: study, trial, method, task, level, scale, seed, graph_seed, model_seed, step (0 is
-    before the update, 1 after it; in a sequence the number of facts written), probe, measure,
-    slice, hop, value (NaN where there is none), n (facts, never questions), low and high (95 %
-    interval; null where n < 2).
+    Columns: study, trial, method, task, level, scale, sequence (facts of it, which are its
+    scale, too; null for updates at once), seed, graph_seed, model_seed, step (0 is before the
+    update, 1 after it; in a sequence the number of facts written), probe, measure, slice, hop,
+    value (NaN where there is none), n (facts, never questions), low and high (95 % interval;
+    null where n < 2).
 
     Raises:
         UserError: there is no lab in `home`, or no such study in it.
@@ -70,9 +71,10 @@ def metrics(study: str | None = None, home: str | Path | None = None) -> pl.Data
 def answers(study: str | None = None, home: str | Path | None = None) -> pl.LazyFrame:
     """Return a lazy frame of every answer in every finished trial of each study.
 
-    Columns: study, trial, method, task, level, scale, seed, graph_seed, model_seed, then those
-    of answers.parquet (`ksmith.measures.SCHEMA`). Its `level`, the one of a question's own
-    subject, is `subject_level` here. A column that only some trials have is null in the others.
+    Columns: study, trial, method, task, level, scale, sequence, seed, graph_seed, model_seed,
+    then those of answers.parquet (`ksmith.measures.SCHEMA`). Its `level`, the one of a
+    question's own subject, is `subject_level` here. A column that only some trials have is null
+    in the others.
 
     Raises:
         UserError: there is no lab in `home`, no such study in it, or a trial's file is gone.
@@ -108,6 +110,7 @@ def curves(
 
     Columns: those of `by` (columns of `metrics`, or settings such as "model.recipe"), lists
     scale, value, low, high, n, then k_half, k_star, collapsed; see `ksmith.measures.curves`.
+    Sequences are on no curve: what is written bit by bit is not written at that scale.
 
     Raises:
         UserError: there is no lab in `home`, no such study in it, or no such column or mode.
@@ -115,7 +118,8 @@ def curves(
     # Measures bring numpy along, which the other frames can do without.
     from ksmith.measures import curves as measured_curves
 
-    rows, table = metrics(study, home), trials(study, home)
+    rows = metrics(study, home).filter(pl.col("sequence").is_null())
+    table = trials(study, home)
     missing = [name for name in by if name not in rows.columns]
     strange = [name for name in missing if name not in table.columns]
     if strange:
@@ -129,8 +133,9 @@ def curves(
 def gold(study: str | None = None, home: str | Path | None = None) -> pl.LazyFrame:
     """Return a lazy frame of how far the models of each finished trial are from its gold models.
 
-    Columns: study, trial, method, task, level, scale, seed, graph_seed, model_seed, then those
-    of gold.parquet (`ksmith.measures.gold.SCHEMA`): one row a question and pair of models.
+    Columns: study, trial, method, task, level, scale, sequence, seed, graph_seed, model_seed,
+    then those of gold.parquet (`ksmith.measures.gold.SCHEMA`): one row a question and pair of
+    models.
     Trials without gold models have no rows.
 
     Raises:
@@ -144,7 +149,7 @@ def gold(study: str | None = None, home: str | Path | None = None) -> pl.LazyFra
 def table(
     study: str,
     shown: Sequence[str],
-    by: Sequence[str] = ("task", "method", "level", "scale"),
+    by: Sequence[str] = ("task", "method", "level", "scale", "sequence"),
     home: str | Path | None = None,
 ) -> pl.DataFrame:
     """Return one row for each `by`, one column for each metric: `value [low, high] n`, as text.

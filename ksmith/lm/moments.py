@@ -184,14 +184,24 @@ def _home(model: PreTrainedModel, where: Sites, layers: Sequence[int]) -> torch.
     gpu = model.device.type == "cuda"
     if gpu and needed < MEMORY * (free_bytes(model.device) - spare):
         return model.device
+    check_memory(len(layers), width)
+    return torch.device("cpu")
+
+
+def check_memory(layers: int, width: int) -> None:
+    """Check that the machine holds moments of so many layers with keys of this width.
+
+    Raises:
+        UserError: it does not.
+    """
+    needed = layers * width**2 * torch.float64.itemsize
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > MEMORY * there:
         raise UserError(
-            f"second moments of {len(layers)} layers with keys of width {width:,} take "
+            f"second moments of {layers} layers with keys of width {width:,} take "
             f"{needed / 1e9:.0f} GB, and this machine has {there / 1e9:.0f} GB: name the layers "
             "that are edited in moments.layers"
         )
-    return torch.device("cpu")
 
 
 def _check_length(
@@ -250,7 +260,7 @@ def _sorted(rows: Batch, keep: int, size: int) -> Iterator[Batch]:
     order = rows.lengths[:keep].argsort(descending=True, stable=True)
     start = 0
     while start < keep:
-        width = int(rows.lengths[order[start]])
+        width = max(1, int(rows.lengths[order[start]]))  # of rows of nothing, one of padding
         many = max(1, size // width)
         yield _columns(_rows(rows, order[start : start + many]), width)
         start += many

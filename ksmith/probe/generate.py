@@ -224,7 +224,7 @@ def _received(trial: Trial, pipes: Sequence[Connection]) -> Iterator[Piece]:
                 return
             with pa.ipc.open_stream(rows) as stream:
                 yield stream.read_next_batch(), pipe.recv()
-    except (EOFError, ConnectionError):
+    except (EOFError, OSError):  # an OSError where it died inside a message
         raise RuntimeError("a process that makes questions died; it says why") from None
 
 

@@ -208,6 +208,11 @@ def published(method: str) -> frozenset[str]:
     return frozenset(name for row in rows for name in row.values or ())
 
 
+def listed(method: str) -> bool:
+    """Return whether some row is of the method: one that edits a few chosen layers."""
+    return any(method in model.rows for model in MODELS)
+
+
 def describe() -> list[dict[str, str]]:
     """Return one row a model and method, for people: model, method, layers, values, source."""
     return [

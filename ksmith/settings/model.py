@@ -1,12 +1,27 @@
 """The language model under study: one that is trained on the graph, or one that exists."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from ksmith.settings.fields import REQUIRED, Count, Positive, Seed, setting
 from ksmith.settings.recipes import RECIPES
+
+TOKENIZER_FILES = (
+    "added_tokens.json",
+    "chat_template.jinja",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "special_tokens_map.json",
+    "spiece.model",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "vocab.json",
+    "vocab.txt",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,3 +53,15 @@ class Load:
     load: str = setting(REQUIRED, "hub name or folder", path=True)
     revision: str = setting("main", "commit, tag or branch on the hub")
     dtype: Literal["float32", "bfloat16", "float16"] = setting("float32", "of the weights")
+
+
+def model_files(folder: Path) -> list[Path]:
+    """Return the files that a model in a folder is: configuration, tokenizer and weights.
+
+    None, where there is no configuration or no weights.
+    """
+    weights = sorted(folder.glob("*.safetensors"))
+    others = [folder / name for name in ("config.json", *TOKENIZER_FILES)]
+    if not weights or not others[0].is_file():
+        return []
+    return [path for path in [*others, *weights] if path.is_file()]

@@ -1,7 +1,7 @@
 """From a combination to the settings of a trial: defaults filled in, files known by content."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from ksmith.settings import (
 )
 from ksmith.settings.graph import REWORDED
 from ksmith.settings.known_models import published
+from ksmith.settings.model import model_files
 from ksmith.settings.moments import LENGTH
 from ksmith.settings.probe import SETTINGS as ASKED_BY
 from ksmith.settings.recipes import resolve as recipe_numbers
@@ -36,19 +37,6 @@ from ksmith.study.mistakes import Mistakes, Where
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9_][\w.-]{0,95})?", re.ASCII)
 # Settings of a graph that name files -> what stands for them in its key.
 DATA_FILES = {"path": "digest", "templates": "templates_digest"}
-TOKENIZER_FILES = (
-    "added_tokens.json",
-    "chat_template.jinja",
-    "merges.txt",
-    "sentencepiece.bpe.model",
-    "special_tokens_map.json",
-    "spiece.model",
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "vocab.json",
-    "vocab.txt",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +86,8 @@ class Resolver:
             "probe": self._table(flat, "probe", self._probe, ""),
             "moments": self._table(flat, "moments", self._moments, method),
         }
-        self._check_layers(flat, tables["model"].value, tables["method"].value)
         tables["method"] = self._known(flat, tables["model"], tables["method"])
+        self._check_layers(flat, tables)
         return tables
 
     def parts(self) -> list[dict[str, Json]]:
@@ -230,13 +218,28 @@ class Resolver:
         values = self._filled(self.methods[method], own, f"method.{method}")
         if values is None:
             return NOTHING
-        if values.get("preset") == "paper":  # the worker knows the model, and fills in the rest
-            values = {k: v for k, v in values.items() if k in own or k not in published(method)}
+        if values.get("preset") == "paper":
+            values = self._with_published_open(values, own, method)
         elif values.get("units") == "absolute":
             self._check_units(own, method)
         if values.get("retain_weight") == 0 and "retain" in values:  # nobody looks at the set
             values["retain"] = declared(self.methods[method])["retain"].default
         return _resolved({"name": method, "version": self.methods[method].version, **values})
+
+    def _with_published_open(
+        self, values: dict[str, Json], own: Flat, method: str
+    ) -> dict[str, Json]:
+        """Return what the study says: the worker knows the model, and fills in the rest.
+
+        A default that the study says is the study's, also where it is left out elsewhere.
+        """
+        items, public = declared(self.methods[method]), published(method)
+        said = {
+            name: fields.plain(items[name], fields.check(items[name], own[name].value))
+            for name in own
+            if name in public
+        }
+        return {k: v for k, v in values.items() if k not in public} | said
 
     def _check_units(self, own: Flat, method: str) -> None:
         """Note sizes that are not given: their defaults are relative ones."""
@@ -262,15 +265,34 @@ class Resolver:
             self.mistakes.add(flat[f"{name}preset"].where, f"{name}{wrong}")
         return _resolved({**method.value, **extra}, method.files) if extra else method
 
-    def _check_layers(self, flat: Flat, model: Json, method: Json) -> None:
+    def _check_layers(self, flat: Flat, tables: Mapping[str, Resolved]) -> None:
         """Note layers that a model which is trained won't have; a loaded one is not known yet."""
-        there = model.get("layers")
-        for leaf in ("layer", "layers") if there else ():
-            given = method.get(leaf)
-            if given is not None and max([given] if leaf == "layer" else given) >= there:
-                name = f"method.{method['name']}.{leaf}"
-                message = f"{name} = {show(given)}: the model has layers 0 to {there - 1}"
-                self.mistakes.add(flat[name].where, message)
+        method, measured = tables["method"].value, tables["moments"].value.get("layers")
+        there = tables["model"].value.get("layers")
+        own = known.layers(
+            method, self._folders.get(tables["model"].files.get("model.load", ""))
+        )
+        for leaf in ("layer", "layers"):
+            if method.get(leaf) is not None:
+                self._check_there(flat, f"method.{method['name']}.{leaf}", own, there)
+        if measured is None:
+            return
+        self._check_there(flat, "moments.layers", measured, there)
+        without = [layer for layer in own if layer not in measured]
+        if without and method.get("adjust", True):
+            message = (
+                f"moments.layers = {show(measured)}: {method['name']} edits layer {without[0]}, "
+                "of which it needs the second moment; name it, too"
+            )
+            self.mistakes.add(flat["moments.layers"].where, message)
+
+    def _check_there(
+        self, flat: Flat, name: str, layers: Sequence[int], there: int | None
+    ) -> None:
+        if there and max(layers) >= there:
+            given = show(flat[name].value)
+            message = f"{name} = {given}: the model has layers 0 to {there - 1}"
+            self.mistakes.add(flat[name].where, message)
 
     def _probe(self, own: Flat, _: str) -> Resolved:
         values = self._filled(Probe, own, "probe")
@@ -387,17 +409,15 @@ class Resolver:
 
     def _model_digest(self, folder: Path, where: Where) -> str:
         """Return one digest over what a model is: configuration, weights and tokenizer."""
-        weights = sorted(folder.glob("*.safetensors"))
-        others = [folder / name for name in ("config.json", *TOKENIZER_FILES)]
-        if not weights or not others[0].is_file():
+        files = model_files(folder)
+        if not files:
             message = (
                 f"model.load: {folder} holds no config.json with a *.safetensors beside it"
             )
             self.mistakes.add(where, message)
             return ""
         try:
-            present = [path for path in [*others, *weights] if path.is_file()]
-            return digest({path.name: self._digest(path) for path in present})
+            return digest({path.name: self._digest(path) for path in files})
         except OSError as error:
             self.mistakes.add(where, f"model.load: {error.filename} cannot be read")
             return ""

@@ -8,7 +8,7 @@ from torch import Tensor
 from ksmith import settings
 from ksmith.lm.sites import sites
 from ksmith.records import Json, UserError
-from ksmith.settings.known_models import Known, Row, known
+from ksmith.settings.known_models import Known, Row, known, listed
 from ksmith.worker.job import Job
 from ksmith.worker.opening import Base
 
@@ -35,6 +35,8 @@ def hyperparameters(job: Job, base: Base) -> tuple[Any, dict[str, Json]]:
     leaf = next((leaf for leaf in ("layer", "layers") if leaf in own), None)
     if leaf is not None:
         values[leaf], told["layers_from"] = _layers(leaf, values.get(leaf), model, row)
+        if values[leaf] is None and not listed(name):
+            told["layers_from"] = "all layers"  # as LoRA does: nothing is to be chosen
     return settings.method(name, values), told
 
 

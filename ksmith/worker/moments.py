@@ -45,9 +45,12 @@ def opened(job: Job, weights: str) -> moments.Moments | None:
     outcome = Outcome.read(folder)
     measured = outcome.info.get("weights") if outcome else None
     if measured not in (None, weights):
+        source = job.spec.files.get("model.load")
+        todo = (
+            f"put the model back into {source}" if source else "name a commit in model.revision"
+        )
         raise UserError(
-            "the second moments were measured on other weights than the model has now: name a "
-            "commit in model.revision"
+            f"the second moments were measured on other weights than the model has now: {todo}"
         )
     return moments.load_moments(folder / FILE)
 
@@ -135,9 +138,11 @@ def _imported(job: Job) -> dict[str, Any]:
     files = by_layer(model, paths)
     wanted = table.get("layers")
     missing = sorted(set(range(sites(model).n_layers)) - set(files))
-    if wanted is not None and set(wanted) & set(missing):
-        raise UserError(f"{folder}: no statistics of layer {min(set(wanted) & set(missing))}")
+    absent = sorted(set(wanted or ()) - set(files))
+    if absent:
+        raise UserError(f"{folder}: no statistics of layer {absent[0]}")
     kept = {layer: files[layer] for layer in (files if wanted is None else wanted)}
+    moments.check_memory(len(kept), _width(model, next(iter(kept))))
     found: dict[int, torch.Tensor] = {}
     counts: dict[str, int] = {}
     for done, (layer, path) in enumerate(kept.items(), start=1):
@@ -182,15 +187,21 @@ def by_layer(model: PreTrainedModel, paths: list[Path]) -> Mapping[int, Path]:
     return found
 
 
+def _width(model: PreTrainedModel, layer: int) -> int:
+    """Return d_ff, the width of the layer's keys."""
+    where = sites(model)
+    return where.maths(model.get_parameter(where.weight(layer))).shape[1]
+
+
 def _layer(model: PreTrainedModel, layer: int, path: Path) -> tuple[torch.Tensor, int]:
     """Return E[k k^T], (d_ff, d_ff) float64, and the number of tokens behind it."""
-    where = sites(model)
-    width = where.maths(model.get_parameter(where.weight(layer))).shape[1]
+    width = _width(model, layer)
     head = corpus.header(path)
     if head.width != width:
         raise UserError(
             f"{path.name} is of layer {layer}: it holds {head.width} x {head.width} numbers, and "
             f"keys of this model need {width} x {width}"
         )
-    total = torch.from_numpy(corpus.statistic(path).sum.copy()).double()
+    # Files may be of another byte order or precision, of which torch has none.
+    total = torch.from_numpy(corpus.statistic(path).sum.astype("float64"))
     return total.div_(head.count), head.count

@@ -26,7 +26,10 @@ from ksmith.records import (
     UserError,
     Wording,
     derived_seed,
+    digest,
+    file_digest,
 )
+from ksmith.settings.model import model_files
 from ksmith.worker import figures
 from ksmith.worker.job import Job
 from ksmith.worker.letters import ITEMS, Letters, check
@@ -72,9 +75,21 @@ def alone(job: Job) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, str]:
 
 
 def _named(job: Job) -> tuple[str, str | None, str]:
-    """Return the folder or name that a study loads its model from, the revision, the dtype."""
+    """Return the folder or name that a study loads its model from, the revision, the dtype.
+
+    Raises:
+        UserError: the folder holds other files than when the study was made.
+    """
     settings: Mapping[str, Any] = job.spec.recipe["model"]
     source = str(job.spec.files.get("model.load", settings.get("load")))
+    if "digest" in settings:
+        files = model_files(Path(source))
+        found = digest({path.name: file_digest(path) for path in files})
+        if files and found != settings["digest"]:  # where none are, `load` says what is wrong
+            raise UserError(
+                f"{source}: the model in it changed since the study was made (its digest is "
+                "another): put it back, or make the study anew"
+            )
     return source, settings.get("revision"), str(settings["dtype"])
 
 
@@ -100,11 +115,11 @@ def _weights(job: Job, folder: Path) -> tuple[str | Path, str | None, str]:
 
 def _checked(job: Job, folder: Path, model: PreTrainedModel) -> str:
     """Return the digest of the weights: those that the model's asset was measured on."""
-    digest, outcome = weights_digest(model), Outcome.read(folder)
-    if outcome and digest != outcome.info["weights"]:
+    weights, outcome = weights_digest(model), Outcome.read(folder)
+    if outcome and weights != outcome.info["weights"]:
         source = job.spec.files.get("model.load", folder)
         raise UserError(f"the weights in {source} are not those that this trial's model had")
-    return digest
+    return weights
 
 
 def make_model(job: Job) -> dict[str, Any]:

@@ -137,14 +137,16 @@ class Writer:
         if result:
             one.running, one.state = running, result.state
         seconds = time.monotonic() - begun
-        norm = deltas.length(result.delta) if result else math.inf
+        norm = deltas.length(result.delta) if result else None
         with applied(base.model, one.total):
             answers = score(base.model, base.tokenizer, [_question(fact) for fact in batch])
         told = result.log if result else {"failed": failed}
         one.logs.append({"step": end, "norm": norm, "seconds": round(seconds, 4), **told})
-        more = {"step": end, "norm": norm, "failed": failed}
+        more = {"step": end, "norm": math.inf if norm is None else norm, "failed": failed}
         one.rows += [
-            _row(request, answer) | {"number": end - len(batch) + 1 + i} | more
+            _row(request, answer, written=result is not None)
+            | {"number": end - len(batch) + 1 + i}
+            | more
             for i, (request, answer) in enumerate(zip(batch, answers, strict=True))
         ]
 
@@ -185,22 +187,23 @@ def _question(request: Request) -> Question:
     )
 
 
-def _row(request: Request, answer: Answer) -> dict[str, Json]:
-    """Return whether the fact is as it was asked to be.
+def _row(request: Request, answer: Answer, *, written: bool) -> dict[str, Json]:
+    """Return whether the fact is as it was asked to be, and was made so.
 
-    An edit holds while the new answer is what the model says, an unlearned fact while the old
-    one is not. Whether the neutral answer beats the old one says nothing of what is forgotten,
-    so an unlearned fact has no success.
+    What was not written is not learnt, whatever the model says already. An edit holds while the
+    new answer is what the model says, an unlearned fact while the old one is not. Whether the
+    neutral answer beats the old one says nothing of what is forgotten, so an unlearned fact has
+    no success.
     """
-    answered = not any(math.isnan(logp) for logp in answer.logp)
+    learnt = written and not any(math.isnan(logp) for logp in answer.logp)
     new, old = (logp / n for logp, n in zip(answer.logp, answer.tokens, strict=True))
     edit = request.kind == "edit"
     return {
         "draw": request.draw,
         "request": request.id,
         "kind": request.kind,
-        "success": answered and new > old if edit else None,
-        "held": answered and (answer.argmax[0] if edit else not answer.argmax[1]),
+        "success": learnt and new > old if edit else None,
+        "held": learnt and (answer.argmax[0] if edit else not answer.argmax[1]),
     }
 
 

@@ -89,6 +89,18 @@ def test_mistakes_in_parquet(
     assert str(raised.value) == message
 
 
+@pytest.mark.parametrize("before", [0, 700])
+def test_texts_in_parquet_that_are_none(tmp_path: Path, before: int) -> None:
+    import pyarrow as pa
+
+    texts = [b"good"] * before + [b"bad \xff"]
+    bare = pa.array(texts, pa.binary())
+    column = pa.StringArray.from_buffers(len(texts), *bare.buffers()[1:])
+    path = parquet(tmp_path / "x.parquet", {"text": column}, group=500)
+    with pytest.raises(UserError, match=rf"^row {before + 1}: 'text' is not UTF-8 \(byte 0xff"):
+        list(documents(find(path)))
+
+
 @pytest.mark.parametrize(
     ("name", "content", "column", "message"),
     [

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,26 @@ def test_what_only_looks_like_statistics(
     path = packed(tmp_path / "x.npz", **{**whole, **members})
     with pytest.raises(UserError, match=f"^x.npz: .*{message}"):
         statistic(path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "(((",
+        "-" * 9000 + "1",
+        "'" * 3,
+        "{[]: 1}",
+        "{1: 1, 'a': 2}",
+        " 1\n  2\n 3",
+        "x = 1",
+    ],
+)
+def test_headers_that_are_no_literal(tmp_path: Path, content: str) -> None:
+    lie = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(content)) + content.encode()
+    path = packed(tmp_path / "x.npz", mom2=lie, count=npy(np.array(7)))
+    with pytest.raises(UserError, match=r"^x\.npz: (mom2.mom2 has a header|no statistics)"):
+        header(path)
 
 
 def test_a_pickle_is_never_opened(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from ksmith.store.migrate import config, revisions
 from tests.tracking.labs import MadeLab, metrics_of, point
 
 METRIC_COLUMNS = [
-    *("study", "trial", "method", "task", "level", "scale", "seed", "graph_seed", "model_seed"),
+    *("study", "trial", "method", "task", "level", "scale", "sequence"),
+    *("seed", "graph_seed", "model_seed"),
     *("step", "probe", "measure", "slice", "hop", "value", "n", "low", "high"),
 ]
 
@@ -98,6 +99,23 @@ def test_metrics_of_two_studies(made: MadeLab) -> None:
     assert set(frame.filter(study="second")["task"]) == {"unlearn"}
 
 
+def test_a_sequence_is_as_long_as_its_facts_and_on_no_curve(tmp_path: Path) -> None:
+    lab = MadeLab(tmp_path / "lab")
+    ways = (point("rome"), point("rome", task__scale=9), point("rome", task__sequence=9))
+    for trial in lab.study("s", *ways):
+        lab.attempt(trial)
+    with lab.store.write() as connection:
+        spread = "SET probe = 'spread', measure = 'direct_generated' WHERE probe = 'efficacy'"
+        connection.execute(text(f"UPDATE metric {spread} AND measure = 'accuracy'"))
+    frame = ksmith.metrics("s", home=lab.home)
+    kinds = frame.select("scale", "sequence").unique(maintain_order=True)
+    assert kinds.rows() == [(1, None), (9, None), (9, 9)]
+    (facts,) = ksmith.curves("s", home=lab.home).select("scale", "n").rows()
+    assert facts == ([1, 9], [20, 20])
+    rows = ksmith.table("s", ["efficacy.success"], home=lab.home)
+    assert rows.select("scale", "sequence").rows() == [(1, None), (9, None), (9, 9)]
+
+
 def test_answers_are_lazy_and_labelled(made: MadeLab) -> None:
     frame = ksmith.answers("first", home=made.home)
     assert isinstance(frame, pl.LazyFrame)
@@ -119,7 +137,7 @@ def test_answers_of_older_trials_may_lack_a_column(made: MadeLab) -> None:
         frame = ksmith.answers(home=made.home).collect()
         assert frame.filter(study="second")["extra"].to_list() == [1.5, 1.5]
         assert frame.filter(study="first")["extra"].null_count() == 4
-        assert frame.columns[:9] == METRIC_COLUMNS[:9]
+        assert frame.columns[:10] == METRIC_COLUMNS[:10]
     finally:
         whole.write_parquet(file)
 
@@ -141,7 +159,7 @@ def test_an_empty_lab_gives_empty_frames_with_their_columns(tmp_path: Path) -> N
     assert (metrics.height, metrics.columns) == (0, METRIC_COLUMNS)
     answers = ksmith.answers(home=lab.home).filter(pl.col("probe") == "efficacy").collect()
     assert answers.height == 0
-    assert answers.columns[:9] == METRIC_COLUMNS[:9]
+    assert answers.columns[:10] == METRIC_COLUMNS[:10]
 
 
 def test_home_is_the_given_one_then_the_environments_then_mlruns(

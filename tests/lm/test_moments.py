@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from ksmith.lm.moments import load_moments, save_moments, second_moments
+from ksmith.lm.moments import _sorted, load_moments, save_moments, second_moments  # pyright: ignore[reportPrivateUsage]
 from ksmith.lm.sites import sites
-from ksmith.lm.text import encode
+from ksmith.lm.text import Batch, encode
 from ksmith.records import UserError
 from tests.lm.models import CONFIGS, CONTEXTS, LAYERS, tiny, tokenizer
 
@@ -102,3 +102,9 @@ def test_saving_keeps_every_bit(tmp_path: Path) -> None:
     opened = load_moments(tmp_path / "moments.safetensors")
     assert opened.keys() == moments.keys()
     assert all(torch.equal(opened[i], moments[i]) for i in moments)
+
+
+def test_rows_of_no_tokens_have_a_column_of_padding() -> None:
+    mask = torch.tensor([[True, True], [False, False], [False, False]])
+    rows = Batch(torch.zeros(3, 2, dtype=torch.long), mask, torch.zeros_like(mask))
+    assert [part.ids.shape for part in _sorted(rows, 3, 2)] == [(1, 2), (2, 1)]

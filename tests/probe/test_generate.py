@@ -1,6 +1,10 @@
 """Questions as a file: the rows of `questions`, whatever makes them."""
 
+import os
+import socket
+import struct
 from dataclasses import asdict, replace
+from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ksmith.probe import permutation_seed, questions
-from ksmith.probe.generate import SCHEMA, Trial, generate, table
+from ksmith.probe.generate import SCHEMA, Trial, _received, generate, table  # pyright: ignore[reportPrivateUsage]
 from ksmith.settings.probe import KINDS, Probe
 from tests.probe.test_generated import known_graph, requests
 
@@ -93,3 +97,13 @@ def test_a_process_that_dies_is_said(tmp_path: Path, capfd: pytest.CaptureFixtur
         generate([broken], tmp_path / "q.parquet", workers=2)
     assert "islice()" in capfd.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("begun", [b"", struct.pack("!i", 1000) + b"half"])
+def test_a_process_that_dies_inside_a_message_is_said(begun: bytes) -> None:
+    ours, theirs = Pipe()
+    with ours, theirs, socket.socket(fileno=os.dup(theirs.fileno())) as process:
+        process.sendall(begun)
+        process.shutdown(socket.SHUT_WR)  # its other half is open: what it is sent, it takes
+        with pytest.raises(RuntimeError, match="a process that makes questions died"):
+            next(_received(trial(1, 1), [ours]))

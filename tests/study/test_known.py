@@ -11,6 +11,12 @@ from ksmith.settings.known_models import MODELS
 from tests.study.files import HEAD, keys, mistakes, only, written
 
 XL = {"model_type": "gpt2", "n_layer": 48, "n_embd": 1600}
+LLAMA_3 = {
+    "model_type": "llama",
+    "num_hidden_layers": 32,
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+}
 GEMMA = {"model_type": "gemma2", "num_hidden_layers": 26, "hidden_size": 2304}
 TASK = HEAD + '[task]\nmethod = "{}"\n'
 
@@ -27,16 +33,18 @@ def table(path: Path, *sets: str) -> dict[str, Any]:
     return only(path, *sets).settings["method"]
 
 
-@pytest.mark.parametrize("method", ["rome", "memit", "ft_l", "npo"])
+@pytest.mark.parametrize("method", ["rome", "memit", "ft_l", "lora", "npo"])
 def test_the_version_is_in_the_key_where_a_row_may_be_used(tmp_path: Path, method: str) -> None:
     path = written(tmp_path, TASK.format(method))
     xl, other = folder(tmp_path / "xl", XL), folder(tmp_path / "gemma", GEMMA)
-    used = method != "npo"
+    used = method not in ("lora", "npo")  # no row is of them
     assert "known_models" not in table(path)  # a model that is trained
     assert "known_models" not in table(path, f"model.load={other}")
     assert ("known_models" in table(path, f"model.load={xl}")) == used
     assert ("known_models" in table(path, "model.load=org/name")) == used
-    layers = {"memit": "layers=[1]", "npo": "steps=3"}.get(method, "layer=1")
+    layers = {"memit": "layers=[1]", "lora": "layers=[1]", "npo": "steps=3"}.get(
+        method, "layer=1"
+    )
     assert "known_models" not in table(path, f"model.load={xl}", f"method.{method}.{layers}")
 
 
@@ -55,6 +63,24 @@ def test_the_preset_leaves_open_what_is_not_given(tmp_path: Path) -> None:
     # The default, said by the study, is the study's.
     assert table(path, *preset, "method.memit.lr=0.2")["lr"] == 0.2
     assert keys(only(path, *preset)) != keys(only(path, *preset, "method.memit.lr=0.2"))
+
+
+@pytest.mark.parametrize("method", ["rome", "r_rome"])
+def test_moments_are_not_made_for_a_preset_that_needs_none(tmp_path: Path, method: str) -> None:
+    path = written(tmp_path, TASK.format(method))
+    llama = folder(tmp_path / "llama", LLAMA_3)
+    preset = (f"model.load={llama}", f"method.{method}.preset=paper")
+    assert table(path, *preset)["adjust"] is False
+    assert "moments" not in keys(only(path, *preset))
+    # The study's own word counts, though it is the default.
+    said = (*preset, f"method.{method}.adjust=true")
+    assert table(path, *said)["adjust"] is True
+    assert "moments" in keys(only(path, *said))
+    xl = folder(tmp_path / "xl", XL)
+    adjusted = (f"model.load={xl}", f"method.{method}.preset=paper")
+    assert "adjust" not in table(path, *adjusted)
+    assert "moments" in keys(only(path, *adjusted))
+    assert "adjust" not in table(path, f"model.load={llama}", f"method.{method}.adjust=true")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from ksmith.study import nodes, read
 from tests.corpus import files as corpora
 from tests.corpus.test_statistics import public
 from tests.study.files import HEAD, ROME, keys, mistakes, only, written
+from tests.study.test_known import XL
+from tests.study.test_known import folder as model_in
 
 LOADED = HEAD + '[model]\nload = "gpt2"\n[task]\nmethod = "rome"\n'
 
@@ -63,6 +65,38 @@ def test_methods_without_second_moments_do_not_ask(tmp_path: Path) -> None:
     text = HEAD + '[task]\nmethod = "ft_l"\n[grid]\n"moments.layers" = [[0], [1]]\n'
     (point,) = read(written(tmp_path, text)).points
     assert point.settings["moments"] == {}
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "measured", "wrong"),
+    [
+        ("rome", "", "[77]", "the model has layers 0 to 3"),
+        ("rome", "layer = 1", "[1, 4]", "the model has layers 0 to 3"),
+        ("rome", "layer = 1", "[0, 2]", "rome edits layer 1, of which it needs the second "),
+        ("memit", "layers = [1, 2]", "[0, 1]", "memit edits layer 2, of which it needs the "),
+        ("rome", "layer = 1\nadjust = false", "[0, 2]", ""),
+        ("memit", "layers = [1, 2]", "[0, 1, 2]", ""),
+        ("memit", "", "[0]", ""),  # the trace says which: a worker knows
+    ],
+)
+def test_layers_without_moments_are_found_before_anything_runs(
+    tmp_path: Path, method: str, settings: str, measured: str, wrong: str
+) -> None:
+    text = HEAD + f'[task]\nmethod = "{method}"\n[model]\nlayers = 4\n[moments]\n'
+    path = written(tmp_path, text + f"layers = {measured}\n[method.{method}]\n{settings}\n")
+    if wrong:
+        (line,) = mistakes(path)
+        assert line.startswith(f"x.toml:7: moments.layers = {measured}: {wrong}")
+    else:
+        only(path)
+
+
+def test_layers_of_a_known_model_need_moments_too(tmp_path: Path) -> None:
+    xl = model_in(tmp_path / "xl", XL)
+    path = written(tmp_path, ROME + f'[model]\nload = "{xl}"\n[moments]\nlayers = [16]\n')
+    (line,) = mistakes(path)
+    assert line.startswith("x.toml:7: moments.layers = [16]: rome edits layer 17, of which")
+    assert only(path, "moments.layers=[17]").settings["moments"] == {"layers": [17]}
 
 
 def test_statistics_are_their_content_under_their_names(tmp_path: Path) -> None:

@@ -46,6 +46,9 @@ def test_layers_of_the_study_and_of_no_known_model() -> None:
     hp, told = chosen(None, "memit", layers=None)
     assert (hp.layers, told) == (None, {"layers_from": "the causal trace"})
     assert "layers_from" not in chosen(XL, "npo")[1]
+    hp, told = chosen(None, "lora", layers=None)
+    assert (hp.layers, told) == (None, {"layers_from": "all layers"})
+    assert chosen(None, "lora", layers=[1])[1]["layers_from"] == "the study"
 
 
 def test_the_preset_is_what_public_code_has() -> None:
@@ -74,6 +77,8 @@ def test_no_preset_for_other_models_and_methods() -> None:
 def test_without_adjustment_all_directions_are_alike() -> None:
     hp, _ = chosen(LLAMA_3, "rome", preset="paper", layer=None)
     assert (hp.layer, hp.adjust) == (5, False)
+    said, _ = chosen(LLAMA_3, "rome", preset="paper", layer=None, adjust=True)
+    assert said.adjust  # the study's own word
     model: Any = tiny("llama")
     base = Base(Any, model, tokenizer(), 2, "", Letters.of(None))  # type: ignore[arg-type]
     found = alike(Rome(adjust=False), base)

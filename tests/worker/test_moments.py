@@ -1,5 +1,6 @@
 """Second moments as an asset: of any text, gone on with after a kill, or a user's own."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -15,6 +16,7 @@ from ksmith.lm.load import save
 from ksmith.lm.moments import Plan, Sums, count, load_moments, load_sums, save_sums
 from ksmith.lm.sites import sites
 from ksmith.records import Outcome, Spec, digest, file_digest
+from ksmith.settings.model import model_files
 from ksmith.worker import moments as made
 from ksmith.worker.attempt import perform
 from ksmith.worker.job import Job
@@ -197,6 +199,21 @@ def test_sums_that_fit_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         moments.second_moments(cast(Any, tiny("gpt2")), tokenizer(), TEXTS, 10)
 
 
+def test_a_model_that_changed_in_its_folder_is_not_measured(
+    tmp_path: Path, model: Path
+) -> None:
+    path = corpora.written(tmp_path, "txt", TEXTS)
+    folder = tmp_path / "model"
+    shutil.copytree(model, folder)
+    one = spec(tmp_path, folder, {"corpus": path, "tokens": 100, "length": LENGTH})
+    known = digest({file.name: file_digest(file) for file in model_files(folder)})
+    one = replace(one, recipe=one.recipe | {"model": {"dtype": "float32", "digest": known}})
+    assert done(one).error is None
+    save(cast(Any, tiny("llama")), tokenizer(), folder)
+    error = done(spec_again(one)).error
+    assert error and error.startswith(f"{folder}: the model in it changed since the study")
+
+
 # --- statistics of other tools ----------------------------------------------------------------
 
 
@@ -225,6 +242,32 @@ def test_public_statistics_are_divided_by_their_count(tmp_path: Path, model: Pat
         assert torch.equal(found[layer], expected)
 
 
+def test_statistics_that_fit_nowhere(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statistics(tmp_path / "stats", [0, 1, 2])
+    pages = {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": 64 * 64 * 8 * 2}  # of a machine, not ours
+    monkeypatch.setattr(moments.os, "sysconf", pages.__getitem__)
+    one = spec(tmp_path, model, {"npz": tmp_path / "stats"})
+    error = done(one).error
+    assert error and "of 3 layers with keys of width 64 take" in error
+    assert error.endswith("name the layers that are edited in moments.layers")
+    fewer = spec(tmp_path / "fewer", model, {"npz": tmp_path / "stats", "layers": [1]})
+    assert done(fewer).error is None
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8", "<f16", "<u8"])
+def test_statistics_of_any_byte_order_and_precision(
+    tmp_path: Path, model: Path, dtype: str
+) -> None:
+    (tmp_path / "stats").mkdir()
+    total = (9 * np.eye(64)).astype(dtype)
+    public(tmp_path / "stats" / "transformer.h.1.mlp.c_proj_x_mom2_1.npz", total, count=9)
+    one = spec(tmp_path, model, {"npz": tmp_path / "stats"})
+    assert done(one).error is None
+    assert torch.equal(of(one)[1], torch.eye(64, dtype=torch.float64))
+
+
 @pytest.mark.parametrize(
     ("layers", "width", "table", "message"),
     [
@@ -235,6 +278,7 @@ def test_public_statistics_are_divided_by_their_count(tmp_path: Path, model: Pat
             "of layer 0: it holds 24 x 24 numbers, and keys of this model need 64 x",
         ),
         ([0], 64, {"layers": [0, 1]}, "no statistics of layer 1"),
+        ([0], 64, {"layers": [0, 77]}, "no statistics of layer 77"),
     ],
 )
 def test_statistics_that_do_not_fit_the_model(
@@ -264,6 +308,9 @@ def test_moments_of_other_weights_are_refused(tmp_path: Path, model: Path) -> No
     weights = done(one).info["weights"]
     job = Job(spec=replace(one, needs={"moments": one.folder}), folder=tmp_path)
     assert made.opened(job, weights)
-    with pytest.raises(moments.UserError, match=r"other weights .* model.revision"):
+    with pytest.raises(moments.UserError, match=rf"other weights .* back into {model}"):
         made.opened(job, "of another model")
+    hub = replace(job, spec=replace(job.spec, files={}))
+    with pytest.raises(moments.UserError, match=r"other weights .* model.revision"):
+        made.opened(hub, "of another model")
     assert made.opened(Job(spec=one, folder=tmp_path), weights) is None

@@ -1,5 +1,6 @@
 """Chains of batches on a tiny model, with methods that are easy to follow."""
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -226,6 +227,25 @@ def test_batch_that_cannot_be_written_changes_nothing_and_is_counted(tmp_path: P
     assert seen["failed"].to_list() == told
     assert seen["norm"].is_infinite().to_list() == [bool(text) for text in told]
     assert logs[0]["batches"][1]["failed"] == told[1]
+    nothing = [batch["norm"] is None for batch in logs[0]["batches"]]
+    assert nothing == [bool(text) for text in told]
+    json.dumps(logs, allow_nan=False)  # update.json is read by other programs, too
+
+
+@pytest.mark.parametrize("kind", ["edit", "unlearn"])
+def test_what_was_not_written_is_not_learnt_whatever_the_model_says(
+    tmp_path: Path, kind: Any
+) -> None:
+    """The base model prefers some of the new answers, and says few of the old ones."""
+
+    def never(number: int) -> Result | None:
+        raise FloatingPointError("no")
+
+    one = job(tmp_path, draws=2)
+    write(one, Counting(base(), after=never), kind)
+    seen = pl.read_parquet(one.folder / WRITTEN)
+    assert seen["held"].to_list() == [False] * 10
+    assert seen["success"].to_list() == [False if kind == "edit" else None] * 10
 
 
 def test_sum_that_is_not_finite_is_not_written(tmp_path: Path) -> None:
