@@ -36,11 +36,14 @@ LAYERS = {"llama-3-8b": (4, 5, 6, 7, 8), "gpt-j-6b": (3, 4, 5, 6, 7, 8)}
 
 
 def _added(*args: Any, **more: Any) -> int:
-    """Return the operations of a product that is added in place: torch does not count those."""
+    """Return the operations of a product that is added in place: torch does not count those.
+
+    It is given tensors, as what it asks takes them.
+    """
     return flop_registry[torch.ops.aten.addmm](*args, **more)
 
 
-setattr(_added, "_get_raw", True)  # noqa: B010: it is given tensors, as what it asks takes them
+setattr(_added, "_get_raw", True)  # noqa: B010
 IN_PLACE = {torch.ops.aten.addmm_: _added}
 
 
