@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 from ksmith.edit import EDITORS
 from ksmith.lm import delta as deltas
@@ -38,7 +38,7 @@ def exact() -> Iterator[None]:
     torch.set_float32_matmul_precision(before)
 
 
-def on_gpu(kind: str) -> nn.Module:
+def on_gpu(kind: str) -> Any:
     return tiny(kind).to("cuda")
 
 
@@ -104,7 +104,8 @@ def test_scores_are_those_of_a_processor(kind: str) -> None:
 
 def test_second_moments_are_those_of_a_processor() -> None:
     said = [f"{t.format(s)} {o} ." for t in TEMPLATES for s in SUBJECTS for o in OBJECTS]
-    here, count = second_moments(tiny("llama"), tokenizer(), said, 2000)
+    model: Any = tiny("llama")
+    here, count = second_moments(model, tokenizer(), said, 2000)
     there, other = second_moments(on_gpu("llama"), tokenizer(), said, 2000)
     assert count == other
     for layer, moment in here.items():
