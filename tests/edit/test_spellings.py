@@ -1,6 +1,6 @@
 """Edits find their subject and their answer whatever a tokenizer makes of the text."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -90,7 +90,7 @@ def loss(model: Any, tokenizer: Any, one: Request) -> float:
 
 
 @contextmanager
-def written_at(model: nn.Module, column: int, delta: Delta) -> Iterator[None]:
+def written_at(model: nn.Module, column: int, delta: Delta) -> Generator[None]:
     """Let a change of a layer's second MLP matrix be felt by one token alone."""
     s = sites(model)
     (name,) = delta
