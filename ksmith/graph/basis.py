@@ -13,14 +13,17 @@ must be declared, what an edit is to reach must be derived, hence:
     4. the rest
 
 Mined rules have exceptions. What they conclude about a functional relation is a default: a fact
-of the file overrides it, and is declared where any rule would give its subject another object.
+of the file overrides it, and is declared where a rule would give its subject another object.
+What would follow from that other object is no reason to declare more: once it is overridden,
+nothing does. Where rules give several objects to a subject of which the file says none, they
+contradict each other, and conclude nothing.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from ksmith.graph.rules import Rule, Rulebook, Triple, World, closure
+from ksmith.graph.rules import Key, Rule, Rulebook, Triple, World, closure, declared_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Basis:
 
     declared: frozenset[Triple]
     added: tuple[Triple, ...]  # in no file, in a fixed order
+    blocked: tuple[Key, ...]  # of which rules would conclude several things: they conclude none
 
 
 def basis(
@@ -40,23 +44,50 @@ def basis(
     must be defaults.
     """
     told = set(facts)
-    declared = _needed(_ordered(facts, rules, functional), rules)
+    own = {triple[:2]: triple[2] for triple in facts if triple[1] in functional}
+    book = Rulebook(rules, told)
+    declared = dict.fromkeys(_needed(_ordered(facts, rules, functional), rules))
+    blocked: dict[Key, None] = {}
     while True:
-        world = closure(declared, rules, stated=told)
-        kept = set(declared)
-        wrong = [
-            triple
-            for triple in facts
-            if triple not in kept
-            and (
-                triple not in world
-                or (triple[1] in functional and len(world.objects(triple[1], triple[0])) > 1)
-            )
-        ]
-        if not wrong:
-            added = sorted(triple for triple in world if triple not in told)
-            return Basis(frozenset(declared), tuple(added))
-        declared += wrong
+        world, against = _guarded(book, declared, blocked, own)
+        wrong = [t for t in facts if t not in declared and (t not in world or t[:2] in against)]
+        several = [] if wrong else _several(world, functional, blocked)
+        if not wrong and not several:
+            break
+        declared |= dict.fromkeys(wrong)
+        blocked |= dict.fromkeys(several)
+    world = closure(declared, rules, blocked, told)
+    added = sorted(triple for triple in world if triple not in told)
+    return Basis(frozenset(declared), tuple(added), tuple(blocked))
+
+
+def _guarded(
+    book: Rulebook,
+    declared: Collection[Triple],
+    blocked: Collection[Key],
+    own: Mapping[Key, str],
+) -> tuple[World, set[Key]]:
+    """Return what follows where nothing contradicts `own`, and of which keys something would."""
+    keys = declared_keys(declared).union(blocked)
+    world, against = World(declared), set[Key]()
+    queue = list(declared)
+    for triple in queue:  # grows while it is walked
+        for head in book.consequences(world, triple, keys):
+            if own.get(head[:2], head[2]) != head[2]:
+                against.add(head[:2])
+            elif world.add(head):
+                queue.append(head)
+    return world, against
+
+
+def _several(world: World, functional: AbstractSet[str], blocked: Collection[Key]) -> list[Key]:
+    """Return, in a fixed order, the keys of functional relations with more objects than one."""
+    seen: dict[Key, str] = {}
+    found: set[Key] = set()
+    for subject, relation, object_ in world:
+        if relation in functional and seen.setdefault((subject, relation), object_) != object_:
+            found.add((subject, relation))
+    return sorted(found.difference(blocked))
 
 
 def _ordered(

@@ -52,7 +52,8 @@ tr > * { border-bottom: 1px solid #dfe3e7; }
 """
 ANSWERS = (
     'What the model wrote is <span class="right">green</span> where it is what is true then, '
-    'and <span class="wrong">red</span> where it is not.'
+    'and <span class="wrong">red</span> where it is not. Where nothing is true, it is red only '
+    "where it is what was true before, or is true after."
 )
 LINES = (
     "A dashed line leads to the old answer, a thick one to the new. Arrows lead from a cause to "
@@ -108,6 +109,7 @@ def drawing(graph: KnowledgeGraph, found: Sequence[Step], said: Mapping[str, Sai
     quiet = [n for n in quiet[:: max(1, -(-len(quiet) // MOST))] if n not in answers]
     tip = tips(found, said)
     titles = _ring_titles(rings, scale)
+    spots = [place[name] for name in dict.fromkeys((*colour, *answers))]
     parts = [
         *_trunk(graph, place),
         *(_dot(place[name], REST, 2.2, name) for name in quiet),
@@ -119,7 +121,7 @@ def drawing(graph: KnowledgeGraph, found: Sequence[Step], said: Mapping[str, Sai
             [*colour, *(n for n in answers if n not in colour)],
             found,
             place,
-            [_box(title, y) for title, y in titles],
+            [*(_box(title, y) for title, y in titles), *map(_room, spots)],
         ),
         *(_ring_title(title, y) for title, y in titles),
         *_domains(graph, reach(rings), scale),
@@ -308,6 +310,12 @@ def _ring_title(title: str, y: float) -> str:
 def _box(title: str, y: float) -> Box:
     half = WIDE * len(title) / 2
     return SIZE / 2 - half, SIZE / 2 + half, y - 11, y + 3
+
+
+def _room(spot: Spot) -> Box:
+    """Return the box of a node: a label over it would hide it."""
+    x, y = spot
+    return x - 7, x + 7, y - 7, y + 7
 
 
 def _domains(graph: KnowledgeGraph, edge: float, scale: float) -> list[str]:

@@ -63,6 +63,8 @@ def read(path: Path, columns: Columns | None = None) -> list[Row]:
         known = ", ".join(READERS)
         raise UserError(f"graph.path: {path.name}: not a kind of file that is read ({known})")
     asked = {part: (columns or {}).get(part) for part in PARTS}
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UserError(f"graph.path: a pipe or a device, not a file: {path}")  # it would wait
     try:
         with path.open("rb") as file:
             rows = list(READERS[kind](file, path, asked))
@@ -177,6 +179,9 @@ def find_columns(headers: Sequence[str], asked: Columns) -> dict[str, int]:
         raise ValueError(
             f"no column for the {missing[0]}: name it by graph.{missing[0]}_column"
         )
+    twice = next((at for at in found.values() if plain.count(plain[at]) > 1), None)
+    if twice is not None:
+        raise ValueError(f"two columns are called {short(headers[twice])}")
     return found | _extra(plain, found)
 
 
@@ -272,6 +277,9 @@ def _explained(path: Path) -> Generator[list[int]]:
     try:
         yield start
     except csv.Error as error:
+        if "new-line character" in str(error):
+            end = "a line ends with a carriage return alone: save the file with LF or CRLF"
+            raise UserError(f"{path}: line {start[0]}: {end}") from None
         open_ = "limit" in str(error) or "end of data" in str(error)
         hint = " (a quote that is not closed?)" if open_ else ""
         raise UserError(f"{path}: line {start[0]}: {error}{hint}") from None
@@ -313,7 +321,7 @@ def _json_lines(file: BinaryIO, path: Path, asked: Columns) -> Iterator[Row]:
 
 def _object(text: str, path: Path, number: int) -> dict[str, Json]:
     try:
-        record = json.loads(text.rstrip())
+        record = json.loads(text.rstrip(), object_pairs_hook=_once)
     except json.JSONDecodeError as error:
         at = f"line {number}, column {error.colno}"
         raise UserError(f"{path}: {at}: not JSON: {error.msg}") from None
@@ -322,6 +330,17 @@ def _object(text: str, path: Path, number: int) -> dict[str, Json]:
     if not isinstance(record, dict):
         raise UserError(f"{path}: line {number}: an object is needed, not {short(record)}")
     return record
+
+
+def _once(pairs: Sequence[tuple[str, Json]]) -> dict[str, Json]:
+    """Return the object of `pairs`; of two values under one name nobody knows which counts."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(
+            f"{short(next(n for n in names if names.count(n) > 1))} is there twice"
+        )
+    return found
 
 
 def _graphml(file: BinaryIO, path: Path, asked: Columns) -> Iterator[Row]:

@@ -228,6 +228,8 @@ def _graph(settings: Mapping[str, Json], found: Found, parts: _Parts) -> Knowled
         "facts that follow from others": follow,
         "facts that rules add": len(parts.basis.added),
     }
+    if parts.basis.blocked:
+        more["questions to which rules give several answers"] = len(parts.basis.blocked)
     return KnowledgeGraph(
         source="triples",
         settings=dict(settings),
@@ -236,6 +238,7 @@ def _graph(settings: Mapping[str, Json], found: Found, parts: _Parts) -> Knowled
         relations=relations,
         rules=parts.rules,
         facts=facts,
+        blocked=parts.basis.blocked,
         leads=tuple(carriers[cut:]),
         held=tuple(carriers[:cut]),
         strangers=tuple(name for name in strangers if name not in known),

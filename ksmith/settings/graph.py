@@ -110,7 +110,7 @@ class Geography:
 class Triples:
     """A user's own facts, whose levels, rules and functional relations are found."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     task_levels: ClassVar[tuple[str, ...]] = LEVELS
 
     path: str = setting(REQUIRED, "CSV, TSV, JSONL or GraphML with the facts", path=True)

@@ -48,7 +48,7 @@ DOCS: dict[str, str] = {
     "neighborhood": "other subjects with the same relation and the same old object: must stay",
     "same_subject": "other facts of the same subject: must stay",
     "direct": "the request in its own words and in words never trained on, with four options",
-    "reverse": "the inverse of the request, from object to subject",
+    "reverse": "the inverse of the request, from object to subject, where that has one answer",
     "multi_hop": "facts that follow from the request, by distance; stored and derived apart",
     "comparison": "the statement with the new object or that with the old; the question after both",
     "conflict": "the request after a sentence that asserts the old object, and the new: always new",

@@ -90,6 +90,22 @@ def test_labels_do_not_cover_each_other(world: KnowledgeGraph) -> None:
                 assert abs(base - line) >= 13.9 or right <= other or edge <= left
 
 
+def test_labels_do_not_hide_what_changed() -> None:
+    """Of ten requests in a graph with persons, one label stood on another's node."""
+    world = build({"source": "synthetic", "seed": 0, "facts": 1000, "stored": 0.7}, {})
+    for seed in range(10):
+        made = requests(world, {**TASK, "kind": "unlearn", "level": "root", "scale": 10}, seed)
+        root = ET.fromstring(drawing(world, steps(world, made), {}))
+        texts = [t for t in root.iter(f"{SVG}text") if t.find(f"{SVG}tspan") is not None]
+        boxes = [box for text in texts for box in _boxes(text)]
+        nodes = [c for c in root.iter(f"{SVG}circle") if float(c.attrib["r"]) > 3]
+        assert len(nodes) > 3
+        for node in nodes:
+            x, y = float(node.attrib["cx"]), float(node.attrib["cy"])
+            for left, right, base in boxes:
+                assert not (left < x < right and base - 9 < y < base), (seed, x, y)
+
+
 def _boxes(text: ET.Element) -> list[tuple[float, float, float]]:
     """Return left, right and base line of each line of a label, at least so wide."""
     found: list[tuple[float, float, float]] = []
@@ -154,6 +170,10 @@ def test_unlearning_leaves_nothing_in_its_place(world: KnowledgeGraph) -> None:
     text = page(world, made, said, "npo")
     assert '<span class="faint">nothing</span>' in text
     assert f'<td class="wrong">{made[0].old}</td>' in text  # it is still said
+    said = {made[0].fact: Said(before=made[0].old, after="something else")}
+    text = page(world, made, said, "npo")
+    assert '<td class="">something else</td>' in text
+    assert "Where nothing is true, it is red only where" in text
 
 
 def test_no_requests_no_steps(world: KnowledgeGraph) -> None:

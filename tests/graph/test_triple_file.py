@@ -1,6 +1,7 @@
 """A file of facts: what is read, and what is said of one that can't be."""
 
 import json
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -110,7 +111,10 @@ def test_graphml(put: Put) -> None:
         ("x.csv", HEAD.encode() + b"a,b,\xe9t\xe9\n", "line 2, column 5: not UTF-8 (byte 0xe9)"),
         ("x.csv", (HEAD + "a,b,c").encode("utf-16"), "line 1, column 1: UTF-16, not UTF-8: "
          "save the file as UTF-8"),
-        ("x.csv", HEAD.replace("\n", "\r") + "a,b,c\r", "x.csv: line 1: new-line character seen"),
+        ("x.csv", HEAD.replace("\n", "\r") + "a,b,c\r", "x.csv: line 1: a line ends with a "
+         "carriage return alone: save the file with LF or CRLF"),
+        ("x.csv", "subject,relation,object,Object\na,b,c,d\n", "x.csv: line 1: two columns are "
+         'called "object"; the header has "subject", "relation", "object", "Object"'),
         ("x.csv", HEAD, "x.csv: no facts in it"),
         ("x.csv", "", "x.csv: no facts in it"),
         ("x.jsonl", '{"s": "a", "p": "b", "o": "c"}\n{"s": "a",\n',
@@ -122,6 +126,8 @@ def test_graphml(put: Put) -> None:
          'x.jsonl: line 1, column 3 ("o"): a text is needed, not null'),
         ("x.jsonl", '{"s": "a", "p": "b", "o": "\\ud800"}\n',
          'x.jsonl: line 1, column 3 ("o"): the character U+D800 is no part of a name'),
+        ("x.jsonl", '{"s": "a", "s": "b", "p": "c", "o": "d"}\n',
+         'x.jsonl: line 1: not JSON: "s" is there twice'),
         ("x.jsonl", "[" * 200_000 + "\n", "x.jsonl: line 1: not JSON"),
         ("x.graphml", "<graphml><node", "x.graphml: line 1, column 10: unclosed token"),
         ("x.graphml", XML.format("", "<graph><edge source='a'/></graph>"),
@@ -150,6 +156,13 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     assert "no such file" in said(tmp_path / "x.csv")
     (tmp_path / "y.csv").mkdir()
     assert "a folder, not a file" in said(tmp_path / "y.csv")
+
+
+def test_what_can_be_read_once_is_no_file(tmp_path: Path) -> None:
+    """A pipe that nobody writes to would be waited for without end."""
+    path = tmp_path / "x.csv"
+    os.mkfifo(path)
+    assert said(path) == "graph.path: a pipe or a device, not a file: x.csv"
 
 
 BOMB = "<!DOCTYPE x [{}]>".format(

@@ -311,13 +311,61 @@ def test_declared_facts_entail_all_and_contradict_none(
         for body, head in shapes
     ]
     found = basis(list(facts), rules, one)
-    world = closure(found.declared, rules, stated=facts)
+    world = closure(found.declared, rules, found.blocked, stated=facts)
     assert found.declared <= facts.keys()
     assert set(world) == facts.keys() | set(found.added)
     assert not facts.keys() & set(found.added)
     for subject, relation, object_ in facts:
         if relation in one:
             assert world.objects(relation, subject) == [object_]
+    for subject, relation, _ in found.added:
+        assert relation not in one or len(world.objects(relation, subject)) == 1
+    assert not any(world.objects(relation, subject) for subject, relation in found.blocked)
+
+
+def test_one_contradiction_does_not_declare_what_lies_behind_it() -> None:
+    """A chief over two heads gets both their departments, and all below would get them, too."""
+    rules = [
+        Rule(body=body, head="department", default=True, cut=1, loops=False)
+        for body in (("boss", "department"), ("staff", "department"), ("boss", "leads"))
+    ]
+    facts: list[Triple] = []
+    for head, department in (("Ada", "Sales"), ("Bo", "Law")):
+        facts += [
+            (head, "boss", "Chief"),
+            ("Chief", "staff", head),
+            (head, "leads", department),
+        ]
+        facts.append((head, "department", department))
+        for name in (f"{head} 1", f"{head} 2"):
+            facts += [(name, "boss", head), (head, "staff", name)]
+            facts.append((name, "department", department))
+    found = basis(facts, rules, {"boss", "leads", "department"})
+    assert {t for t in found.declared if t[1] == "department"} == {
+        ("Ada", "department", "Sales"),
+        ("Bo", "department", "Law"),
+    }
+    assert found.blocked == (("Chief", "department"),)
+    assert found.added == ()
+
+
+def test_a_department_that_moves_takes_its_people_along(make: Make) -> None:
+    facts: list[Triple] = []
+    for i in range(4):
+        facts += [(f"Head {i}", "leads", f"Department {i}")]
+        facts += [(f"Head {i}", "boss", "Chief"), ("Chief", "staff", f"Head {i}")]
+        facts += [(f"Department {i}", "office", f"Office {i}")]
+        for name in (f"Head {i}", *(f"Clerk {i}.{k}" for k in range(4))):
+            facts += [(name, "department", f"Department {i}")]
+        facts += [(f"Clerk {i}.{k}", "boss", f"Head {i}") for k in range(4)]
+        facts += [(f"Head {i}", "staff", f"Clerk {i}.{k}") for k in range(4)]
+    rules = [f"{r}(a, b) & department(b, c) -> department(a, c)" for r in ("boss", "staff")]
+    known = make(facts, rules=[*rules, "boss(a, b) & leads(b, c) -> department(a, c)"])
+    assert known.world.objects("department", "Chief") == []
+    assert known.counts["questions to which rules give several answers"] == 1
+    moved = [f for f in known.facts if f.relation == "department" and not f.base and f.stored]
+    assert {f.subject for f in moved} == {f"Clerk {i}.{k}" for i in range(4) for k in range(4)}
+    assert graph.after(known, []).blocked == (("Chief", "department"),)
 
 
 def test_the_inverse_goes_with_the_fact(make: Make) -> None:
