@@ -7,11 +7,13 @@ import gc
 import os
 import subprocess
 import sys
+import zipfile
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 from filelock import FileLock
 from hypothesis import settings
 
@@ -35,24 +37,33 @@ CUT = (
     "task.draws=3",
 )  # of studies/plasticity.toml
 
-Ksmith = Callable[..., subprocess.CompletedProcess[str]]
+
+def _ours(name: str) -> bool:
+    """Whether a variable of the environment would change what is tested."""
+    return name.startswith(("KSMITH", "MLFLOW"))
 
 
 def run_ksmith(
-    home: Path, *words: str, cwd: Path | None = None
+    home: Path, *words: str, cwd: Path | None = None, code: Path = ROOT
 ) -> subprocess.CompletedProcess[str]:
     """Return the finished `ksmith --home HOME words`, as a user would start it."""
-    environment = {
-        k: v for k, v in os.environ.items() if not k.startswith(("KSMITH", "MLFLOW"))
-    }
+    environment = {k: v for k, v in os.environ.items() if not _ours(k)}
     return subprocess.run(
         [sys.executable, "-m", "ksmith", "--home", str(home), *words],
         capture_output=True,
         text=True,
         cwd=cwd,
-        env=environment | {"PYTHONPATH": str(ROOT)},
+        env=environment | {"PYTHONPATH": str(code)},
         check=False,
     )
+
+
+def invoke_ksmith(home: Path, *words: str) -> Result:
+    """Return the same, done in this process: one of its own takes seconds to import it all."""
+    from ksmith.cli import ksmith
+
+    runner = CliRunner(env={name: None for name in os.environ if _ours(name)})
+    return runner.invoke(ksmith, ["--home", str(home), *words])
 
 
 @pytest.hookimpl(wrapper=True)
@@ -81,16 +92,46 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the home of a lab in which a cut of studies/plasticity.toml was run."""
+def common(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of this session that all its processes know."""
     base = tmp_path_factory.getbasetemp()
-    if os.environ.get("PYTEST_XDIST_WORKER"):
-        base = base.parent  # shared by all processes of this session
-    home = base / "lab"
-    with FileLock(base / "lab.lock"):
+    return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+
+
+@pytest.fixture(scope="session")
+def installed(common: Path) -> Path:
+    """Return a folder that holds nothing but the unpacked wheel."""
+    folder = common / "wheel"
+    with FileLock(common / "wheel.lock"):
+        if not (folder / "finished").exists():
+            built = subprocess.run(
+                [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert built.returncode == 0, built.stderr
+            (wheel,) = folder.glob("*.whl")
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(folder / "site")
+            (folder / "finished").touch()
+    return folder / "site"
+
+
+@pytest.fixture(scope="session")
+def lab(common: Path, installed: Path) -> Path:
+    """Return the home of a lab in which a cut of studies/plasticity.toml was run.
+
+    From the wheel, far from the checkout, as a user would: tests/test_wheel.py looks at that.
+    """
+    home, elsewhere = common / "lab", common / "elsewhere"
+    with FileLock(common / "lab.lock"):
         if not (home / "finished").exists():
-            sets = [word for value in CUT for word in ("--set", value)]
-            done = run_ksmith(home, "run", str(ROOT / "studies" / "plasticity.toml"), *sets)
+            elsewhere.mkdir(exist_ok=True)
+            words = ["run", "studies/plasticity.toml"]
+            words += [word for value in CUT for word in ("--set", value)]
+            done = run_ksmith(home, *words, cwd=elsewhere, code=installed)
             assert done.returncode == 0, done.stdout + done.stderr
             (home / "finished").write_text(done.stdout, encoding="utf-8")
     return home

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from tests.conftest import ROOT
-from tests.graph.conftest import town_records
-from tests.graph.test_triples import kingdom
+from tests.graph.conftest import counterfact, town_records
+from tests.graph.test_triples import kingdom, settings
 
 SCRIPT = """
 import hashlib, json, sys
@@ -21,13 +21,10 @@ from pathlib import Path
 from ksmith import graph
 from ksmith.probe.generate import Trial, generate
 from ksmith.settings.probe import KINDS, Probe
-from tests.graph.conftest import counterfact
-from tests.graph.test_triples import settings
 from ksmith.graph.files import node_link
 
 folder = Path(sys.argv[1])
-sources = {"triples": (settings(min_support=3), "facts.csv"), "records": (counterfact(), "r.json")}
-for name, (table, file) in sources.items():
+for name, (table, file) in json.loads(sys.argv[2]).items():
     known = graph.build(table, {"graph.path": str(folder / file)})
     print(name, hashlib.sha256(json.dumps(node_link(known)).encode()).hexdigest())
     asked = graph.requests(known, {"kind": "edit", "scale": 2, "draws": 4}, 0)
@@ -43,9 +40,13 @@ def test_of_files_whatever_the_order_of_sets(tmp_path: Path) -> None:
     with (tmp_path / "facts.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("subject", "relation", "object"), *kingdom(60)])
     (tmp_path / "r.json").write_text(json.dumps(town_records()))
+    sources = {
+        "triples": (settings(min_support=3), "facts.csv"),
+        "records": (counterfact(), "r.json"),
+    }
     said = [
         subprocess.run(
-            [sys.executable, "-c", SCRIPT, str(tmp_path)],
+            [sys.executable, "-c", SCRIPT, str(tmp_path), json.dumps(sources)],
             env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed},
             capture_output=True,
             text=True,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 
 from ksmith.tracking import prepare
 from ksmith.tracking.client import open_client, own_uri
@@ -20,12 +21,15 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("mlflow")
-    with ThreadPoolExecutor(4) as pool:  # as parallel first starts do it
-        assert set(pool.map(prepare, [home] * 4)) == {own_uri(home)}
-    with closing(sqlite3.connect(home / "mlflow.db")) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+def empty_store(common: Path) -> Path:
+    home = common / "mlflow"
+    with FileLock(common / "mlflow.lock"):
+        if not (home / "finished").exists():
+            with ThreadPoolExecutor(4) as pool:  # as parallel first starts do it
+                assert set(pool.map(prepare, [home] * 4)) == {own_uri(home)}
+            with closing(sqlite3.connect(home / "mlflow.db")) as connection:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            (home / "finished").touch()
     return home / "mlflow.db"
 
 

@@ -11,14 +11,16 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from filelock import FileLock
 from mlflow import MlflowClient
-from sqlalchemy import text
+from sqlalchemy import event, text
 
+from ksmith.store import Store
 from ksmith.tracking import drain
 from ksmith.tracking.client import own_uri
 from ksmith.tracking.run import Artifact, Checkpoint, Graph, Point, Run
@@ -141,33 +143,28 @@ def test_a_sender_that_dies_at_any_call_is_repaired(made: MadeLab, tmp_path: Pat
     assert whole["files"] == ["figures/other"]
 
 
-KILLED_BEFORE_MARK = """
-import os, signal, sys
-from pathlib import Path
-from sqlalchemy import event
-from ksmith.store import Store
-from ksmith.tracking import drain
+def _killed_before_mark(home: Path) -> None:
+    store = Store.open(home)
 
-store = Store.open(Path(sys.argv[1]))
+    def before(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("UPDATE outbox"):
+            os.kill(os.getpid(), signal.SIGKILL)
 
-@event.listens_for(store.database.writer, "before_cursor_execute")
-def _(connection, cursor, statement, *_):
-    if statement.startswith("UPDATE outbox"):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-drain(store)
-"""
+    event.listen(store.database.writer, "before_cursor_execute", before)
+    drain(store)
 
 
 def test_kill_9_between_sending_and_marking_sends_nothing_twice(
-    made: MadeLab, runs: Runs
+    made: MadeLab, request: pytest.FixtureRequest
 ) -> None:
     (trial,) = made.study("s", point("rome"))
     made.attempt(trial)
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED_BEFORE_MARK, str(made.home)], cwd=ROOT, check=False
-    )
-    assert killed.returncode == -signal.SIGKILL
+    made.store.close()  # as in tests/scheduler/small.py: a fork, since MLflow's import takes long
+    killed = get_context("fork").Process(target=_killed_before_mark, args=(made.home,))
+    killed.start()
+    killed.join(60)
+    assert killed.exitcode == -signal.SIGKILL
+    runs: Runs = request.getfixturevalue("runs")  # not before: it connects to MLflow's store
     (there,) = runs("s")
     assert there.info.status == "FINISHED"
     assert (drain(made.store).sent, drain(made.store).left) == (1, 0)
