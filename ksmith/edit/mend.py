@@ -6,7 +6,7 @@ equation are in `lm/hypernetwork.py`, its training in `lm/teach.py`.
 Shapes: r tokens of a draw's requests, i inputs and o outputs of a matrix.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from ksmith.graph.practice import practised
 from ksmith.lm.assets import Assets, Progress, Result, silent
 from ksmith.lm.chain import joined
-from ksmith.lm.delta import Delta
+from ksmith.lm.delta import Block, Delta
 from ksmith.lm.descend import parted, taught
 from ksmith.lm.factors import Factors, factors
 from ksmith.lm.hypernetwork import Hypernetwork
+from ksmith.lm.sites import sites
 from ksmith.lm.solve import compact
 from ksmith.lm.tune import tokens_at_once
 from ksmith.records import Json, Request
@@ -32,6 +33,12 @@ class _Draw:
     delta: Delta = field(default_factory=dict[str, Tensor])
     tokens: int = 0  # that the loss depends on, at the lowest matrix
     nll: float = 0.0  # of the draw's answers before the edit, in nats
+
+    def take(self, change: Delta, tokens: int, nll: float) -> None:
+        """Add what some of its rows bring."""
+        self.delta = joined(self.delta, change)
+        self.tokens += tokens
+        self.nll += nll
 
 
 def edit(
@@ -55,6 +62,17 @@ def edit(
     """
     if not any(draws):
         return [Result(delta={}) for _ in draws]
+    return written(model, draws, assets, tokens_at_once(model), progress)
+
+
+def written(
+    model: nn.Module,
+    draws: Sequence[Sequence[Request]],
+    assets: Assets,
+    most: int,
+    progress: Progress = silent,
+) -> list[Result]:
+    """Return what `edit` returns, by passes of at most `most` tokens."""
     network = assets.editor().to(next(model.parameters()).device)
     requests = [(number, request) for number, draw in enumerate(draws) for request in draw]
     new = taught(assets.tokenizer, [request for _, request in requests])
@@ -63,12 +81,14 @@ def edit(
     names = [matrix.name for matrix in network.matrices]
     made = [_Draw() for _ in draws]
     done = 0
-    for rows, batch in parted(new.batch, tokens_at_once(model)):
+    for rows, batch in parted(new.batch, most):
         found, logp = factors(model, batch, share[rows], names)
+        nll = -share[rows] * logp.cpu()
         for number in owner[rows].unique().tolist():
             mine = owner[rows] == number
-            _add(network, made[number], found, mine.to(logp.device))
-            made[number].nll -= float((share[rows].to(logp) * logp)[mine.to(logp.device)].sum())
+            change = _change(network, found, mine, transposed=sites(model).transposed)
+            tokens = int(found[names[0]].felt[mine].sum())
+            made[number].take(change, tokens, float(nll[mine].sum()))
         done += len(rows)
         progress(done, len(new.batch.ids), "rows edited")
     return [
@@ -77,17 +97,17 @@ def edit(
     ]
 
 
-def _add(network: Hypernetwork, draw: _Draw, found: dict[str, Factors], rows: Tensor) -> None:
-    """Add to a draw's update what some rows (n,) bool of a pass bring."""
-    change: Delta = {}
+def _change(
+    network: Hypernetwork, found: Mapping[str, Factors], rows: Tensor, *, transposed: bool
+) -> Delta:
+    """Return what some rows (n,) bool of a pass bring, in the layout of the weights."""
+    change: dict[str, Block] = {}
     for matrix in network.matrices:
-        own = found[matrix.name]
-        felt = own.felt & rows[:, None]
+        u, d, felt = (part[rows] for part in found[matrix.name].parts())
         with torch.no_grad():
-            block = network.change(matrix, own.u[felt], own.d[felt])
-        change = {**change, f"{matrix.name}.weight": compact(block, own.u.dtype)}
-    draw.tokens += int((found[network.matrices[0].name].felt & rows[:, None]).sum())
-    draw.delta = joined(draw.delta, change)
+            block = network.change(matrix, u[felt], d[felt])
+        change[f"{matrix.name}.weight"] = compact(block.T if transposed else block, u.dtype)
+    return change
 
 
 def _log(network: Hypernetwork, made: _Draw, draw: Sequence[Request]) -> dict[str, Json]:

@@ -30,6 +30,10 @@ class Factors:
         """Where the loss depends on what the matrix gives, (n, t) bool: padding is elsewhere."""
         return (self.d != 0).any(-1)
 
+    def parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return u, d and `felt`."""
+        return self.u, self.d, self.felt
+
 
 def factors(
     model: nn.Module, batch: Batch, shares: Tensor, names: Sequence[str]

@@ -41,7 +41,6 @@ class Matrix:
     name: str  # its module
     inputs: int
     outputs: int
-    transposed: bool  # GPT-2's: stored as (inputs, outputs)
 
     @property
     def shape(self) -> str:
@@ -90,10 +89,9 @@ class Hypernetwork:
         return s[place] * (z @ V.T @ U.T + b) + o[place]
 
     def change(self, matrix: Matrix, u: Tensor, d: Tensor) -> LowRank:
-        """Return what an edit adds to the matrix, in its own layout; u (r, i), d (r, o)."""
+        """Return what an edit adds to the matrix, (o, i), from factors (r, i) and (r, o)."""
         inputs, slopes = self.pseudo(matrix, u, d)
-        block = LowRank(-self.step(matrix) * slopes.T, inputs)
-        return block.T if matrix.transposed else block
+        return LowRank(-self.step(matrix) * slopes.T, inputs)
 
     def with_learnt(self, learnt: Mapping[str, Tensor]) -> "Hypernetwork":
         """Return the same network with other parameters."""
@@ -125,9 +123,7 @@ def matrices(
         for name in (name for part in modules for name in parts[part]):
             weight = model.get_parameter(f"{name}.weight")
             outputs, inputs = s.maths(weight).shape
-            found.append(
-                Matrix(name=name, inputs=inputs, outputs=outputs, transposed=s.transposed)
-            )
+            found.append(Matrix(name=name, inputs=inputs, outputs=outputs))
     if not found:
         raise UserError("there is no matrix to edit: name modules that the model has")
     return tuple(found)

@@ -105,7 +105,7 @@ def _rows(tokenizer: PreTrainedTokenizerBase, lesson: Lesson) -> tuple[Batch, Te
 
 def _edited(network: Hypernetwork, matrix: Matrix, found: Factors, updates: int) -> Change:
     """Return the matrix as it is after its update, for each update's rows their own."""
-    u, d, felt = (part.reshape(updates, -1, *part.shape[2:]) for part in _parts(found))
+    u, d, felt = (part.reshape(updates, -1, *part.shape[2:]) for part in found.parts())
     inputs, slopes = network.pseudo(matrix, u, d)  # (k, r, i), (k, r, o)
     scaled = -network.step(matrix) * slopes * felt[..., None]
 
@@ -116,10 +116,6 @@ def _edited(network: Hypernetwork, matrix: Matrix, found: Factors, updates: int)
         return output + more.reshape(output.shape).to(output)
 
     return change
-
-
-def _parts(found: Factors) -> tuple[Tensor, Tensor, Tensor]:
-    return found.u, found.d, found.felt
 
 
 # --- the training -----------------------------------------------------------------------------

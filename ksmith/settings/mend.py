@@ -40,9 +40,9 @@ class Mend:
     locality: Count = setting(1, "unrelated facts to keep in training, for each that is edited")
     c_edit: Positive = setting(0.1, "weight of -log p(new object), asked in other words")
     c_loc: NotNegative = setting(1.0, "weight of KL(before || after) on unrelated facts")
-    lr: Positive = setting(0.01, "step of Adam, x the size of each matrix's elements")
-    lr_lr: Positive = setting(0.01, "step of Adam for the logarithms of the edits' steps")
-    steps: Count = setting(1000, "training steps at most, with 20 looks at other subjects")
+    lr: Positive = setting(0.03, "step of Adam, x the size of each matrix's elements")
+    lr_lr: Positive = setting(0.03, "step of Adam for the logarithms of the edits' steps")
+    steps: Count = setting(500, "training steps at most, with 20 looks at other subjects")
     patience: Count = setting(5, "looks without a better one, after which training ends")
     seed: Seed = setting(0, "of the training: first weights, facts, new objects")
 

@@ -32,10 +32,14 @@ LOOKED = 2  # lessons of each size in a look
 
 def make_hypernetwork(job: Job) -> dict[str, Any]:
     """Train the network; write it, how it went, and a picture of that."""
+    return made(job, Partial.take(job))
+
+
+def made(job: Job, partial: Partial) -> dict[str, Any]:
+    """Do that, going on from what is in `partial`, and keeping there what is half done."""
     opened_base = base(job)
     hp: Mend = settings.method("mend", job.spec.recipe["hypernetwork"])
     learn, look = practices(opened_base.graph)
-    partial = Partial.take(job)
     training = files.taken_up(partial.find(HALF_DONE), opened_base.weights)
     before = training.step if training else 0
     if training is None:
