@@ -12,11 +12,11 @@ from typing import Any
 import torch
 
 from ksmith import settings
-from ksmith.graph.practice import Lesson, Practice, practices, practised
+from ksmith.graph.practice import LOOK, Lesson, Practice, practices, practised
 from ksmith.lm import hypernetwork_file as files
 from ksmith.lm.hypernetwork import Hypernetwork, fresh, matrices, measured
 from ksmith.lm.teach import Training, counted, train
-from ksmith.records import derived_seed
+from ksmith.records import UserError, derived_seed
 from ksmith.settings.mend import LAST, Mend
 from ksmith.worker import figures
 from ksmith.worker.job import Job
@@ -49,7 +49,7 @@ def made(job: Job, partial: Partial) -> dict[str, Any]:
         opened_base.model,
         opened_base.tokenizer,
         lambda step: _lesson(learn, hp, hp.edits[step % len(hp.edits)], "step", step),
-        [_lesson(look, hp, n, "look", i) for n in hp.edits for i in range(LOOKED)],
+        _looks(look, hp),
         training,
         hp,
     ):
@@ -96,6 +96,20 @@ def _lesson(practice: Practice, hp: Mend, edits: int, *name: str | int) -> Lesso
         edits=edits,
         locality=hp.locality,
     )
+
+
+def _looks(look: Practice, hp: Mend) -> list[Lesson]:
+    """Return what is looked at: of few facts, all at once at most."""
+    if not look.edited:
+        raise UserError(
+            "the graph has too few subjects to train a network that edits: of half of them, one "
+            f"in {LOOK} is looked at, and none has facts to edit; raise graph.facts or records"
+        )
+    return [
+        _lesson(look, hp, min(n, len(look.edited)), "look", i)
+        for n in hp.edits
+        for i in range(LOOKED)
+    ]
 
 
 def _fresh(opened_base: Base, learn: Practice, hp: Mend) -> Hypernetwork:
