@@ -13,7 +13,6 @@ its type. One subject in five of that half is for looking at what was learnt, an
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from ksmith.graph.chance import Chance
 from ksmith.graph.knowledge import Fact, KnowledgeGraph
@@ -30,9 +29,7 @@ class Lesson:
     updates: int
     asked: tuple[Request, ...]  # updates * edits
     again: tuple[Statement, ...]  # each of them with its new object, in other words
-    kept: tuple[
-        Statement, ...
-    ]  # updates * edits * locality facts of other subjects, as they are
+    kept: tuple[Statement, ...]  # updates * edits * locality facts that are to stay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,15 +63,26 @@ class Practice:
                 request, other = _edit(self.graph, fact, f"{update}.{number}", chance)
                 asked.append(request)
                 again.append(other)
-            kept += self._kept({f.subject for f in facts}, locality * edits, chance)
+            kept += self._kept(facts, locality * edits, chance)
         return Lesson(updates=updates, asked=tuple(asked), again=tuple(again), kept=tuple(kept))
 
-    def _kept(self, edited: set[str], n: int, chance: Chance) -> list[Statement]:
-        """Return `n` facts of other subjects; where there are fewer, some more than once."""
-        others = (f for f in chance.order(self.kept) if f.subject not in edited)
-        found = list(islice(others, n))
+    def _kept(self, edited: Sequence[Fact], n: int, chance: Chance) -> list[Statement]:
+        """Return `n` facts that are not edited, of other subjects where there are enough.
+
+        Where even so there are fewer, some come more than once.
+        """
+        names = {fact.name for fact in edited}
+        subjects = {fact.subject for fact in edited}
+        others: list[Fact] = []
+        own: list[Fact] = []
+        for fact in chance.order(self.kept):
+            if fact.name not in names:
+                (own if fact.subject in subjects else others).append(fact)
+            if len(others) == n:
+                break
+        found = [*others, *own][:n]
         if not found and n:
-            raise UserError("the graph has no facts of other subjects to keep in training")
+            raise UserError("the graph has no fact to keep beside those edited in training")
         return [
             _stated(fact, chance.choice(_words(self.graph, fact)), fact.object)
             for fact in (found * n)[:n]

@@ -99,14 +99,15 @@ def _lesson(practice: Practice, hp: Mend, edits: int, *name: str | int) -> Lesso
 
 
 def _looks(look: Practice, hp: Mend) -> list[Lesson]:
-    """Return what is looked at: of few facts, all at once at most."""
-    if not look.edited:
+    """Return what is looked at: of few facts, half of them at once at most."""
+    if len(look.edited) < 2:
         raise UserError(
-            "the graph has too few subjects to train a network that edits: of half of them, one "
-            f"in {LOOK} is looked at, and none has facts to edit; raise graph.facts or records"
+            "the graph has too few subjects to train a network that edits: half of them are left "
+            f"out, and of the others one in {LOOK} is looked at: raise graph.facts or "
+            "graph.records"
         )
     return [
-        _lesson(look, hp, min(n, len(look.edited)), "look", i)
+        _lesson(look, hp, min(n, len(look.edited) // 2), "look", i)
         for n in hp.edits
         for i in range(LOOKED)
     ]

@@ -61,9 +61,12 @@ def test_few_facts(world: KnowledgeGraph) -> None:
     ):
         few.lesson(0, edits=4)
     own = few.edited[0].subject
-    alone = replace(few, kept=tuple(f for f in learn.kept if f.subject == own))
-    with pytest.raises(UserError, match="no facts of other subjects to keep"):
-        replace(alone, edited=few.edited[:1]).lesson(0)
+    mine = tuple(f for f in learn.kept if f.subject == own)
+    assert few.edited[0] in mine
+    beside = replace(few, edited=few.edited[:1], kept=mine).lesson(0, locality=2).kept
+    assert all(one.subject == own and one.fact != few.edited[0].name for one in beside)
+    with pytest.raises(UserError, match="no fact to keep beside those edited in training"):
+        replace(few, edited=few.edited[:1], kept=few.edited[:1]).lesson(0)
     kept = few.lesson(0, edits=1, locality=5).kept
     assert len(kept) == 5
     assert len({one.fact for one in kept}) <= 2, "where there are fewer, more than once"
