@@ -117,8 +117,8 @@ def _hash(of: str, subject: str) -> int:
 
 def _fit(graph: KnowledgeGraph, fact: Fact) -> bool:
     """Return whether the fact has one answer, and another object could stand in its place."""
-    pool = graph.types[graph.relation[fact.relation].objects]
-    others = len(pool) - sum(name in pool for name in {fact.object, fact.subject})
+    place = graph.place[graph.relation[fact.relation].objects]
+    others = len(place) - sum(name in place for name in {fact.object, fact.subject})
     return others > 0 and len(graph.world.objects(fact.relation, fact.subject)) == 1
 
 
