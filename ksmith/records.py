@@ -25,11 +25,22 @@ from typing import Any, Literal, NamedTuple
 
 Json = Any  # what json.loads returns
 
-Kind = Literal["graph", "model", "moments", "before", "gold", "standard", "update", "trial"]
+Kind = Literal[
+    "graph",
+    "model",
+    "moments",
+    "hypernetwork",
+    "before",
+    "gold",
+    "standard",
+    "update",
+    "trial",
+]
 KINDS: tuple[Kind, ...] = (
     "graph",
     "model",
     "moments",
+    "hypernetwork",  # that MEND edits with
     "before",
     "gold",  # a model trained on the graph after a draw's change
     "standard",  # what a gold model says: the standard that updated models are held to

@@ -17,6 +17,9 @@ from ksmith.lm import delta as deltas
 from ksmith.lm.adapters import linear
 from ksmith.lm.assets import Assets, Result
 from ksmith.lm.delta import Delta, applied
+from ksmith.lm.descend import answers
+from ksmith.lm.factors import factors
+from ksmith.lm.hypernetwork import Hypernetwork, Sums, fresh, matrices, measured
 from ksmith.lm.moments import second_moments
 from ksmith.lm.score import score
 from ksmith.lm.sites import sites
@@ -47,6 +50,7 @@ FEWER: dict[str, dict[str, Any]] = {
     "ft": {"steps": 3, "layer": 1},
     "ft_l": {"steps": 3, "layer": 1},
     "lora": {"steps": 2, "rank": 2, "lr": 0.3, "modules": ["attention", "mlp_in", "mlp_out"]},
+    "mend": {},
     "graddiff": {"steps": 3, "batch": 3},
     "npo": {"steps": 3, "batch": 3},
 }
@@ -120,9 +124,24 @@ def moments(kind: str) -> dict[int, Tensor]:
     return second_moments(model, tokenizer(), said, 2000)[0]
 
 
+@cache
+def identity(kind: str) -> Hypernetwork:
+    """Return MEND's network as it is before its training: an edit is a step of descent."""
+    model, asked = tiny(kind), [r for draw in two_draws() for r in draw]
+    chosen, sums = matrices(model, None, ("mlp_in", "mlp_out"), 3), dict[str, Sums]()
+    batch = answers(tokenizer(), asked, [r.new for r in asked])
+    found, _ = factors(model, batch, torch.ones(len(asked)), [m.name for m in chosen])
+    for name, own in found.items():
+        sums[name] = Sums()
+        sums[name].add(torch.cat([own.u, own.d], -1)[own.felt])
+    known = measured(model, chosen, sums, torch.float32)
+    return fresh(chosen, known, 4, 0.01, torch.Generator().manual_seed(0))
+
+
 def assets(kind: str) -> Assets:
     return Assets(
         tokenizer=tokenizer(),
+        hypernetwork=identity(kind),
         layer=1,
         seed=0,
         moments=moments(kind),

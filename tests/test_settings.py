@@ -47,7 +47,7 @@ def test_a_method_from_its_resolved_settings(method: str) -> None:
     assert again == made
     assert made.family in ("edit", "unlearn")
     assert set(made.tasks) <= {"edit", "unlearn"}
-    assert set(made.assets) <= {"moments"}
+    assert set(made.assets) <= {"moments", "hypernetwork"}
 
 
 @pytest.mark.parametrize(

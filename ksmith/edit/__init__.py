@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from ksmith.edit import alphaedit, emmet, ft, ft_l, lora, memit, r_rome, rome
+from ksmith.edit import alphaedit, emmet, ft, ft_l, lora, memit, mend, r_rome, rome
 
 EDITORS: dict[str, Callable[..., Any]] = {
     "rome": rome.edit,
@@ -14,4 +14,5 @@ EDITORS: dict[str, Callable[..., Any]] = {
     "ft": ft.edit,
     "ft_l": ft_l.edit,
     "lora": lora.edit,
+    "mend": mend.edit,
 }

@@ -17,6 +17,19 @@ class Adam:
         self._square = torch.zeros_like(like)
         self._steps = 0
 
+    @classmethod
+    def at(cls, mean: Tensor, square: Tensor, steps: int) -> "Adam":
+        """Return the moments as `state` gave them after so many steps."""
+        made = cls(mean)
+        made._mean.copy_(mean)
+        made._square.copy_(square)
+        made._steps = steps
+        return made
+
+    def state(self) -> tuple[Tensor, Tensor]:
+        """Return both moments, of the gradients and of their squares."""
+        return self._mean, self._square
+
     def direction(self, gradient: Tensor) -> Tensor:
         """Return what to subtract, for a step size of 1, having taken in `gradient`."""
         self._steps += 1

@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from ksmith.lm.delta import Delta
+from ksmith.lm.hypernetwork import Hypernetwork
 from ksmith.lm.solve import factor, free_directions
 from ksmith.records import Json, UserError
 
@@ -30,6 +31,7 @@ class Assets:
     seed: int
     layer: int | None = None  # where the causal trace peaks; None where there is no trace
     moments: Mapping[int, Tensor] | None = None  # layer -> E[k k^T], (d_ff, d_ff) float64
+    hypernetwork: Hypernetwork | None = None  # that MEND edits with
     contexts: Sequence[str] = ()  # texts to put before a prompt
     kl_template: str | None = (
         None  # "{} is a": what an edit leaves as it was, where there is one
@@ -66,6 +68,16 @@ class Assets:
             there = sorted(self.moments or {})
             raise UserError(f"no second moment of layer {layer}; there are those of {there}")
         return self.moments[layer]
+
+    def editor(self) -> Hypernetwork:
+        """Return the network that edits.
+
+        Raises:
+            UserError: none was trained.
+        """
+        if self.hypernetwork is None:
+            raise UserError("there is no hypernetwork: it is trained before mend can edit")
+        return self.hypernetwork
 
     def factor(self, layer: int, ridge: float, device: torch.device) -> Tensor:
         """Return `solve.factor` of a layer's moment, (d_ff, d_ff) float64, made once."""

@@ -5,7 +5,7 @@ written, and a bfloat16 model takes steps that are smaller than its rounding.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,10 +106,26 @@ def _boxed(delta: Tensor, before: Tensor | None, most: float) -> Tensor:
 
 
 def answer_logp(model: nn.Module, batch: Batch, weights: Weights | None = None) -> Tensor:
-    """Return the summed log-probability of each row's answer, (n,) float32.
+    """Return the summed log-probability of each row's answer, (n,) float32 or wider.
+
+    `weights` stand in for the model's own where given.
+    """
+    logp, row, gold = answer_words(model, batch, weights)
+    said = logp.gather(1, gold[:, None])[:, 0]  # (m,)
+    return said.new_zeros(len(batch.ids)).index_add(0, row, said)
+
+
+def answer_words(
+    model: nn.Module, batch: Batch, weights: Weights | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the log-probabilities of all words where the m tokens of answers stand.
 
     `weights` stand in for the model's own where given. Padding is on the right, where causal
     attention does not look, and is asked nothing.
+
+    Returns:
+        Log-probabilities (m, vocabulary), float32 or wider, one a token, row after row; the
+        tokens' rows (m,); the tokens (m,).
     """
     row, column = batch.answer.nonzero(as_tuple=True)  # (m,) one a token of an answer
     device = next(model.parameters()).device
@@ -130,9 +146,8 @@ def answer_logp(model: nn.Module, batch: Batch, weights: Weights | None = None) 
             logits = out.logits[0]
     finally:
         handle.remove()
-    gold = batch.ids[row, column].to(device)
-    logp = logits.float().log_softmax(-1).gather(1, gold[:, None])[:, 0]  # (m,)
-    return logp.new_zeros(len(batch.ids)).index_add(0, at[0], logp)
+    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return wide.log_softmax(-1), at[0], batch.ids[row, column].to(device)
 
 
 def nll(logp: Tensor, tokens: Tensor) -> Tensor:
@@ -173,16 +188,8 @@ class Taught:
         """
         if self.batch.ids.numel() <= most:
             return [self]
-        lengths = self.batch.lengths
-        order = lengths.argsort(descending=True, stable=True)
         found: list[Taught] = []
-        start = 0
-        while start < len(order):
-            width = int(lengths[order[start]])
-            rows = order[start : start + max(1, most // width)]
-            start += len(rows)
-            mine = picked(self.batch, rows)
-            batch = Batch(mine.ids[:, :width], mine.mask[:, :width], mine.answer[:, :width])
+        for rows, batch in parted(self.batch, most):
             entropy = 0.0 if found else self.entropy  # it counts once
             found.append(Taught(batch, self.share[rows], self.total, entropy))
         return found
@@ -216,6 +223,22 @@ def turn(n: int, size: int, step: int) -> Tensor:
 def picked(batch: Batch, rows: Tensor) -> Batch:
     """Return some rows of a batch."""
     return Batch(batch.ids[rows], batch.mask[rows], batch.answer[rows])
+
+
+def parted(batch: Batch, most: int) -> Iterator[tuple[Tensor, Batch]]:
+    """Yield batches of at most `most` tokens, padding included, and which rows (k,) each has.
+
+    Rows that are about as long are together; one row is a batch however long it is.
+    """
+    lengths = batch.lengths
+    order = lengths.argsort(descending=True, stable=True)
+    start = 0
+    while start < len(order):
+        width = int(lengths[order[start]])
+        rows = order[start : start + max(1, most // width)]
+        start += len(rows)
+        mine = picked(batch, rows)
+        yield rows, Batch(mine.ids[:, :width], mine.mask[:, :width], mine.answer[:, :width])
 
 
 def units(model: nn.Module, layers: Iterable[int] | None = None) -> dict[str, float]:

@@ -41,15 +41,20 @@ def loss(model: nn.Module, new: Taught, weights: Weights | None = None) -> Tenso
 _NUMBERS = 2**28
 
 
-def learning(model: nn.Module, new: Taught, most: int = _NUMBERS) -> list[Parts]:
-    """Return the loss of what is taught, in as many pieces as fit `most` numbers each."""
+def tokens_at_once(model: nn.Module, most: int = _NUMBERS) -> int:
+    """Return how many tokens, padding included, a pass with a way back may have."""
     s = sites(model)
     width = model.get_submodule(s.norm).get_parameter("weight").shape[0]
+    return most // (s.n_layers * width)
+
+
+def learning(model: nn.Module, new: Taught, most: int = _NUMBERS) -> list[Parts]:
+    """Return the loss of what is taught, in as many pieces as fit `most` numbers each."""
 
     def of(piece: Taught) -> Parts:
         return lambda weights, _step: {"new": loss(model, piece, weights)}
 
-    return [of(piece) for piece in new.pieces(most // (s.n_layers * width))]
+    return [of(piece) for piece in new.pieces(tokens_at_once(model, most))]
 
 
 def tune(

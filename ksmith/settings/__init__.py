@@ -19,6 +19,7 @@ from ksmith.settings.graddiff import GradDiff
 from ksmith.settings.graph import GRAPHS, CounterFact, Synthetic, Triples, Zsre
 from ksmith.settings.lora import Lora
 from ksmith.settings.memit import Memit
+from ksmith.settings.mend import Mend
 from ksmith.settings.model import Load, Recipe
 from ksmith.settings.moments import Moments
 from ksmith.settings.names import SECTIONS, Names, names
@@ -47,6 +48,7 @@ __all__ = [
     "Load",
     "Lora",
     "Memit",
+    "Mend",
     "Method",
     "Moments",
     "Names",
@@ -87,6 +89,7 @@ METHODS: dict[str, type[Method]] = {
     "ft": Ft,
     "ft_l": FtL,
     "lora": Lora,
+    "mend": Mend,
     "graddiff": GradDiff,
     "npo": Npo,
 }

@@ -26,6 +26,7 @@ PRIORITY: dict[Kind, int] = {
     "graph": 50,
     "model": 40,
     "moments": 30,
+    "hypernetwork": 28,  # trained, too: below the gate, as only one method waits for it
     "gold": 25,  # trained, but below the gate: a warm model's other work may come first
     "standard": 22,
     "before": 20,

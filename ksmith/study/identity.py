@@ -70,17 +70,19 @@ def nodes(point: Point, methods: Mapping[str, type[Method]] = METHODS) -> dict[s
     found = {"graph": graph, "model": model}
     if "moments" in methods[name].assets and settings["method"].get("adjust", True):
         found["moments"] = _moments(point, base)
+    if "hypernetwork" in methods[name].assets:
+        found["hypernetwork"] = _hypernetwork(settings["method"], base, model.files)
     found["before"] = Node(
         kind="before",
         recipe={"task": asked, "probe": probe, "seed": seed},
         needs=base,
         files=model.files,
     )
-    moments = {role: node.key for role, node in found.items() if role == "moments"}
+    own = {role: node.key for role, node in found.items() if role in methods[name].assets}
     found["update"] = Node(
         kind="update",
         recipe={"task": updated, "method": settings["method"], "seed": seed},
-        needs=base | moments,
+        needs=base | own,
         files=model.files,
     )
     found |= _golds(settings, asked, probe, base)
@@ -117,6 +119,18 @@ def _moments(point: Point, base: dict[str, str]) -> Node:
         # Recall and trace, which the version is of, are no matter here.
         recipe["model"] = {k: v for k, v in settings["model"].items() if k != "version"}
     return Node(kind="moments", recipe=recipe, needs={} if alone else base, files=files)
+
+
+def _hypernetwork(
+    method: Mapping[str, Json], base: dict[str, str], files: dict[str, str]
+) -> Node:
+    """Return the network that the method edits with.
+
+    It knows the model and the graph, and nothing of what is asked: trials of any task, scale and
+    seed share it.
+    """
+    own = {key: value for key, value in method.items() if key != "name"}
+    return Node(kind="hypernetwork", recipe={"hypernetwork": own}, needs=base, files=files)
 
 
 # What makes no difference to the requests and the questions about them.

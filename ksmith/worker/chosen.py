@@ -36,7 +36,8 @@ def hyperparameters(job: Job, base: Base) -> tuple[Any, dict[str, Json]]:
     if leaf is not None:
         values[leaf], told["layers_from"] = _layers(leaf, values.get(leaf), model, row)
         if values[leaf] is None and not listed(name):
-            told["layers_from"] = "all layers"  # as LoRA does: nothing is to be chosen
+            # As LoRA does, if it says nothing else: nothing is to be chosen.
+            told["layers_from"] = getattr(settings.METHODS[name], "where", "all layers")
     return settings.method(name, values), told
 
 

@@ -14,7 +14,7 @@ from ksmith.lm import delta as deltas
 from ksmith.lm.assets import Assets, Progress, Result, silent
 from ksmith.lm.score import score
 from ksmith.records import Kind, Request, Statement, derived_seed
-from ksmith.worker import figures, gold, moments, opening
+from ksmith.worker import figures, gold, hypernetwork, moments, opening
 from ksmith.worker.asking import by_draw, every_question, letters
 from ksmith.worker.chosen import alike, hyperparameters
 from ksmith.worker.inputs import inputs
@@ -72,6 +72,7 @@ def make_update(job: Job) -> dict[str, Any]:
     assets = Assets(
         tokenizer=base.tokenizer,
         moments=alike(hp, base) or moments.opened(job, base.weights),
+        hypernetwork=hypernetwork.opened(job, base.weights),
         layer=base.layer,
         contexts=graph.contexts(base.graph, CONTEXT_SENTENCES, recipe["seed"]),
         kl_template=graph.kl_template(base.graph),
@@ -139,6 +140,7 @@ HANDLERS: dict[Kind, Callable[[Job], dict[str, Any]]] = {
     "graph": make_graph,
     "model": make_model,
     "moments": moments.make_moments,
+    "hypernetwork": hypernetwork.make_hypernetwork,
     "before": make_before,
     "gold": gold.make_gold,
     "standard": gold.make_standard,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ksmith.settings import METHODS, Declared, Rome, Synthetic, names
+from ksmith.settings import METHODS, Declared, Rome, Synthetic, declared, names
 from ksmith.settings.fields import Count, setting
 from ksmith.settings.graph import REWORDED
 from ksmith.settings.probe import KINDS
@@ -136,7 +136,12 @@ def another(name: str, item: Declared, folder: Path) -> Any:
         "model.revision": "abc",
         "model.width": 64,
         "model.layers": 7,
-        **{f"method.{name}.layers": [1] for name in ("memit", "emmet", "alphaedit", "lora")},
+        **{
+            f"method.{name}.layers": [1]
+            for name in ("memit", "emmet", "alphaedit", "lora", "mend")
+        },
+        "method.mend.modules": ["mlp_out"],
+        "method.mend.edits": [2],
         "method.lora.modules": ["attention"],
         "probe.kinds": ["efficacy"],
         "task.method": "memit",
@@ -175,6 +180,10 @@ EXCEPT = {
     },
     "method.rome.adjust": {"moments", "update", "trial"},  # without, they are not measured
     "method.r_rome.adjust": {"moments", "update", "trial"},  # without, they are not measured
+    **{  # all of them are of the training
+        f"method.mend.{name}": {"hypernetwork", "update", "trial"}
+        for name in declared(METHODS["mend"])
+    },
     "task.method": {"update", "trial"},
     "probe.drift": {"trial"},
     "probe.drift_facts": {"trial"},
@@ -481,3 +490,20 @@ def test_checkpoints_are_a_sequence_of_another_kind_with_or_without_their_end(
 def test_no_sequence_has_the_keys_it_had(tmp_path: Path) -> None:
     plain = keys(only(written(tmp_path, ROME)))
     assert keys(only(written(tmp_path, ROME + "sequence = 0\nbatch = 1\n"))) == plain
+
+
+def test_a_network_that_edits_knows_the_model_and_nothing_of_what_is_asked(
+    tmp_path: Path,
+) -> None:
+    head = HEAD + '[grid]\n"task.method" = ["mend", "ft_l"]\n"task.scale" = [1, 100]\n'
+    more = '"task.kind" = ["edit", "unlearn"]\nseed = [0, 1]\n'
+    points = read(written(tmp_path, head + more)).points
+    trials = [nodes(point) for point in points]
+    networks = {found["hypernetwork"].key for found in trials if "hypernetwork" in found}
+    assert (len(trials), len(networks)) == (16, 1)
+    for point, found in zip(points, trials, strict=True):
+        mend = point.settings["method"]["name"] == "mend"
+        assert ("hypernetwork" in found) == ("hypernetwork" in found["update"].needs) == mend
+        assert "hypernetwork" not in found["trial"].needs
+        if mend:
+            assert found["hypernetwork"].needs.keys() == {"graph", "model"}

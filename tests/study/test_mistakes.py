@@ -52,7 +52,7 @@ ONE_EACH = {
     "": [
         'x.toml:1: name is missing: write name = "..." on top',
         "x.toml:1: task.method is missing; write it under [task] or [grid]: "
-        '"rome", "r_rome", "memit", "emmet", "alphaedit", "ft", "ft_l", "lora", '
+        '"rome", "r_rome", "memit", "emmet", "alphaedit", "ft", "ft_l", "lora", "mend", '
         '"graddiff" or "npo"',
     ],
     ROME + '[graph]\nsource = "counterfact"\n': [
@@ -81,7 +81,7 @@ ONE_EACH = {
     ],
     ROME + "[method.memmit]\nlr = 1\n": [
         'x.toml:4: no method "memmit"; did you mean memit? '
-        "there are rome, r_rome, memit, emmet, alphaedit, ft, ft_l, lora, graddiff, npo"
+        "there are rome, r_rome, memit, emmet, alphaedit, ft, ft_l, lora, mend, graddiff, npo"
     ],
     ROME + "[method]\nlr = 1\n": [
         "x.toml:5: method.lr: [method] holds only tables: write [method.rome]"
@@ -220,7 +220,8 @@ ONE_EACH = {
     ],
     ROME + '[[exclude]]\n"task.method" = "memmit"\n': [
         'x.toml:5: task.method is compared with "memmit": must be "rome", "r_rome", "memit", '
-        '"emmet", "alphaedit", "ft", "ft_l", "lora", "graddiff" or "npo"; did you mean "memit"?'
+        '"emmet", "alphaedit", "ft", "ft_l", "lora", "mend", "graddiff" or "npo"; did you mean '
+        '"memit"?'
     ],
     ROME + '[[exclude]]\n"task.level" = "> leaf"\n': [
         'x.toml:5: task.level is compared with "> leaf": only numbers have an order; '
