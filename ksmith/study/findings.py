@@ -27,6 +27,7 @@ from ksmith.settings.words import show
 from ksmith.study import places
 from ksmith.study.conditions import Test, read_condition
 from ksmith.study.declarations import Claim, Given, collect, nearest
+from ksmith.study.expand import Flat, effective
 from ksmith.study.mistakes import Mistakes
 from ksmith.study.source import Source
 
@@ -74,6 +75,41 @@ def findings_in(text: str, names: Names) -> tuple[Finding, ...]:
     )
     mistakes = Mistakes()  # an older or newer ksmith's names: such a finding is left out
     return check_findings(collect(source, names, mistakes).claims, names, mistakes)
+
+
+def unmet(findings: Sequence[Finding], flats: Sequence[Flat], names: Names) -> list[str]:
+    """Return what findings compare that can't be compared: no mistake, for --set may narrow.
+
+    Args:
+        findings: those of the study.
+        flats: its combinations.
+        names: of settings.
+    """
+    notes: list[str] = []
+    for finding in findings:
+        about = f"finding {show(finding.says)}"
+        for key in SIDES:
+            side = getattr(finding, key)
+            if (
+                isinstance(side, Mapping)
+                and side
+                and not any(_meets(side, f, names) for f in flats)
+            ):
+                notes.append(f"{about}: no trial has what {key} asks for ({_told(side)})")
+        if (finding.more, finding.more_from) == (finding.less, finding.less_from):
+            notes.append(f"{about}: more and less are the same trials")
+    return notes
+
+
+def _meets(side: Side, flat: Flat, names: Names) -> bool:
+    return all(
+        any(test.holds(effective(name, flat, names)) for test in tests)
+        for name, tests in side.items()
+    )
+
+
+def _told(side: Side) -> str:
+    return ", ".join(f"{name} {' or '.join(map(str, tests))}" for name, tests in side.items())
 
 
 def _finding(claim: Claim, names: Names, mistakes: Mistakes) -> Finding | None:

@@ -10,7 +10,7 @@ from ksmith.study.check import Plan, check
 from ksmith.study.declarations import collect
 from ksmith.study.difference import describe
 from ksmith.study.expand import Flat, combinations, count, effective
-from ksmith.study.findings import Finding, check_findings
+from ksmith.study.findings import Finding, check_findings, unmet
 from ksmith.study.identity import Point
 from ksmith.study.mistakes import Mistakes, Where
 from ksmith.study.overrides import override, read_overrides
@@ -87,6 +87,7 @@ def read(
     if flats and not mistakes.found and len(points) < len(flats):
         plan.notes.append(f"{len(flats) - len(points)} combinations repeat another trial")
     mistakes.stop_if_any()
+    plan.notes.extend(unmet(findings, flats, known))
     return Study(
         name=plan.name,
         question=plan.question,

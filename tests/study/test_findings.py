@@ -41,6 +41,19 @@ def test_one_side_may_be_a_number_and_a_rise_has_a_start(tmp_path: Path) -> None
     assert (finding.less, finding.margin, len(finding.sides)) == (0.9, 0.05, 2)
 
 
+def test_what_no_trial_has_is_noted(tmp_path: Path) -> None:
+    head = (
+        '[[finding]]\nsays = "a"\nmeasure = "utility.loss"\nmore = { "task.kind" = "edit" }\n'
+    )
+    never = head + "less = { seed = [7, 8] }\n"
+    same = head.replace('"a"', '"b"') + 'less = { "task.kind" = "edit" }\n'
+    study = read(written(tmp_path, ROME + never + same))
+    assert [note for note in study.notes if note.startswith("finding")] == [
+        'finding "a": no trial has what less asks for (seed = 7 or = 8)',
+        'finding "b": more and less are the same trials',
+    ]
+
+
 def test_findings_change_no_trial(tmp_path: Path) -> None:
     plain = only(written(tmp_path, ROME, "plain.toml"))
     claimed = only(written(tmp_path, ROME + CLAIM, "claimed.toml"))
