@@ -23,6 +23,7 @@ from ksmith.lm.hypernetwork import Hypernetwork, Sums, fresh, matrices, measured
 from ksmith.lm.moments import second_moments
 from ksmith.lm.score import score
 from ksmith.lm.sites import sites
+from ksmith.lm.text import encode
 from ksmith.records import Question, Request, Statement, TaskKind
 from ksmith.settings import METHODS
 from ksmith.settings import method as settings_of
@@ -350,6 +351,26 @@ def test_a_uniform_target_makes_answers_alike(name: str, kind: str) -> None:
         before, now, then = (from_uniform(model, alike, d) for d in ({}, after, instead))
     assert now[0] < before[0] and now[0] < then[0]
     assert now[1] < before[1]
+
+
+@pytest.mark.parametrize("name", SEARCHING)
+def test_what_is_to_be_kept_is_changed_less(name: str) -> None:
+    """Of a request's own prompts alone: those of another request make no difference."""
+    model, asked, prompt = tiny("llama"), request(0, 0), "In {} one sees the"
+    ids = encode(tokenizer(), [prompt.replace("{}", asked.subject)]).ids
+    with torch.no_grad():
+        before = model(input_ids=ids).logits[0, -1].log_softmax(-1)
+    apart: list[float] = []
+    for kept in ({}, {asked.fact: [prompt]}, {request(1, 0).fact: [prompt]}):
+        given = replace(assets("llama"), kl_template=None, kept=kept)
+        strong = {"kl_weight": 3000.0, "steps": 12}
+        hp = settings_of(name, {**FEWER[name], **easy(name, "llama"), **strong})
+        delta = EDITORS[name](model, [[asked]], hp, given)[0].delta
+        with applied(model, delta), torch.no_grad():
+            now = model(input_ids=ids).logits[0, -1].log_softmax(-1)
+        apart.append(float((now.exp() * (now - before)).sum()))
+    assert apart[1] < 0.5 * apart[0]
+    assert apart[2] == apart[0]
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -7,6 +7,7 @@ import polars as pl
 
 from ksmith.frames.steps import ended
 from ksmith.measures.contrast import SEEDS, Contrast, contrast, mean, minus
+from ksmith.settings import METHODS, declared
 from ksmith.study import Finding, Side
 
 SETTINGS_OF_SEEDS = {"seed": "seed", "graph_seed": "graph.seed", "model_seed": "model.seed"}
@@ -101,11 +102,16 @@ def _meets(row: Mapping[str, Any], side: Side) -> bool:
 
 
 def _value(row: Mapping[str, Any], name: str) -> Any:
-    """Return a trial's value of a setting; of another method's, None."""
-    if not name.startswith("method."):
-        return row.get(name)
+    """Return a trial's value of a setting; of another method's, None.
+
+    One that is left out of keys at its default has that.
+    """
+    found = row.get(name)
+    if found is not None or not name.startswith("method."):
+        return found
     _, method, setting = name.split(".", 2)
-    return row.get(f"method.{setting}") if row["method"] == method else None
+    item = declared(METHODS[method]).get(setting) if row["method"] == method else None
+    return item.default if item is not None and item.omit_at_default else None
 
 
 def _rows(measure: str, metrics: pl.DataFrame) -> pl.DataFrame:

@@ -76,12 +76,17 @@ class Fact:
 
 
 def aside(fact: Fact) -> bool:
-    """Return whether a fact is never for a method to keep, and so may be asked about.
+    """Return whether a fact is never for a method to keep, and so may be asked about."""
+    return set_aside(fact.name)
+
+
+def set_aside(name: str) -> bool:
+    """Return whether what has this name is never for a method to keep: `aside`, without a fact.
 
     One in four, by its name alone: what an update trains on can't depend on what is asked of
     it, and a method that was trained on the very facts would look as if it kept all others.
     """
-    return zlib.crc32(fact.name.encode()) % ASIDE == 0
+    return zlib.crc32(name.encode()) % ASIDE == 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

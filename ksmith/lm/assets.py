@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from ksmith.lm.delta import Delta
 from ksmith.lm.hypernetwork import Hypernetwork
 from ksmith.lm.solve import factor, free_directions
-from ksmith.records import Json, UserError
+from ksmith.records import Json, Request, UserError
 
 Progress = Callable[[int, int, str], None]  # done, total, a few words
 
@@ -36,6 +36,8 @@ class Assets:
     kl_template: str | None = (
         None  # "{} is a": what an edit leaves as it was, where there is one
     )
+    # Request.fact -> templates about its subject, whose next token an edit leaves as it was, too.
+    kept: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
     # What the method gave back as `Result.state` for the batch before in this draw's sequence;
     # on the CPU where an earlier attempt had kept it. Empty for a first batch.
     state: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
@@ -43,6 +45,10 @@ class Assets:
     _made: dict[_Key, _Made] = field(
         default_factory=dict[_Key, _Made], repr=False, compare=False
     )
+
+    def stays(self, requests: Sequence[Request]) -> tuple[str | None, list[Sequence[str]]]:
+        """Return the template of what requests leave as it was, and each one's further ones."""
+        return self.kl_template, [self.kept.get(request.fact, ()) for request in requests]
 
     def place(self, layer: int | None) -> int:
         """Return the layer that a method was told, else the one where the causal trace peaks.

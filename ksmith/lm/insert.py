@@ -134,8 +134,9 @@ def _write(
     """Return, for each request, the change (d, f) that writes it."""
     s = sites(model)
     site = s.mlp_out(matrix.layer)
-    template = assets.kl_template if hp.kl_weight else None
-    asked = rows(assets.tokenizer, requests, prefixes(assets.contexts, hp.contexts), template)
+    template, kept = assets.stays(requests) if hp.kl_weight else (None, ())
+    before = prefixes(assets.contexts, hp.contexts)
+    asked = rows(assets.tokenizer, requests, before, template, kept)
     wiring = as_written(site, so_far)
     said = asked.said()
     seen = at_subject(model, said, [site], [site], wiring)

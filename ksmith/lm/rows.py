@@ -36,7 +36,7 @@ class Rows:
     at: int  # the column of the subject's last token
     owner: Tensor  # (n,) which request
     bare: Tensor  # (n,) bool: the prompt with nothing before it
-    stay: Tensor  # (n,) bool: the row of the KL term, which says what the subject is
+    stay: Tensor  # (n,) bool: a row of the KL term, at whose end the next token is to stay
     gold: Tensor  # (n, t) the token that should follow; -1 where none is asked
 
     # (b,) of the distribution that should follow: log m where m objects should be alike, else 0.
@@ -145,10 +145,12 @@ def rows(
     requests: Sequence[Request],
     before: Sequence[str],
     kl_template: str | None,
+    kept: Sequence[Sequence[str]] = (),
 ) -> Rows:
     """Return rows for each request and text of `before`, and one each for a `kl_template`.
 
-    One, or, where the target is a distribution, one for each of its objects.
+    One, or, where the target is a distribution, one for each of its objects. `kept` are
+    templates of further rows of the KL term, of each request where there are any.
     """
     lines = [
         _Line(i, Wording(request.template, request.subject, text), target, also=number > 0)
@@ -162,6 +164,11 @@ def rows(
             _Line(i, Wording(kl_template, request.subject), None)
             for i, request in enumerate(requests)
         ]
+    lines += [
+        _Line(i, Wording(template, request.subject), None, whole=True)
+        for i, (request, templates) in enumerate(zip(requests, kept, strict=bool(kept)))
+        for template in templates
+    ]
     lines.sort(key=lambda line: line.owner)
     said = [line for line in lines if line.new is not None]
     texts = [line.wording.text for line in said]
@@ -169,14 +176,15 @@ def rows(
     answered = zip(
         batch.ids.tolist(), batch.answer.tolist(), batch.lengths.tolist(), strict=True
     )
-    stay = iter(
-        encode(tokenizer, [x.wording.text for x in lines if x.new is None]).ids.tolist()
-    )
+    still = encode(tokenizer, [line.wording.text for line in lines if line.new is None])
+    stay = zip(still.ids.tolist(), still.lengths.tolist(), strict=True)
     for line, (_, at) in zip(
         lines, subject_spans(tokenizer, [line.wording for line in lines]), strict=True
     ):
         if line.new is None:
-            line.head, line.gold = next(stay)[: at + 1], [-1]
+            ids, length = next(stay)
+            line.head, line.tail = ids[: at + 1], ids[at + 1 : length] if line.whole else []
+            line.gold = [-1] * (1 + len(line.tail))
             continue
         ids, answer, length = next(answered)
         line.head, line.tail = ids[: at + 1], ids[at + 1 : length - 1]
@@ -192,6 +200,7 @@ class _Line:
     wording: Wording
     new: str | None  # None in a KL row
     also: bool = False
+    whole: bool = False  # a KL row to the end of its prompt, not of its subject
     head: list[int] = field(default_factory=list[int])  # tokens to the subject's last, with it
     tail: list[int] = field(default_factory=list[int])  # tokens after it
     # What should follow the last token of the head, and each of the tail.

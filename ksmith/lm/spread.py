@@ -120,8 +120,9 @@ def find_aims(
     is made at the MLP's second matrix, and z is the layer's output with what came of it.
     """
     s = sites(model)
-    template = assets.kl_template if hp.kl_weight else None
-    asked = rows(assets.tokenizer, requests, prefixes(assets.contexts, hp.contexts), template)
+    template, kept = assets.stays(requests) if hp.kl_weight else (None, ())
+    before = prefixes(assets.contexts, hp.contexts)
+    asked = rows(assets.tokenizer, requests, before, template, kept)
     site, block = s.mlp_out(layer), s.block(layer)
     bare = asked.where(asked.bare)
     seen = at_subject(model, bare, [site, block])

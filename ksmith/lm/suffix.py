@@ -4,7 +4,7 @@ What comes before the subject has been run, once; each pass runs only the tokens
 and only those blocks that the vector can change: by hand where the architecture is known, else
 through transformers' modules.
 
-Shapes: n rows of prompts, R with those of KL terms after them, b requests, m positions asked
+Shapes: n rows that go on, R with those that end with their subject, b requests, m positions asked
 about, N tokens (leads, the subjects' last ones, before later ones), d = d_model.
 """
 
@@ -113,7 +113,7 @@ class Above:
         wanted = wanted_of(asked, requests)
         device = passed.stream.device
         rows = wanted.number
-        n, later = int((~asked.stay[rows]).sum()), int(wanted.column.max())
+        n, later = wanted.n, int(wanted.column.max())
         there = asked.mask[rows, : asked.at]
         start = int(there.int().argmax(1).min()) if there.any() else asked.at
         layout = Layout(n, len(rows), later, asked.at - start, there[:, start:].to(device))

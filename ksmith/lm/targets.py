@@ -92,7 +92,7 @@ def search(
     The loss of a request: mean over contexts of the mean over answer tokens of -log p; where the
     target is uniform over m answers, of KL(target || p) = mean over them of -log p(whole answer)
     - log m, whose floor is 0, too; plus
-    kl_weight * KL(now || before) of the token after the subject in the KL row; plus
+    kl_weight * KL(now || before), the mean over its KL rows, of the token that comes next; plus
     weight_decay * (norm(delta) / size)^2.
 
     Departs: step and decay go by each request's own norm. Public code has one absolute step, and
@@ -218,11 +218,13 @@ def _losses(
     before = kept if before is None else before
     apart = kept - before
     kl = (share * apart).sum(1, keepdim=True)
+    each = wanted.stay_share.to(logp.dtype)
     shares = wanted.shares.to(logp.dtype)
     losses = -(shares @ logp[wanted.at, wanted.gold])
-    losses.index_add_(0, wanted.stay_owner, kl[:, 0], alpha=kl_weight)
+    losses.index_add_(0, wanted.stay_owner, kl[:, 0] * each, alpha=kl_weight)
     weight = shares.sum(0)
     of_logits = p.mul_(p.new_zeros(len(p), 1).index_add_(0, wanted.at, weight[:, None]))
     of_logits.index_put_((wanted.at, wanted.gold), -weight, accumulate=True)
-    of_logits.index_add_(0, wanted.stay_at, share.mul_(apart.sub_(kl)), alpha=kl_weight)
+    of_kl = share.mul_(apart.sub_(kl)).mul_(each[:, None])
+    of_logits.index_add_(0, wanted.stay_at, of_kl, alpha=kl_weight)
     return losses, of_logits, before

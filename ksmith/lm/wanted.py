@@ -1,7 +1,8 @@
-"""What a search asks of its rows: the answers' tokens, and what the subject is.
+"""What a search asks of its rows: the answers' tokens, and what is to be said as before.
 
-The KL term compares what is said after "{subject}" in "{subject} is a". Where a prompt starts
-with its subject, its own row has the very same tokens there, and no row more is needed.
+The KL term compares what is said after "{subject}" in "{subject} is a", and at the end of other
+prompts about the subject, where there are such. Where the request's own prompt starts with the
+very same tokens, no row more is needed.
 
 Shapes: n rows, m positions, b requests.
 """
@@ -19,6 +20,7 @@ class Wanted:
     """Rows, those of KL terms last, and the positions in them that are looked at."""
 
     asked: Rows
+    n: int  # rows that go on after their subject: they come first
     number: Tensor  # (n,) which they were among the rows they are taken from
     row: Tensor  # (m,) each position once
     column: Tensor  # (m,) from the subject's last token on
@@ -27,10 +29,11 @@ class Wanted:
     shares: Tensor  # (b, a) float64, of requests' losses: means over tokens, then over contexts
     stay_at: Tensor  # (k,) which position, for each KL term
     stay_owner: Tensor  # (k,)
+    stay_share: Tensor  # (k,) float64: a request's KL term is a mean over its prompts
 
     def to(self, device: torch.device) -> "Wanted":
         """Return the same, with what a loss needs on `device`."""
-        names = ("at", "gold", "shares", "stay_at", "stay_owner")
+        names = ("at", "gold", "shares", "stay_at", "stay_owner", "stay_share")
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
@@ -42,7 +45,10 @@ def wanted_of(asked: Rows, requests: Tensor) -> Wanted:
     mine = requests[asked.owner]
     twin = _twins(asked)
     said, kept = mine & ~asked.stay, mine & asked.stay & (twin < 0)
-    number = torch.cat([said.nonzero()[:, 0], kept.nonzero()[:, 0]])
+    end = asked.mask[:, asked.at :].sum(1) - 1  # (n,) the column of each row's last token
+    longer = said | (kept & (end > 0))
+    groups = (said, kept & longer, kept & ~longer)
+    number = torch.cat([group.nonzero()[:, 0] for group in groups])
     place = torch.full((len(asked.ids),), -1)
     place[number] = torch.arange(len(number))
     row, column = ((asked.gold >= 0) & said[:, None]).nonzero(as_tuple=True)
@@ -51,11 +57,12 @@ def wanted_of(asked: Rows, requests: Tensor) -> Wanted:
     contexts = torch.bincount(asked.owner[said], minlength=asked.b)
     width = asked.gold.shape[1]
     stay_row = torch.where(twin[stay] < 0, stay, twin[stay])
-    every = torch.cat([place[row] * width + column, place[stay_row] * width])
+    every = torch.cat([place[row] * width + column, place[stay_row] * width + end[stay]])
     positions, at = every.unique(return_inverse=True)
     share = 1 / (tokens[row] * contexts[asked.owner[row]]).double()
     return Wanted(
         asked=asked.take(number),
+        n=int(longer.sum()),
         number=number,
         row=positions // width,
         column=positions % width,
@@ -64,6 +71,7 @@ def wanted_of(asked: Rows, requests: Tensor) -> Wanted:
         shares=torch.where(asked.owner[row] == torch.arange(asked.b)[:, None], share, 0.0),
         stay_at=at[len(row) :],
         stay_owner=asked.owner[stay],
+        stay_share=1 / torch.bincount(asked.owner[stay])[asked.owner[stay]].double(),
     )
 
 
@@ -74,9 +82,9 @@ def _twins(asked: Rows) -> Tensor:
     twin = torch.full((len(asked.ids),), -1)
     stay = asked.stay.nonzero()[:, 0]
     other = bare[asked.owner[stay]]
+    here, there = asked.mask[stay], asked.mask[other]
+    tokens = (asked.ids[other] == asked.ids[stay]) | ~here
     start = slice(0, asked.at + 1)
-    here = asked.mask[stay, start]
-    tokens = (asked.ids[other, start] == asked.ids[stay, start]) | ~here
-    same = tokens.all(1) & (asked.mask[other, start] == here).all(1)
+    same = tokens.all(1) & (there[:, start] == here[:, start]).all(1) & (there | ~here).all(1)
     twin[stay] = torch.where(same, other, -1)
     return twin

@@ -26,4 +26,5 @@ class AlphaEdit(Search):
     l2: Positive = setting(1.0, "L2 of the change, x the mean of norm(k)^2 / d_ff")
 
     def __post_init__(self) -> None:
+        Search.__post_init__(self)
         check_layers(self.layers)

@@ -26,4 +26,5 @@ class Emmet(Search):
     ridge: NotNegative = setting(1e-4, "added to the second moment, x its mean diagonal")
 
     def __post_init__(self) -> None:
+        Search.__post_init__(self)
         check_layers(self.layers)

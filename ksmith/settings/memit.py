@@ -24,4 +24,5 @@ class Memit(Search):
     ridge: NotNegative = setting(1e-4, "added to the second moment, x its mean diagonal")
 
     def __post_init__(self) -> None:
+        Search.__post_init__(self)
         check_layers(self.layers)

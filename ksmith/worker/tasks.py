@@ -69,6 +69,7 @@ def make_update(job: Job) -> dict[str, Any]:
     draws = by_draw(graph.requests(base.graph, recipe["task"], recipe["seed"]))
     name = recipe["method"]["name"]
     hp, told = hyperparameters(job, base)
+    kept = _kept(job, base, draws) if getattr(hp, "keep", "") == "relations" else {}
     assets = Assets(
         tokenizer=base.tokenizer,
         moments=alike(hp, base) or moments.opened(job, base.weights),
@@ -76,6 +77,7 @@ def make_update(job: Job) -> dict[str, Any]:
         layer=base.layer,
         contexts=graph.contexts(base.graph, CONTEXT_SENTENCES, recipe["seed"]),
         kl_template=graph.kl_template(base.graph),
+        kept=kept,
         seed=derived_seed(recipe["seed"], "method", name),
     )
     retain: list[Sequence[Statement]] = []
@@ -105,6 +107,8 @@ def make_update(job: Job) -> dict[str, Any]:
         logs = [result.log for result in results]
     requests = [[asdict(request) for request in draw] for draw in draws]
     made = {"method": name, **told, "draws": logs, "requests": requests}
+    if kept:
+        made["kept"] = kept
     _write_json(job, "update.json", made)
     figures.losses(_steps(logs), job.folder / "loss.png")
     return {
@@ -114,6 +118,16 @@ def make_update(job: Job) -> dict[str, Any]:
         **more,
         **inputs(job, base, requests=requests),
     }
+
+
+def _kept(
+    job: Job, base: opening.Base, draws: Sequence[Sequence[Request]]
+) -> dict[str, list[str]]:
+    """Return the prompts that each request is to leave as they are, by what it is written with."""
+    task = job.spec.recipe["task"]
+    size = task.get("batch", 1) if task.get("sequence") else task["scale"]
+    batches = [draw[i : i + size] for draw in draws for i in range(0, len(draw), size)]
+    return graph.kept(base.graph, batches, derived_seed(job.spec.recipe["seed"], "kept"))
 
 
 # Draws, what each is to retain (for unlearners alone), surroundings, progress -> one result a draw.

@@ -29,8 +29,8 @@ def lab() -> tuple[pl.DataFrame, pl.DataFrame]:
                 "task.scale": scale,
                 "task.level": level,
                 "task.draws": 20 if scale == 1 else 4,
-                "method.layers": [0, 1] if method == "memit" else None,
-                "method.beta": None if method == "memit" else 0.1,
+                "method.memit.layers": [0, 1] if method == "memit" else None,
+                "method.npo.beta": None if method == "memit" else 0.1,
                 "seed": 0,
             }
         )
@@ -88,6 +88,9 @@ def test_a_claim_that_fails_is_said_to_fail() -> None:
 
 def test_conditions_on_a_methods_own_settings() -> None:
     row = judge('more = { "method.npo.beta" = 0.1 }\nless = { "task.method" = "memit" }\n')
+    assert row["cells"] == 4
+    left_out = '{ "method.memit.keep" = "essence" }'
+    row = judge(f'more = {{ "task.method" = "npo" }}\nless = {left_out}\n')  # at its default
     assert row["cells"] == 4
     row = judge('more = { "method.rome.lr" = 0.2 }\nless = 0.1\n')
     assert (row["verdict"], row["value"]) == ("not measured", None)

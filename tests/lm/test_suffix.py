@@ -1,5 +1,6 @@
 """Blocks run by hand say what transformers' modules say, and have the same gradient."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -21,8 +22,15 @@ CLOSE = {"gemma2": 1e-4, "gpt_neo": 1e-5, "gptj": 1e-5}  # modules that round to
 ASKED = [request(0, 0), request(0, 1), request(1, 0)]  # of three shapes
 
 
-def asked_rows(kl: str | None = "{} is a") -> Rows:
-    return rows(tokenizer(), ASKED, prefixes(CONTEXTS, 3), kl)
+KEPT = (
+    ("The emblem of {} is", "In {} one sees the"),  # the first is the request's own
+    (),
+    ("{} has the emblem", "The emblem of {} is"),
+)
+
+
+def asked_rows(kl: str | None = "{} is a", kept: Sequence[Sequence[str]] = ()) -> Rows:
+    return rows(tokenizer(), ASKED, prefixes(CONTEXTS, 3), kl, kept)
 
 
 def written(kind: str, layer: int) -> Wiring:
@@ -95,6 +103,18 @@ def test_kl_rows(layer: int, kl: str | None) -> None:
     assert len(wanted.number) == 9 + (3 - shared) * (kl is not None)
     assert len(wanted.stay_at) == 3 * (kl is not None)
     compare(hand, modules, torch.tensor([True, True, True]))
+
+
+@pytest.mark.parametrize("layer", range(LAYERS))
+@pytest.mark.parametrize("kind", ["llama", "gpt_neo", "gemma2"])
+def test_kl_rows_that_go_on_after_their_subject(kind: str, layer: int) -> None:
+    """Some do, some do not, also after a request with many has ended."""
+    hand, modules = both(kind, layer, asked_rows(kept=KEPT), unchanged)
+    for requests, n in (([True, True, True], 12), ([False, True, True], 8)):
+        on = torch.tensor(requests)
+        wanted = hand.keep(on)
+        assert wanted.n == n
+        compare(hand, modules, on, CLOSE.get(kind, 1e-11))
 
 
 def test_all_supported_architectures_are_known_by_hand() -> None:

@@ -1,6 +1,7 @@
 """The search for values equals the plainest loop: one request, whole rows, torch's own Adam."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pytest
@@ -12,6 +13,7 @@ from ksmith.lm.sites import sites
 from ksmith.lm.suffix import Place
 from ksmith.lm.targets import search
 from ksmith.lm.text import encode, subject_last, with_prefix
+from ksmith.lm.wanted import wanted_of
 from ksmith.records import Request, UserError
 from tests.lm.models import CONFIGS, CONTEXTS, OBJECTS, tiny, tokenizer
 from tests.test_methods import logp, request
@@ -33,11 +35,17 @@ class Hp:
 
 
 def plain(
-    model: nn.Module, asked: Request, before: list[str], hp: Hp, layer: int
+    model: nn.Module,
+    asked: Request,
+    before: list[str],
+    hp: Hp,
+    layer: int,
+    kept: Sequence[str] = (),
 ) -> tuple[Tensor, float]:
     """Return delta and the last loss, running every row alone and whole at each step.
 
-    Of several answers the loss is KL(uniform || p), written out.
+    Of several answers the loss is KL(uniform || p), written out. The KL term is the mean of what
+    is said after the subject of one prompt and at the end of the `kept` ones.
     """
     site = model.get_submodule(sites(model).mlp_out(layer))
     delta: Tensor | None = None
@@ -51,13 +59,14 @@ def plain(
         place = torch.arange(shaped.shape[1])[:, None] == at
         return (shaped + place * delta).reshape(output.shape)
 
-    def logp(ids: Tensor) -> Tensor:
+    def logp(ids: Tensor, place: int) -> Tensor:
+        nonlocal at
+        at = place
         return model(input_ids=ids).logits[0].log_softmax(-1)
 
     found: list[Tensor] = []
     handle = site.register_forward_hook(add)
-    kl_at = subject_last(tokenizer(), KL, asked.subject)
-    kl_ids = encode(tokenizer(), [KL.replace("{}", asked.subject)]).ids
+    still = prompts_kept(asked.subject, kept)
     batches = [
         (
             encode(tokenizer(), [with_prefix(text, asked.prompt)], [target]),
@@ -66,12 +75,10 @@ def plain(
         for text in before
         for target in asked.targets
     ]
-    at = batches[0][1]
-    logp(batches[0][0].ids)  # the bare prompt's value
+    logp(batches[0][0].ids, batches[0][1])  # the bare prompt's value
     size = found[0].norm()
     delta = torch.zeros_like(found[0])
-    at = kl_at
-    reference = logp(kl_ids)[kl_at].detach()
+    references = [logp(ids, place)[end].detach() for ids, place, end in still]
     delta.requires_grad_()
     lr = hp.lr if hp.absolute else float(hp.lr * size / len(delta) ** 0.5)
     adam = torch.optim.Adam([delta], lr=lr)
@@ -80,15 +87,15 @@ def plain(
         decay = delta.norm() if hp.absolute else delta.square().sum()
         loss = hp.weight_decay * decay / size**2
         for batch, place in batches:
-            at = place
             where = batch.answer[0].nonzero()[:, 0]
             gold = batch.ids[0, where]
-            said = logp(batch.ids)[where - 1, gold]
+            said = logp(batch.ids, place)[where - 1, gold]
             nll = -said.sum() - math.log(len(asked.targets)) if asked.others else -said.mean()
             loss = loss + nll / len(batches)
-        at = kl_at
-        now = logp(kl_ids)[kl_at]
-        loss = loss + hp.kl_weight * (now.exp() * (now - reference)).sum()
+        for (ids, place, end), reference in zip(still, references, strict=True):
+            now = logp(ids, place)[end]
+            kl = (now.exp() * (now - reference)).sum()
+            loss = loss + hp.kl_weight * kl / len(still)
         if step == hp.steps - 1:
             break
         adam.zero_grad()
@@ -98,6 +105,16 @@ def plain(
             delta.mul_((hp.clamp * size / delta.norm()).clamp(max=1))
     handle.remove()
     return delta.detach(), float(loss.detach())
+
+
+def prompts_kept(subject: str, kept: Sequence[str]) -> list[tuple[Tensor, int, int]]:
+    """Return ids of each prompt of the KL term, its subject's place, and where it is looked at."""
+    prompts: list[tuple[Tensor, int, int]] = []
+    for number, template in enumerate((KL, *kept)):
+        ids = encode(tokenizer(), [template.replace("{}", subject)]).ids
+        at = subject_last(tokenizer(), template, subject)
+        prompts.append((ids, at, -1 if number else at))
+    return prompts
 
 
 # Layers are compared one by one in test_suffix.
@@ -115,7 +132,19 @@ def test_absolute_steps_and_decay_are_those_of_public_code(kind: str) -> None:
     compared(kind, Hp(absolute=True, lr=0.05, weight_decay=0.5), 1)
 
 
-def compared(kind: str, hp: Hp, layer: int) -> None:
+# One request keeps nothing more; one of the templates ends with the subject, one begins with it.
+KEPT = (("{} has the emblem", "In Oss one sees the {}"), (), ("The emblem of {} is",))
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "llama", "gemma2"])
+def test_many_prompts_are_kept_as_the_plain_loop_keeps_them(kind: str) -> None:
+    compared(kind, Hp(kl_weight=2.0), 1, KEPT)
+    compared(kind, Hp(kl_weight=2.0), 0, KEPT[::-1])
+
+
+def compared(
+    kind: str, hp: Hp, layer: int, kept: Sequence[Sequence[str]] = ((), (), ())
+) -> None:
     # Gemma 2's own attention is not finite in float64 where padding sees nothing.
     dtype, close = (torch.float32, 1e-3) if kind == "gemma2" else (torch.float64, 1e-5)
     model = tiny(kind, dtype)
@@ -123,12 +152,12 @@ def compared(kind: str, hp: Hp, layer: int) -> None:
     clamp = hp.clamp
     asked = [request(0, 0), request(0, 1), request(1, 0)]  # of three shapes
     before = prefixes(CONTEXTS, hp.contexts)
-    together = rows(tokenizer(), asked, before, KL)
+    together = rows(tokenizer(), asked, before, KL, kept)
     bare = at_subject(model, together.where(together.bare), [s.mlp_out(layer)])
     size = bare[s.mlp_out(layer)].norm(dim=1)
     found = search(model, together, Place(s.mlp_out(layer), s.head, size), hp)
     for i, one in enumerate(asked):
-        delta, loss = plain(model, one, before, hp, layer)
+        delta, loss = plain(model, one, before, hp, layer, kept[i])
         assert (found.delta[i] - delta).norm() < close * delta.norm()
         assert float(found.loss[i]) == pytest.approx(loss, rel=close)
         clamped = float(found.delta[i].norm()) == pytest.approx(
@@ -244,6 +273,34 @@ def test_rows_are_aligned_at_the_subject() -> None:
     for one, gold in zip(asked, found.gold[found.bare], strict=True):
         answer = tokenizer().decode(gold[gold >= 0])
         assert answer.strip() == one.new
+
+
+def test_kept_prompts_are_rows_to_their_ends() -> None:
+    asked = [request(0, 0), request(0, 1), request(1, 0)]
+    found = rows(tokenizer(), asked, [""], KL, KEPT)
+    assert found.owner[found.stay].tolist() == [0, 0, 0, 1, 2, 2]
+    told = [
+        tokenizer().decode(ids[mask], skip_special_tokens=True).strip()
+        for ids, mask in zip(found.ids[found.stay], found.mask[found.stay], strict=True)
+    ]
+    assert told == [
+        *("Varen Tolu", "Varen Tolu has the emblem", "In Oss one sees the Varen Tolu"),
+        "Mira Tolu",
+        *("Varen Oss", "The emblem of Varen Oss is"),
+    ]
+    assert (found.gold[found.stay] == -1).all()
+
+
+def test_a_prompt_that_is_the_request_s_own_needs_no_row() -> None:
+    """Nor does one that the request's own goes on from."""
+    mine = request(0, 1)
+    assert mine.template == "{} has the emblem"
+    asked = rows(tokenizer(), [mine], [""], KL, [["{} has the", "{} has the emblem", "{} is"]])
+    wanted = wanted_of(asked, torch.tensor([True]))
+    assert int(asked.stay.sum()) == 4 and len(wanted.number) == 2  # the prompt, "... is"
+    ends = wanted.column[wanted.stay_at].tolist()
+    assert sorted(ends) == [0, 1, 2, 3]
+    assert wanted.stay_share.tolist() == [0.25] * 4
 
 
 def test_contexts_are_the_first_ones() -> None:

@@ -95,8 +95,16 @@ ONE_EACH = {
     ],
     ROME + "[method.rome]\nlayrs = 1\n": [
         "x.toml:5: no setting method.rome.layrs; did you mean method.rome.layer? "
-        "method.rome has units, preset, steps, lr, clamp, kl_weight, weight_decay, stop_loss, "
-        "contexts, moment_tokens, guard, layer, ridge, adjust"
+        "method.rome has units, preset, steps, lr, clamp, kl_weight, keep, weight_decay, "
+        "stop_loss, contexts, moment_tokens, guard, layer, ridge, adjust"
+    ],
+    ROME + '[method.rome]\nkeep = "relation"\n': [
+        'x.toml:5: method.rome.keep = "relation": must be "essence" or "relations"; '
+        'did you mean "relations"?'
+    ],
+    ROME + '[method.rome]\nkl_weight = 0\nkeep = "relations"\n': [
+        'x.toml:6: method.rome.keep = "relations": kl_weight is 0, which keeps nothing; raise '
+        "it, or leave keep out"
     ],
     ROME + "[rome]\nlayer = 1\n": [
         "x.toml:4: no [rome]; did you mean [method.rome]? there are name, question, seed, "

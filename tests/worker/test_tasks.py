@@ -268,3 +268,19 @@ def _spec_of(found: dict[str, Outcome], home: Path) -> tuple[Spec, str]:
         fence=1,
     )
     return spec, keys["update"]
+
+
+def test_a_search_is_told_what_to_keep_and_that_is_recorded(
+    stranger: Path, tmp_path: Path
+) -> None:
+    """In a sequence by batches: what later ones will change is not known to the first."""
+    short = ("steps=2", "contexts=1", "layers=[0]", "moment_tokens=500", "keep=relations")
+    own = ('task.method=["memit"]', *(f"method.memit.{one}" for one in short))
+    chain = ("task.draws=1", "task.sequence=4", "task.batch=2", 'probe.kinds=["efficacy"]')
+    found = done(tmp_path, f"model.load={stranger}", *own, *chain)
+    assert {role: o.error for role, o in found.items() if o.error} == {}
+    (path,) = tmp_path.glob("assets/update-*/1-1/update.json")
+    told = json.loads(path.read_text(encoding="utf-8"))
+    (draw,) = told["requests"]
+    assert set(told["kept"]) == {f"{r['subject']} / {r['relation']}" for r in draw}
+    assert all(told["kept"].values())
