@@ -102,7 +102,7 @@ class _Leads:
 class Above:
     """Rows of which the blocks above the written one alone are run, operation by operation."""
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def __init__(
         self, hand: ByHand, asked: Rows, layer: int, wiring: Wiring, parts: Parts
     ) -> None:
@@ -131,7 +131,7 @@ class Above:
         past = [(passed.k, passed.v) for passed in map(walk.block, range(first, last))]
         return [*past, walk.keys_values(last)]
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def keep(self, requests: Tensor) -> Wanted:
         """See `Suffix`."""
         asked, passed = self.asked, self.passed
@@ -176,7 +176,7 @@ class Above:
             else:
                 self.layers.append(First(block, layout, past, turn, mine, stream))
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def said(self, delta: Tensor) -> Tensor:
         """See `Suffix`."""
         leads = self.leads
@@ -203,7 +203,7 @@ class Above:
         added, saved = norm(vectors.add(leads.value).to(dtype))
         return added.add_(leads.middle), saved
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def gradient(self, of_logits: Tensor) -> Tensor:
         """See `Suffix`."""
         hand, leads = self.hand, self.leads

@@ -202,7 +202,7 @@ def _climb(rows: Suffix, size: Tensor, hp: Climb, width: int) -> tuple[Tensor, T
         if step == hp.steps - 1 or not told.going:
             break
         # The sum over requests, which share nothing: each has the gradient that it has alone.
-        gradient = rows.gradient(of_logits).add_(pull)
+        gradient = pull.add_(rows.gradient(of_logits))
         moved = _clamped(delta - adam.direction(gradient).mul_(lr), most)
         if told.going < len(size):
             moved = moved.where(told.climbing.to(delta.device)[:, None], delta)
