@@ -82,12 +82,11 @@ class Layer:
         self.turn_q = turn if self.picks is None or turn is None else turn.at(self.picks)
         self.m = layout.leads if picks is None else len(picks.leads)
         self.a = layout.later if picks is None else picks.later.shape[1]
-        k, v = past
         # What later tokens look at, (n, G, S, e), and what leads do, (m, G, at + 1, e).
         self.keys, self.values = (self._room(x[: layout.n], layout.later) for x in past)
         looking = slice(None) if picks is None else picks.leads
         self.lead_keys, self.lead_values = (self._room(x[looking], 0) for x in past)
-        lead, later = layout.seen(block.window, k)
+        lead, later = layout.seen(block.window, past[0])
         if picks is not None:
             lead = lead[picks.leads]
             later = later.gather(1, picks.later[..., None].expand(-1, -1, later.shape[2]))

@@ -243,7 +243,7 @@ def _aligned(lines: list[_Line], entropy: list[float]) -> Rows:
         ),
         stay=torch.tensor([line.new is None for line in lines], dtype=torch.bool),
         gold=table(gold, right + 1),
-        entropy=torch.tensor(entropy),
+        entropy=torch.tensor(entropy, dtype=torch.float64),
         also=torch.tensor([line.also for line in lines], dtype=torch.bool),
         b=len(entropy),
     )
