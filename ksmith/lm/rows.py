@@ -301,12 +301,12 @@ def parts_of(model: nn.Module, outputs: Sequence[str], inputs: Sequence[str]) ->
     return {name: known[name] for name in names}
 
 
-_ROWS = 1024  # rows at once: what is kept of a pass is bounded by it
+ROWS = 1024  # rows at once: what is kept of a pass is bounded by it
 
 
 def _by_hand(hand: ByHand, heads: Rows, parts: Parts, wiring: Wiring) -> dict[str, Tensor]:
     found: dict[str, list[Tensor]] = {name: [] for name in parts}
-    for rows in torch.arange(len(heads.ids)).split(_ROWS):
+    for rows in torch.arange(len(heads.ids)).split(ROWS):
         mine = heads.take(rows)
         apart = bool(wiring(mine.owner[:0]))
         grown = trees(mine.ids, mine.mask, mine.at, mine.kin(apart=apart))
@@ -329,20 +329,6 @@ def looked_at(
         if block == i:
             value = getattr(passed, part)
             yield name, widened(value if cut else value[subject])
-
-
-def subject_walks(model: nn.Module, asked: Rows) -> list[tuple[Walk, Tensor]]:
-    """Return walks of all rows as far as their subjects, and the subjects' numbers there."""
-    hand = by_hand(model)
-    assert hand is not None
-    made: list[tuple[Walk, Tensor]] = []
-    heads = asked.heads()
-    for rows in torch.arange(len(heads.ids)).split(_ROWS):
-        mine = heads.take(rows)
-        grown = trees(mine.ids, mine.mask, mine.at, mine.kin(apart=False))
-        walk = Walk(hand, grown, {})
-        made.append((walk, grown.path[:, mine.at].to(walk.h.device)))
-    return made
 
 
 def changed(hand: ByHand, changes: Mapping[str, Change]) -> dict[int, Change]:

@@ -9,11 +9,11 @@ Shapes: n rows, b requests (bare rows), d = d_model, f = d_ff.
 import torch
 from torch import Tensor, nn
 
-from ksmith.lm.families import by_hand
+from ksmith.lm.families import ByHand, by_hand
 from ksmith.lm.ops import widened
-from ksmith.lm.rows import Rows, at_subject, subject_walks
+from ksmith.lm.rows import ROWS, Rows, at_subject
 from ksmith.lm.sites import sites
-from ksmith.lm.tree import Walk
+from ksmith.lm.tree import Walk, trees
 
 
 class Way:
@@ -21,9 +21,9 @@ class Way:
 
     def __init__(self, model: nn.Module, asked: Rows) -> None:
         self.model, self.asked, self.s = model, asked, sites(model)
-        self.bare, self.others = (
-            _Party(model, asked, there.nonzero()[:, 0]) for there in (asked.bare, ~asked.bare)
-        )
+        self.hand = by_hand(model)
+        bare, others = (there.nonzero()[:, 0] for there in (asked.bare, ~asked.bare))
+        self.bare, self.others = _Party(asked, bare), _Party(asked, others)
 
     @torch.no_grad()
     def met(self, layer: int, last: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -33,12 +33,12 @@ class Way:
         after block `last`. Layers are asked for from the lowest on, each with all those below
         it written and neither it nor those above.
         """
-        if by_hand(self.model) is None:
+        if self.hand is None:
             return self._through_modules(layer, last)
-        keys, values, stream = self.bare.up(layer, last)
+        keys, values, stream = self.bare.up(self.hand, layer, last)
         if not len(self.others.rows):
             return keys, values, stream
-        both = torch.cat([keys, self.others.up(layer, layer)[0]])
+        both = torch.cat([keys, self.others.up(self.hand, layer, layer)[0]])
         whole = torch.empty_like(both)
         whole[torch.cat([self.bare.rows, self.others.rows]).to(both.device)] = both
         return whole, values, stream
@@ -53,15 +53,23 @@ class Way:
 class _Party:
     """Some of the rows, in walks that stand before one block."""
 
-    def __init__(self, model: nn.Module, asked: Rows, rows: Tensor) -> None:
-        self.model, self.asked, self.rows = model, asked, rows
-        self.walks: list[tuple[Walk, Tensor]] | None = None
+    def __init__(self, asked: Rows, rows: Tensor) -> None:
+        self.asked, self.rows = asked, rows
+        self.walks: list[tuple[Walk, Tensor]] = []  # and where subjects are in them
         self.here = 0  # the block that walks stand before
 
-    def up(self, layer: int, last: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _start(self, hand: ByHand) -> None:
+        heads = self.asked.take(self.rows).heads()
+        for rows in torch.arange(len(heads.ids)).split(ROWS):
+            mine = heads.take(rows)
+            grown = trees(mine.ids, mine.mask, mine.at, mine.kin(apart=False))
+            walk = Walk(hand, grown, {})
+            self.walks.append((walk, grown.path[:, mine.at].to(walk.h.device)))
+
+    def up(self, hand: ByHand, layer: int, last: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return keys and values at `layer` and the stream after `last`, of each row."""
-        if self.walks is None:
-            self.walks = subject_walks(self.model, self.asked.take(self.rows))
+        if not self.walks:
+            self._start(hand)
         found: list[tuple[Tensor, Tensor, Tensor]] = []
         for walk, subject in self.walks:
             for i in range(self.here, layer):
