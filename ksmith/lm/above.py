@@ -82,18 +82,24 @@ class Layer:
         self.turn_q = turn if self.picks is None or turn is None else turn.at(self.picks)
         self.m = layout.leads if picks is None else len(picks.leads)
         self.a = layout.later if picks is None else picks.later.shape[1]
-        k, v = past
-        shape = (layout.leads, block.groups, layout.at + 1 + layout.later, block.width)
-        self.keys, self.values = k.new_zeros(shape), v.new_zeros(shape)
-        self.keys[:, :, : layout.at] = k.transpose(1, 2)
-        self.values[:, :, : layout.at] = v.transpose(1, 2)
-        lead, later = layout.seen(block.window, k)
+        # What later tokens look at, (n, G, S, e), and what leads do, (m, G, at + 1, e).
+        self.keys, self.values = (self._room(x[: layout.n], layout.later) for x in past)
+        looking = slice(None) if picks is None else picks.leads
+        self.lead_keys, self.lead_values = (self._room(x[looking], 0) for x in past)
+        lead, later = layout.seen(block.window, past[0])
         if picks is not None:
             lead = lead[picks.leads]
             later = later.gather(1, picks.later[..., None].expand(-1, -1, later.shape[2]))
         padded = not bool(layout.there.all()) or block.window is not None
         self.lead_mask = repeated(lead, block) if padded else None
         self.later_mask = repeated(later, block)
+
+    def _room(self, past: Tensor, later: int) -> Tensor:
+        """Return room for tokens after those of `past` (rows, at, G, e): (rows, G, .., e)."""
+        rows, at, groups, width = past.shape
+        made = past.new_zeros(rows, groups, at + 1 + later, width)
+        made[:, :, :at] = past.transpose(1, 2)
+        return made
 
     # --- forward ------------------------------------------------------------------------------
 
@@ -102,9 +108,10 @@ class Layer:
         block, picks = self.block, self.picks
         x, self.of_norm = block.norm(h)
         k, v, self.of_kv = block.keys_values(x, self.turn)
-        self._keep(k, v)
+        self._keep_leads(k, v)
+        self._keep_later(k, v)
         if picks is not None:
-            h, x = h[picks], x[picks]
+            h, x = h.index_select(0, picks), x.index_select(0, picks)
         q, self.of_q = block.queries(x, self.turn_q)
         seen = q.new_empty(len(q), block.heads * block.width)
         self._leads_look(q, seen)
@@ -112,27 +119,33 @@ class Layer:
         out, self.of_leave = block.leave(h, x, seen)
         return out
 
-    def _keep(self, k: Tensor, v: Tensor) -> None:
-        """Take keys and values of all tokens, (N, G, e), or of leads alone, (R, G, e)."""
+    def _keep_leads(self, k: Tensor, v: Tensor) -> None:
+        """Take, of keys and values (N, G, e), those of the leads that look."""
+        for kept, new in ((self.lead_keys, k), (self.lead_values, v)):
+            if self.looking_leads is None:
+                kept[:, :, -1] = new[: self.m]
+            elif self.m:
+                kept[:, :, -1] = new.index_select(0, self.looking_leads)
+
+    def _keep_later(self, k: Tensor, v: Tensor) -> None:
+        """Take, of keys and values (N, G, e), those that later tokens look at."""
+        if not self.a:
+            return
         n, leads, at = self.layout.n, self.layout.leads, self.layout.at
         for kept, new in ((self.keys, k), (self.values, v)):
-            kept[:, :, at] = new[:leads]
-            if len(new) > leads:
-                later = new[leads:].view(n, -1, *new.shape[1:])
-                kept[:n, :, at + 1 :] = later.transpose(1, 2)
+            kept[:, :, at] = new[:n]
+            later = new[leads:].view(n, -1, *new.shape[1:])
+            kept[:, :, at + 1 :] = later.transpose(1, 2)
 
     def _leads_look(self, q: Tensor, seen: Tensor) -> None:
         """Fill in what leads see: what stands before them, and themselves."""
         if not self.m:
             return
-        block, stop = self.block, self.layout.at + 1
-        keys, values = self.keys, self.values
-        if self.looking_leads is not None:
-            keys, values = keys[self.looking_leads], values[self.looking_leads]
+        block = self.block
         found, self.of_leads = block.looking(
             by_group(q[: self.m], self.m, block.groups),
-            keys[:, :, :stop].flatten(0, 1),
-            values[:, :, :stop].flatten(0, 1),
+            self.lead_keys.flatten(0, 1),
+            self.lead_values.flatten(0, 1),
             self.lead_mask,
         )
         by_token(found, self.m, block.groups, seen[: self.m])
@@ -143,8 +156,8 @@ class Layer:
         block, n = self.block, self.layout.n
         found, self.of_later = block.looking(
             by_group(q[self.m :], n, block.groups),
-            self.keys[:n].flatten(0, 1),
-            self.values[:n].flatten(0, 1),
+            self.keys.flatten(0, 1),
+            self.values.flatten(0, 1),
             self.later_mask,
         )
         by_token(found, n, block.groups, seen[self.m :])
@@ -179,9 +192,11 @@ class Layer:
         given = by_group(of_seen[:m].view(m, block.heads, -1), m, block.groups)
         q, k, v = block.looking.back(self.of_leads, given, 1)
         by_token(q, m, block.groups, of_q[:m].flatten(1))
-        rows = slice(0, m) if self.looking_leads is None else self.looking_leads
-        of_k[rows] = k.view(m, block.groups, -1)
-        of_v[rows] = v.view(m, block.groups, -1)
+        for total, new in ((of_k, k), (of_v, v)):
+            if self.looking_leads is None:
+                total[:m] = new.view(m, block.groups, -1)
+            else:
+                total.index_copy_(0, self.looking_leads, new.view(m, block.groups, -1))
 
     def _later_back(self, of_seen: Tensor, of_q: Tensor, of_k: Tensor, of_v: Tensor) -> None:
         if not self.a:
@@ -216,7 +231,7 @@ class First(Layer):
         self.h = stream.clone()
         self.x, _ = block.norm(stream)
         k, v, _ = block.keys_values(self.x, turn)
-        self._keep(k, v)
+        self._keep_later(k, v)
         self.turn_k = None if turn is None else turn.at(slice(0, leads))
         self.turn_q = None if self.turn_q is None else self.turn_q.at(slice(0, self.m))
         self.x_picked = self.x if self.picks is None else self.x[self.picks]
@@ -226,7 +241,7 @@ class First(Layer):
         whole = turn if self.picks is None or turn is None else turn.at(self.picks)
         q, _ = block.queries(self.x_picked, whole)
         self.q = by_group(q[self.m :], n, block.groups)
-        keys, values = self.keys[:n].flatten(0, 1), self.values[:n].flatten(0, 1)
+        keys, values = self.keys.flatten(0, 1), self.values.flatten(0, 1)
         scores = widened(block.looking.scores(self.q, keys, self.later_mask)[0])
         self.lead_seen = self.later_mask[..., at, None]  # a window may end before it
         scores[..., at] = float("-inf")
@@ -238,12 +253,16 @@ class First(Layer):
         block, m = self.block, self.m
         x, self.of_norm = block.norm(h)
         k, v, self.of_kv = block.keys_values(x, self.turn_k)
-        self._keep(k, v)
-        rows = slice(None) if self.looking_leads is None else self.looking_leads
-        self.h_picked[:m], self.x_picked[:m] = h[rows], x[rows]
+        self._keep_leads(k, v)
+        rows = self.looking_leads
+        if rows is not None:
+            h, x = h.index_select(0, rows), x.index_select(0, rows)
+        self.h_picked[:m] = h
+        if block.mlp_norm is None:
+            self.x_picked[:m] = x
         seen = h.new_empty(len(self.h_picked), block.heads * block.width)
         if m:
-            q, self.of_q = block.queries(self.x_picked[:m], self.turn_q)
+            q, self.of_q = block.queries(x, self.turn_q)
             self._leads_look(q, seen)
         self._later_look_at(k, v, seen)
         out, self.of_leave = block.leave(self.h_picked, self.x_picked, seen)

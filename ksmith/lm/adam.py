@@ -33,8 +33,8 @@ class Adam:
     def direction(self, gradient: Tensor) -> Tensor:
         """Return what to subtract, for a step size of 1, having taken in `gradient`."""
         self._steps += 1
-        self._mean.mul_(_FIRST).add_(gradient, alpha=1 - _FIRST)
+        self._mean.lerp_(gradient, 1 - _FIRST)
         self._square.mul_(_SECOND).addcmul_(gradient, gradient, value=1 - _SECOND)
-        mean = self._mean / (1 - _FIRST**self._steps)
-        root = (self._square / (1 - _SECOND**self._steps)).sqrt()
-        return mean / (root + _SMALL)
+        # Both corrections for the start in one number: (m / a) / (root(s / b) + e).
+        a, b = 1 - _FIRST**self._steps, 1 - _SECOND**self._steps
+        return self._mean / self._square.sqrt().mul_(a / b**0.5).add_(a * _SMALL)

@@ -41,6 +41,12 @@ class Block:
     after_mlp: Norm | None = None  # of what the MLP adds (Gemma)
 
     @property
+    def matrices(self) -> list[Affine]:
+        """All that a block is made of, but norms."""
+        found = [self.q, self.k, self.v, self.o, self.up, self.down]
+        return found if self.gate is None else [*found, self.gate]
+
+    @property
     def groups(self) -> int:
         """G."""
         return self.k.weight.shape[1] // self.width

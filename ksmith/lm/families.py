@@ -75,7 +75,7 @@ def by_hand(model: nn.Module) -> ByHand | None:
     """Return the operations of `model`; None where something in it is not known here."""
     config: Any = getattr(model, "config", None)
     make = FAMILIES.get(str(getattr(config, "model_type", None)))
-    if make is None or not all(w.is_floating_point() for w in model.parameters()):
+    if make is None:
         return None
     s = sites(model)
     if model.get_submodule(s.embed).get_parameter("weight").shape[1] != int(config.hidden_size):
@@ -87,6 +87,9 @@ def by_hand(model: nn.Module) -> ByHand | None:
         return None
     norm = _norm(model.get_submodule(s.norm))
     head = Affine.of(model.get_submodule(s.head))
+    matrices = [head, *(matrix for block in blocks for matrix in block.matrices)]
+    if not all(matrix.weight.is_floating_point() for matrix in matrices):
+        return None  # quantised
     return ByHand(model, blocks, norm, head, getattr(config, "final_logit_softcapping", None))
 
 

@@ -20,7 +20,7 @@ from ksmith.lm import guard
 from ksmith.lm.assets import Assets, Progress, Result, silent
 from ksmith.lm.delta import Delta, LowRank
 from ksmith.lm.hooks import Change
-from ksmith.lm.rows import Wiring, at_subject, prefixes, rows
+from ksmith.lm.rows import Wiring, prefixes, rows
 from ksmith.lm.sites import Sites, sites
 from ksmith.lm.solve import compact, rank_one
 from ksmith.lm.suffix import Place
@@ -138,20 +138,19 @@ def _write(
     before = prefixes(assets.contexts, hp.contexts)
     asked = rows(assets.tokenizer, requests, before, template, kept)
     wiring = as_written(site, so_far)
+    place = Place(site, s.head, outputs=[site], inputs=[site])
+    found = search(model, asked, place, hp, wiring)
+    keys, values = found.seen[f"{site} in"], found.seen[site]
     said = asked.said()
-    seen = at_subject(model, said, [site], [site], wiring)
-    keys, values = seen[f"{site} in"], seen[site]
     bare = Pair(keys[said.bare], values[said.bare])
     mean = Pair(said.mean(keys), said.mean(values))
-    found = search(model, asked, Place(site, s.head, bare.value.norm(dim=1)), hp, wiring)
     to = matrix.choice(bare, mean)
     change = bare.value + found.delta - to.value  # (b, d): v* = v_init + delta
-    L = matrix.factor
     made: list[_Solved] = []
     for i, request in enumerate(requests):
-        block = rank_one(mean.key[i], to.key[i], change[i], L)
-        log = found.log(i, request, float(bare.value[i].norm()))
-        made.append(_Solved(block, guard.of_pair(mean.key[i], to.key[i], block), log))
+        block = rank_one(mean.key[i], to.key[i], change[i], matrix.factor)
+        seen = guard.of_pair(mean.key[i], to.key[i], block)
+        made.append(_Solved(block, seen, found.log(i, request)))
     return made
 
 

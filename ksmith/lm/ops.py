@@ -196,17 +196,21 @@ class GeluTanh:
         if _narrow(x):
             return _aten.gelu(x, approximate="tanh"), (x,)
         # On a CPU torch's tanh takes longer than the matrix product before it.
-        gate = (x * x).mul_(_BEND).add_(_SLOPE).mul_(x).sigmoid_()
+        slope = x.new_full(
+            x.shape[-1:], _SLOPE
+        )  # as wide as x: a single number is not vectorised
+        gate = torch.addcmul(slope, x, x, value=_BEND).mul_(x).sigmoid_()
         y = x * gate
-        return y, (x, y, gate)
+        return y, (x, y, gate, slope)
 
     def back(self, saved: Saved, gradient: Tensor) -> Tensor:
         """See `Curve`."""
         if len(saved) == 1:
             return _aten.gelu_backward(gradient, saved[0], approximate="tanh")
-        x, y, gate = saved
-        inner = (x * x).mul_(3 * _BEND).add_(_SLOPE)
-        return torch.addcmul(y, y, gate, value=-1).mul_(inner).add_(gate).mul_(gradient)
+        x, y, gate, slope = saved
+        inner = torch.addcmul(slope, x, x, value=3 * _BEND)
+        found = torch.addcmul(y, y, gate, value=-1)
+        return torch.addcmul(gate, found, inner, out=found).mul_(gradient)
 
 
 def _narrow(x: Tensor) -> bool:
@@ -313,9 +317,9 @@ class Looking:
         return (made if mask is None else made.add_(mask)), (bent,)
 
     def scores_back(self, bent: Saved, gradient: Tensor) -> Tensor:
-        """Return the gradient of q k, (B, t, S)."""
+        """Return the gradient of q k, (B, t, S); `gradient` is written over."""
         if not bent:
-            return gradient * self.scale
+            return gradient.mul_(self.scale)
         return torch.addcmul(gradient, gradient, bent[0].square(), value=-1).mul_(self.scale)
 
     def __call__(

@@ -7,7 +7,7 @@ Shapes: n rows, b requests, t tokens from the subject's last one on, d = d_model
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from ksmith.lm.hooks import Change, rewired, watched
 from ksmith.lm.ops import widened
 from ksmith.lm.sites import sites
 from ksmith.lm.text import Wording, encode, subject_spans
-from ksmith.lm.tree import Kin, Walk, trees
+from ksmith.lm.tree import Kin, Passed, Walk, trees
 from ksmith.records import Request, UserError
 
 _KIN = 12  # rows of one tree: with many attention is wide, with few little is shared
@@ -73,9 +73,19 @@ class Rows:
             b=len(requests),
         )
 
+    def heads(self) -> "Rows":
+        """Return the rows as far as the subject."""
+        stop = self.at + 1
+        return replace(self, ids=self.ids[:, :stop], mask=self.mask[:, :stop])
+
+    @property
+    def is_said(self) -> Tensor:
+        """Which rows are of a request and a context, (n,) bool: no KL term, no prompt twice."""
+        return ~self.stay & ~self.also
+
     def said(self) -> "Rows":
         """Return a row for each request and context: none of a KL term, no prompt twice."""
-        return self.where(~self.stay & ~self.also)
+        return self.where(self.is_said)
 
     def spans(self) -> Tensor:
         """Return over how many tokens each row's loss is a mean, (n,).
@@ -233,7 +243,7 @@ def _aligned(lines: list[_Line], entropy: list[float]) -> Rows:
         ),
         stay=torch.tensor([line.new is None for line in lines], dtype=torch.bool),
         gold=table(gold, right + 1),
-        entropy=torch.tensor(entropy),
+        entropy=torch.tensor(entropy, dtype=torch.float64),
         also=torch.tensor([line.also for line in lines], dtype=torch.bool),
         b=len(entropy),
     )
@@ -261,10 +271,9 @@ def at_subject(
     What those in `inputs` are given stands under "<name> in". Blocks and their MLPs' second
     matrices are run by hand, no further than to the last one asked for.
     """
-    stop = asked.at + 1
-    heads = replace(asked, ids=asked.ids[:, :stop], mask=asked.mask[:, :stop])
+    heads = asked.heads()
     hand = by_hand(model)
-    parts = _parts(model, outputs, inputs)
+    parts = parts_of(model, outputs, inputs)
     with torch.no_grad():
         if hand is not None and parts is not None:
             return _by_hand(hand, heads, parts, wiring)
@@ -279,7 +288,7 @@ def at_subject(
 Parts = dict[str, tuple[int, str]]  # what is asked for -> block, and what of it
 
 
-def _parts(model: nn.Module, outputs: Sequence[str], inputs: Sequence[str]) -> Parts | None:
+def parts_of(model: nn.Module, outputs: Sequence[str], inputs: Sequence[str]) -> Parts | None:
     """Return which blocks the names are in; None where one is none of theirs."""
     s = sites(model)
     known: Parts = {}
@@ -292,12 +301,12 @@ def _parts(model: nn.Module, outputs: Sequence[str], inputs: Sequence[str]) -> P
     return {name: known[name] for name in names}
 
 
-_ROWS = 1024  # rows at once: what is kept of a pass is bounded by it
+ROWS = 1024  # rows at once: what is kept of a pass is bounded by it
 
 
 def _by_hand(hand: ByHand, heads: Rows, parts: Parts, wiring: Wiring) -> dict[str, Tensor]:
     found: dict[str, list[Tensor]] = {name: [] for name in parts}
-    for rows in torch.arange(len(heads.ids)).split(_ROWS):
+    for rows in torch.arange(len(heads.ids)).split(ROWS):
         mine = heads.take(rows)
         apart = bool(wiring(mine.owner[:0]))
         grown = trees(mine.ids, mine.mask, mine.at, mine.kin(apart=apart))
@@ -307,11 +316,19 @@ def _by_hand(hand: ByHand, heads: Rows, parts: Parts, wiring: Wiring) -> dict[st
         for i in range(last + 1):
             only = subject if i == last and not apart else None
             passed = walk.block(i, only)
-            for name, (block, part) in parts.items():
-                if block == i:
-                    value = getattr(passed, part)
-                    found[name].append(widened(value if only is not None else value[subject]))
+            for name, value in looked_at(passed, i, parts, subject, cut=only is not None):
+                found[name].append(value)
     return {name: torch.cat(values) for name, values in found.items()}
+
+
+def looked_at(
+    passed: Passed, i: int, parts: Parts, subject: Tensor, *, cut: bool
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield the parts met in block `i`, at `subject`, where `passed` is not of them alone."""
+    for name, (block, part) in parts.items():
+        if block == i:
+            value = getattr(passed, part)
+            yield name, widened(value if cut else value[subject])
 
 
 def changed(hand: ByHand, changes: Mapping[str, Change]) -> dict[int, Change]:

@@ -20,11 +20,12 @@ from torch import Tensor, nn
 from ksmith.lm import guard
 from ksmith.lm.assets import Assets, Progress, Result, silent
 from ksmith.lm.delta import Block, LowRank, applied
-from ksmith.lm.rows import Rows, at_subject, prefixes, rows
+from ksmith.lm.rows import Rows, prefixes, rows
 from ksmith.lm.sites import Sites, sites
 from ksmith.lm.solve import compact
 from ksmith.lm.suffix import Place
 from ksmith.lm.targets import Climb, search
+from ksmith.lm.way import Way
 from ksmith.records import Json, Request
 
 Write = Callable[[Tensor, Tensor], LowRank]  # keys K (f, b), changes R (d, b) -> change (d, f)
@@ -74,7 +75,7 @@ def write_many(
     """
     requests = [request for draw in draws for request in draw]
     layers = list(writes)
-    aims = find_aims(model, requests, layers[-1], hp, assets, progress) if requests else None
+    aims = find_aims(model, requests, layers, hp, assets, progress) if requests else None
     written: list[Written] = []
     start = 0
     for draw in draws:
@@ -93,48 +94,57 @@ def write_many(
 
 
 @dataclass(frozen=True, slots=True)
+class Met:
+    """What is met on the way to a layer, at subjects: keys over contexts, else bare prompts."""
+
+    key: Tensor  # (b, f) at the layer
+    value: Tensor  # (b, d) that its matrix gives
+    stream: Tensor  # (b, d) after the last layer that is written
+
+
+@dataclass(frozen=True, slots=True)
 class Aims:
     """What was found for all requests of all draws, on the base weights."""
 
     asked: Rows  # the requests in their contexts, without the rows of the KL term
     aim: Tensor  # (b, d) z: the output of the last layer that says the new object
+    base: Met  # at the lowest layer
     log: list[dict[str, Json]]
 
     def of(self, requests: Tensor) -> "Aims":
         """Return what was found for some requests, by their numbers."""
-        log = [self.log[i] for i in requests.tolist()]
-        return Aims(self.asked.of(requests), self.aim[requests], log)
+        log, base = [self.log[i] for i in requests.tolist()], self.base
+        met = Met(base.key[requests], base.value[requests], base.stream[requests])
+        return Aims(self.asked.of(requests), self.aim[requests], met, log)
 
 
 def find_aims(
     model: nn.Module,
     requests: Sequence[Request],
-    layer: int,
+    layers: Sequence[int],
     hp: Climb,
     assets: Assets,
     progress: Progress,
 ) -> Aims:
-    """Return z for each request, optimised together.
+    """Return z for each request, at the last of `layers`, optimised together.
 
     Departs: behind Gemma's norm a sum of outputs is not the output of a sum: there the search
     is made at the MLP's second matrix, and z is the layer's output with what came of it.
     """
-    s = sites(model)
+    s, first, last = sites(model), min(layers), max(layers)
     template, kept = assets.stays(requests) if hp.kl_weight else (None, ())
     before = prefixes(assets.contexts, hp.contexts)
     asked = rows(assets.tokenizer, requests, before, template, kept)
-    site, block = s.mlp_out(layer), s.block(layer)
-    bare = asked.where(asked.bare)
-    seen = at_subject(model, bare, [site, block])
-    reference = seen[site] if s.norm_after_mlp else seen[block]
-    found = search(
-        model, asked, Place(site, s.head, reference.norm(dim=1)), hp, progress=progress
-    )
-    aim = seen[block] + _behind_norm(model, s, layer, seen[site], found.delta)
-    log = [
-        found.log(i, request, float(reference[i].norm())) for i, request in enumerate(requests)
-    ]
-    return Aims(asked.said(), aim, log)
+    site, block, lowest = s.mlp_out(last), s.block(last), s.mlp_out(first)
+    reference = site if s.norm_after_mlp else block
+    place = Place(site, s.head, outputs=[reference, site, block, lowest], inputs=[lowest])
+    found = search(model, asked, place, hp, progress=progress)
+    said = asked.said()
+    value, stream, low = (found.seen[name][said.bare] for name in (site, block, lowest))
+    base = Met(averaged(said, found.seen[f"{lowest} in"]), low, stream)
+    aim = stream + _behind_norm(model, s, last, value, found.delta)
+    log = [found.log(i, request) for i, request in enumerate(requests)]
+    return Aims(said, aim, base, log)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,19 +198,19 @@ def _spread(
     Each layer writes an equal share of what is missing on the model with the layers below
     written.
     """
-    s, asked = sites(model), aims.asked
-    bare, last = asked.where(asked.bare), s.block(max(writes))
+    s, way = sites(model), Way(model, aims.asked)
     delta: dict[str, Block] = {}
     written: dict[int, Tensor] = {}
     solved: list[list[guard.Solved]] = []
     for turn, (layer, write) in enumerate(writes.items()):
-        site = s.mlp_out(layer)
-        with applied(model, delta):
-            keys = at_subject(model, asked, [], [site])[f"{site} in"]
-            seen = at_subject(model, bare, [site, last])
-        K = averaged(asked, keys).T  # (f, b)
-        missing = (aims.aim - seen[last]) / (len(writes) - turn)
-        R = _before_norm(model, s, layer, seen[site], missing).T  # (d, b)
+        met = aims.base
+        if turn:
+            with applied(model, delta):
+                keys, value, stream = way.met(layer, max(writes))
+            met = Met(averaged(aims.asked, keys), value, stream)
+        missing = (aims.aim - met.stream) / (len(writes) - turn)
+        K = met.key.T  # (f, b)
+        R = _before_norm(model, s, layer, met.value, missing).T  # (d, b)
         block = write(K, R)
         delta[s.weight(layer)] = compact(block.T if s.transposed else block)
         written[layer] = K

@@ -9,6 +9,7 @@ about, N tokens (leads, the subjects' last ones, before later ones), d = d_model
 """
 
 import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,7 +21,16 @@ from ksmith.lm.above import First, Layer, Layout, Picks
 from ksmith.lm.families import ByHand, by_hand
 from ksmith.lm.hooks import rewired
 from ksmith.lm.ops import Saved, widened
-from ksmith.lm.rows import Rows, Wiring, changed, run
+from ksmith.lm.rows import (
+    Parts,
+    Rows,
+    Wiring,
+    at_subject,
+    changed,
+    looked_at,
+    parts_of,
+    run,
+)
 from ksmith.lm.sites import sites
 from ksmith.lm.tree import Walk, trees
 from ksmith.lm.wanted import Wanted, wanted_of
@@ -32,11 +42,21 @@ class Place:
 
     site: str
     head: str  # the module that gives the logits
-    size: Tensor  # (b,) norm of what they are added to
+    # (b,) norm of what they are added to; None: of what the first of `outputs` gives at the
+    # subject of the bare prompt.
+    size: Tensor | None = None
+    # What modules up to `site` give, and are given, at subjects is looked at on the way.
+    outputs: Sequence[str] = ()
+    inputs: Sequence[str] = ()
 
 
 class Suffix(Protocol):
     """The rows of some requests, ready to be run with another vector at the subject."""
+
+    @property
+    def seen(self) -> Mapping[str, Tensor]:
+        """What was looked at, of the rows of `Rows.said`, as `rows.at_subject` names it."""
+        ...
 
     def keep(self, requests: Tensor) -> Wanted:
         """Run the rows of some requests, (b,) bool, from now on; return what is wanted of them."""
@@ -55,10 +75,10 @@ def suffix(model: nn.Module, asked: Rows, place: Place, wiring: Wiring) -> Suffi
     """Return the rows of `asked`: by hand where the architecture is known, else through modules."""
     s = sites(model)
     layer = next(i for i in range(s.n_layers) if s.mlp_out(i) == place.site)
-    hand = by_hand(model)
-    if hand is None:
+    hand, parts = by_hand(model), parts_of(model, place.outputs, place.inputs)
+    if hand is None or parts is None:
         return Through(model, asked, place, wiring)
-    return Above(hand, asked, layer, wiring)
+    return Above(hand, asked, layer, wiring, parts)
 
 
 def _device(model: nn.Module) -> torch.device:
@@ -82,15 +102,20 @@ class _Leads:
 class Above:
     """Rows of which the blocks above the written one alone are run, operation by operation."""
 
-    @torch.no_grad()
-    def __init__(self, hand: ByHand, asked: Rows, layer: int, wiring: Wiring) -> None:
+    @torch.inference_mode()
+    def __init__(
+        self, hand: ByHand, asked: Rows, layer: int, wiring: Wiring, parts: Parts
+    ) -> None:
+        """`parts`, of blocks up to `layer`, are looked at."""
         self.hand, self.asked, self.layer = hand, asked, layer
         kin = asked.kin(apart=bool(wiring(asked.owner[:0])))
         self.grown = trees(asked.ids, asked.mask, asked.at, kin)
         walk = Walk(hand, self.grown, changed(hand, wiring(asked.owner[self.grown.row])))
-        for i in range(layer):
-            walk.block(i)
-        self.passed = walk.block(layer)
+        subject = self.grown.path[asked.is_said, asked.at].to(walk.h.device)
+        self.seen: dict[str, Tensor] = {}
+        for i in range(layer + 1):
+            self.passed = walk.block(i)
+            self.seen |= looked_at(self.passed, i, parts, subject, cut=False)
         self.past = self._before(walk)
 
     def _before(self, walk: Walk) -> list[tuple[Tensor, Tensor]]:
@@ -106,7 +131,7 @@ class Above:
         past = [(passed.k, passed.v) for passed in map(walk.block, range(first, last))]
         return [*past, walk.keys_values(last)]
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def keep(self, requests: Tensor) -> Wanted:
         """See `Suffix`."""
         asked, passed = self.asked, self.passed
@@ -151,18 +176,18 @@ class Above:
             else:
                 self.layers.append(First(block, layout, past, turn, mine, stream))
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def said(self, delta: Tensor) -> Tensor:
         """See `Suffix`."""
         leads = self.leads
-        h, self.of_added = self._added(delta[leads.owner])
+        h, self.of_added = self._added(delta.index_select(0, leads.owner))
         if not self.layers:
             self.h[: len(h)] = h
             h = self.h
         for layer in self.layers:
             h = layer.forward(h)
         self.size = h.shape
-        y, self.of_norm = self.hand.norm(h[self.final])
+        y, self.of_norm = self.hand.norm(h.index_select(0, self.final))
         logits = widened(self.hand.head(y))
         if self.hand.cap is not None:
             logits = self.bent = logits.div_(self.hand.cap).tanh_()
@@ -178,7 +203,7 @@ class Above:
         added, saved = norm(vectors.add(leads.value).to(dtype))
         return added.add_(leads.middle), saved
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def gradient(self, of_logits: Tensor) -> Tensor:
         """See `Suffix`."""
         hand, leads = self.hand, self.leads
@@ -186,7 +211,7 @@ class Above:
             of_logits = torch.addcmul(of_logits, of_logits, self.bent.square(), value=-1)
         of_y = hand.head.back(of_logits.to(leads.stream.dtype))
         of_h = of_y.new_zeros(self.size)
-        of_h[self.final] = hand.norm.back(self.of_norm, of_y)
+        of_h.index_copy_(0, self.final, hand.norm.back(self.of_norm, of_y))
         for layer in reversed(self.layers):
             of_h = layer.backward(of_h)
         of_h = of_h[: len(leads.owner)]
@@ -229,6 +254,9 @@ class Through:
     def __init__(self, model: nn.Module, asked: Rows, place: Place, wiring: Wiring) -> None:
         self.model, self.place, self.wiring = model, place, wiring
         self.asked, self.all = asked, asked
+        self.seen: dict[str, Tensor] = {}
+        if place.outputs or place.inputs:
+            self.seen = at_subject(model, asked.said(), place.outputs, place.inputs, wiring)
         self.whole = DynamicCache(config=getattr(model, "config", None))
         if asked.at:
             with torch.no_grad(), rewired(model, len(asked.ids), wiring(asked.owner)):

@@ -11,7 +11,9 @@ gives what one by one gives.
 Shapes: n rows, b requests, m positions asked about, d = d_model.
 """
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
@@ -19,6 +21,7 @@ from torch import Tensor, nn
 
 from ksmith.lm.adam import Adam
 from ksmith.lm.assets import Progress, silent
+from ksmith.lm.ops import widened
 from ksmith.lm.room import free_bytes
 from ksmith.lm.rows import Rows, Wiring, unchanged
 from ksmith.lm.sites import sites
@@ -58,22 +61,25 @@ class Found:
     """What the search ended with."""
 
     delta: Tensor  # (b, d) float32 or wider: what to add at the site
+    size: Tensor  # (b,) norm of what it is added to
     loss: Tensor  # (b,) the whole loss at that delta
     curve: Tensor  # (evaluations, b) ... and on the way there; nan after a request's end
     steps: Tensor  # (b,) int: steps taken
+    # What `Place` has looked at: module -> (n, width), of the rows of `Rows.said`.
+    seen: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
     @property
     def first(self) -> Tensor:
         """The loss at the start, (b,)."""
         return self.curve[0]
 
-    def log(self, i: int, request: Request, size: float) -> dict[str, Json]:
-        """Return what is worth knowing of request `i`; `size` is the norm of the value before."""
+    def log(self, i: int, request: Request) -> dict[str, Json]:
+        """Return what is worth knowing of request `i`."""
         losses = self.curve[: int(self.steps[i]) + 1, i]
         return {
             "id": request.id,
             "steps": int(self.steps[i]),
-            "value_norm": size,
+            "value_norm": float(self.size[i]),
             "change_norm": float(self.delta[i].norm()),
             "loss": [float(f"{loss:.4g}") for loss in losses.tolist()],
         }
@@ -99,23 +105,48 @@ def search(
     norm(delta) / size^2 as decay, which mean another thing in every model; so it is here where
     `hp` is absolute.
     """
-    size = place.size
+    weight = model.get_submodule(place.site).get_parameter("weight")
+    size = widened(weight.new_zeros(asked.b) if place.size is None else place.size)
     found = Found(
         delta=size.new_zeros(asked.b, _width(model)),
+        size=size,
         loss=torch.zeros(asked.b, dtype=size.dtype),
         curve=torch.full((hp.steps, asked.b), torch.nan, dtype=size.dtype),
         steps=torch.zeros(asked.b, dtype=torch.int64),
     )
+    seen = _Seen(asked)
     done = 0
     for chunk in _chunks(asked, _room(model, place)):
         mine, here = asked.of(chunk), chunk.to(size.device)
         rows = suffix(model, mine, place, lambda owner, chunk=chunk: wiring(chunk[owner]))
+        seen.take(rows.seen, chunk)
+        if place.size is None:
+            bare = asked.bare[asked.is_said] & torch.isin(seen.owner, chunk)
+            value = seen.whole[place.outputs[0]][bare.to(size.device)]
+            size[seen.owner[bare].to(size.device)] = value.norm(dim=1)
         delta, curve, steps = _climb(rows, size[here], hp, found.delta.shape[1])
         found.delta[here], found.curve[:, chunk], found.steps[chunk] = delta, curve, steps
         found.loss[chunk] = curve.gather(0, steps[None])[0]
         done += len(chunk)
         progress(done, asked.b, "values found")
-    return found
+    return replace(found, seen=seen.whole)
+
+
+class _Seen:
+    """What chunks saw at the subjects of all requests, put together."""
+
+    def __init__(self, asked: Rows) -> None:
+        self.owner = asked.owner[asked.is_said]
+        self.whole: dict[str, Tensor] = {}
+
+    def take(self, seen: Mapping[str, Tensor], chunk: Tensor) -> None:
+        """Take in what was seen of the rows of some requests, (c,), in their order."""
+        for name, values in seen.items():
+            if name not in self.whole:
+                shape = (len(self.owner), values.shape[1])
+                self.whole[name] = values.new_zeros(shape)
+            mine = torch.isin(self.owner, chunk)
+            self.whole[name][mine.to(values.device)] = values
 
 
 def _width(model: nn.Module) -> int:
@@ -158,47 +189,80 @@ def _climb(rows: Suffix, size: Tensor, hp: Climb, width: int) -> tuple[Tensor, T
     delta = size.new_zeros(len(size), width)
     # A first step has the norm hp.lr * size where units are relative.
     lr = hp.lr if hp.absolute else hp.lr * size[:, None] / width**0.5
-    adam = Adam(delta)
-    curve = torch.full((hp.steps, len(size)), torch.nan, dtype=size.dtype)
-    steps = torch.zeros(len(size), dtype=torch.int64)
-    climbing = torch.ones(len(size), dtype=torch.bool)
-    wanted = rows.keep(climbing)
+    most, weight = hp.clamp * size, hp.weight_decay / size**2
+    adam, told = Adam(delta), _Told(len(size))
+    wanted = rows.keep(told.climbing)
     floor = wanted.asked.entropy.to(size)
     running, before = len(size), None
     for step in range(hp.steps):
         losses, of_logits, before = _losses(rows.said(delta), wanted, hp.kl_weight, before)
-        decay, pull = _decay(delta, size, hp)
-        losses += decay - floor
-        now = losses.cpu()
-        if not bool(now[climbing].isfinite().all()):  # it would pass for a finished search
-            raise FloatingPointError(f"the loss of the search is not finite at step {step}")
-        curve[step, climbing] = now[climbing].to(curve.dtype)
-        climbing &= now >= hp.stop_loss
+        decay, pull = _decay(delta, weight, absolute=hp.absolute)
+        told.take(losses.add_(decay).sub_(floor), hp.stop_loss)
         # As in public code: the last of `steps` evaluations is not followed by a step.
-        if step == hp.steps - 1 or not climbing.any():
+        if step == hp.steps - 1 or not told.going:
             break
         # The sum over requests, which share nothing: each has the gradient that it has alone.
-        gradient = pull + rows.gradient(of_logits)
-        moved = _clamped(delta - lr * adam.direction(gradient), hp.clamp * size)
-        delta = moved.where(climbing.to(delta.device)[:, None], delta)
-        steps[climbing] += 1
-        if int(climbing.sum()) <= _ALIVE * running:
+        gradient = pull.add_(rows.gradient(of_logits))
+        moved = _clamped(delta - adam.direction(gradient).mul_(lr), most)
+        if told.going < len(size):
+            moved = moved.where(told.climbing.to(delta.device)[:, None], delta)
+        delta = moved
+        if told.going <= _ALIVE * running:
+            climbing = told.climbing
             before = before[climbing.to(before.device)[wanted.stay_owner]]
-            wanted, running = rows.keep(climbing), int(climbing.sum())
-    return delta, curve, steps
+            wanted, running = rows.keep(climbing), told.going
+    return delta, told.curve(hp.steps, size.dtype), torch.tensor(told.steps)
+
+
+class _Told:
+    """What each request's evaluations came to, and which requests go on; on the CPU."""
+
+    def __init__(self, count: int) -> None:
+        self.losses: list[list[float]] = [[] for _ in range(count)]
+        self.climbing = torch.ones(count, dtype=torch.bool)
+        self.going = count
+
+    def take(self, losses: Tensor, stop: float) -> None:
+        """Take in the losses (b,) of one evaluation; those below `stop` have ended.
+
+        Raises:
+            FloatingPointError: one is not finite: it would pass for a finished search.
+        """
+        going = self.climbing.tolist()
+        for i, loss in enumerate(losses.tolist()):
+            if not going[i]:
+                continue
+            if not math.isfinite(loss):
+                step = len(self.losses[i])
+                raise FloatingPointError(f"the loss of the search is not finite at step {step}")
+            self.losses[i].append(loss)
+            if loss < stop:
+                self.climbing[i] = False
+                self.going -= 1
+
+    @property
+    def steps(self) -> list[int]:
+        """Steps taken, of each request."""
+        return [len(losses) - 1 for losses in self.losses]
+
+    def curve(self, evaluations: int, dtype: torch.dtype) -> Tensor:
+        """Return the losses (evaluations, b); nan after a request's end."""
+        rows = [one + [math.nan] * (evaluations - len(one)) for one in self.losses]
+        return torch.tensor(rows, dtype=dtype).T
 
 
 def _clamped(vectors: Tensor, most: Tensor) -> Tensor:
-    """Return `vectors` (b, d), none longer than its `most` (b,)."""
-    norm = vectors.norm(dim=1).clamp(min=torch.finfo(vectors.dtype).tiny)
-    return vectors * (most / norm).clamp(max=1)[:, None]
+    """Return `vectors` (b, d), none longer than its `most` (b,); they are written over."""
+    # A vector of no length gives infinity, which is clamped too.
+    share = most.div(torch.linalg.vector_norm(vectors, dim=1)).clamp_(max=1)
+    return vectors.mul_(share[:, None])
 
 
-def _decay(delta: Tensor, size: Tensor, hp: Climb) -> tuple[Tensor, Tensor]:
+def _decay(delta: Tensor, weight: Tensor, *, absolute: bool) -> tuple[Tensor, Tensor]:
     """Return the pull back to no change: its loss (b,) and its gradient (b, d)."""
-    weight = hp.weight_decay / size**2
-    if not hp.absolute:
-        return weight * delta.square().sum(1), 2 * weight[:, None] * delta
+    if not absolute:
+        pull = weight[:, None] * delta
+        return (pull * delta).sum(1), pull.mul_(2)
     norm = delta.norm(dim=1)  # without gradient at 0, where the search starts: taken as 0
     unit = delta / norm.clamp(min=torch.finfo(delta.dtype).tiny)[:, None]
     return weight * norm, weight[:, None] * unit

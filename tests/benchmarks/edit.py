@@ -153,6 +153,9 @@ def growth_mb(run: Callable[[], object]) -> float:
     return (max(most, process.memory_info().rss) - start) / 2**20
 
 
+MANY = 1000  # requests: they are timed once, and their memory in the same run
+
+
 def measure(name: str, numbers: list[int], *, steps: int, repeats: int) -> Iterator[Measured]:
     """Yield the lines of one case."""
     setting = Setting(name, max(numbers), steps)
@@ -167,9 +170,13 @@ def measure(name: str, numbers: list[int], *, steps: int, repeats: int) -> Itera
         if setting.case.whole:
             parts["edit"] = partial(setting.edit, n)
         times: dict[str, list[float]] = {"plain": [], **{part: [] for part in parts}}
-        for turn in range(max(1, repeats if n < 1000 else 1)):
+        memory: dict[str, float] = {}
+        for turn in range(max(1, repeats)):
             for part, run in parts.items():
-                times[part].append(cpu_ms(run) / n)
+                if n < MANY:
+                    times[part].append(cpu_ms(run) / n)
+                elif not turn:
+                    memory[part] = growth_mb(partial(_timed, run, n, times[part]))
             i = turn % few
             times["plain"].append(cpu_ms(partial(setting.plain, i, size[i])))
         for part, run in parts.items():
@@ -184,8 +191,12 @@ def measure(name: str, numbers: list[int], *, steps: int, repeats: int) -> Itera
                 plain_ms=round(plain_ms, 3),
                 ratio=round(plain_ms / ms, 2),
                 difference=difference if part == "search" else None,
-                memory_mb=round(growth_mb(run), 1),
+                memory_mb=round(memory.get(part) or growth_mb(run), 1),
             )
+
+
+def _timed(run: Callable[[], object], n: int, into: list[float]) -> None:
+    into.append(cpu_ms(run) / n)
 
 
 def line(found: Measured) -> str:

@@ -59,7 +59,7 @@ def reached(kind: str, layers: tuple[int, ...]) -> tuple[float, float]:
     )
     draw = [request(0, 0), request(1, 0)]
     given_ = assets(kind)
-    aims = find_aims(model, draw, layers[-1], hp, given_, silent)
+    aims = find_aims(model, draw, layers, hp, given_, silent)
     result = memit.edit(model, [draw], hp, given_)[0]
     asked = rows(tokenizer(), draw, [""], None)
     block = s.block(layers[-1])
