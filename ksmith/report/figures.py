@@ -104,8 +104,7 @@ def curves(
     from matplotlib.figure import Figure
 
     levels = order(cells["level"])
-    # Wide enough for the legend, which stands above all panels in one line.
-    width = max(0.5 + along.width * len(panels), 1.9 + 0.9 * len(styles))
+    width = _with_legend(0.5 + along.width * len(panels), styles)
     figure = Figure(figsize=(width, 0.95 + 1.35 * len(levels)))
     grid: Any = figure.subplots(len(levels), len(panels), squeeze=False, sharex=True)
     places = cells[along.column].unique().sort().to_list()
@@ -148,7 +147,8 @@ def tradeoff(
     levels = order(cells["level"])
     # A row a kept panel, a column a level; where there is one level, all in one row.
     rows, columns = (len(kept), len(levels)) if len(levels) > 1 else (1, len(kept))
-    figure = Figure(figsize=(0.7 + 3.1 * columns, 0.95 + 2.5 * rows))
+    width = _with_legend(0.7 + 3.1 * columns, styles)
+    figure = Figure(figsize=(width, 0.95 + 2.5 * rows))
     grid: Any = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     _bounds(grid[0][0], x=True)  # of all, which share both axes
     places = [(panel, level) for panel in kept for level in levels]
@@ -253,7 +253,7 @@ def plane(cells: pl.DataFrame, styles: dict[str, Look], title: str) -> Html:
     from matplotlib.figure import Figure
 
     levels = order(cells["level"])
-    figure = Figure(figsize=(0.75 + 3.1 * len(levels), 3.7))
+    figure = Figure(figsize=(_with_legend(0.75 + 3.1 * len(levels), styles), 3.7))
     grid: Any = figure.subplots(1, len(levels), squeeze=False, sharex=True, sharey=True)
     for axes, level in zip(grid[0], levels, strict=True):
         here = cells.filter(pl.col("level") == level, pl.col("probe") == "objective")
@@ -364,6 +364,11 @@ def _share_y(column: Sequence[Any]) -> None:
     for axes in column:
         axes.set_ylim(min(low for low, _ in bounds), max(high for _, high in bounds))
         axes.tick_params(labelsize=7)
+
+
+def _with_legend(width: float, styles: dict[str, Look]) -> float:
+    """Return a width, in inches, that holds the legend, which is one line above all panels."""
+    return max(width, 1.9 + 0.9 * len(styles))
 
 
 def _legend(figure: Any, styles: dict[str, Look], *, before: bool) -> None:
