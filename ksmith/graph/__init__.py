@@ -12,7 +12,7 @@ from ksmith.graph.asking import check, requests
 from ksmith.graph.benchmarks import attributes, generation_prompts
 from ksmith.graph.change import entail
 from ksmith.graph.files import load, save
-from ksmith.graph.instead import instead
+from ksmith.graph.instead import given, instead
 from ksmith.graph.kept import kept
 from ksmith.graph.knowledge import (
     NEUTRAL,
@@ -60,6 +60,7 @@ __all__ = [
     "contexts",
     "entail",
     "generation_prompts",
+    "given",
     "held_out",
     "instead",
     "inverse",

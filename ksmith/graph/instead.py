@@ -1,11 +1,13 @@
 """What may be learnt in the place of an old answer: other questions, with answers of their own."""
 
 import math
+import re
 from collections.abc import Sequence
 
+from ksmith.corpus import Given
 from ksmith.graph.knowledge import KnowledgeGraph
 from ksmith.graph.statements import seen
-from ksmith.records import Request
+from ksmith.records import Request, UserError, fact_name
 
 
 def instead(
@@ -28,6 +30,40 @@ def instead(
         ]
         assert request.kind == "edit" or not set(answers) & set(names(graph, request.old))
     return found
+
+
+def given(
+    graph: KnowledgeGraph, requests: Sequence[Request], rows: Sequence[Given]
+) -> dict[str, list[tuple[str, str]]]:
+    """Return request id -> (prompt, answer) of the rows about its fact, where there are any.
+
+    Raises:
+        UserError: a row about a fact that the graph has not, or one that says by any name what
+            is to be unlearned.
+    """
+    asked = {request.fact: request for request in requests}
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        fact = fact_name(row.subject, row.relation)
+        if fact not in graph.fact:
+            raise UserError(f"line {row.line}: the graph has no fact {fact!r}")
+        request = asked.get(fact)
+        if request is not None:
+            _check(graph, request, row)
+            found.setdefault(request.id, []).append((row.prompt, row.answer))
+    return found
+
+
+def _check(graph: KnowledgeGraph, request: Request, row: Given) -> None:
+    if request.kind == "edit":
+        return
+    prompt = row.prompt.replace(request.subject, " ")  # in whose name it may well be
+    for where, text in (("prompt", prompt), ("answer", row.answer)):
+        for name in names(graph, request.old):
+            if re.search(rf"(?<!\w){re.escape(name.casefold())}(?!\w)", text.casefold()):
+                raise UserError(
+                    f"line {row.line}: the {where} holds {name!r}, which is to be unlearned"
+                )
 
 
 def names(graph: KnowledgeGraph, object_: str) -> tuple[str, ...]:

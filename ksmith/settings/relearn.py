@@ -18,6 +18,12 @@ class ReLearn(Keeping):
     variants: CountFromZero = setting(
         4, "other wordings of each question that are learnt, at most"
     )
+    answers: str | None = setting(
+        None,
+        "JSON lines of subject, relation, prompt, answer: instead of the graph's own words",
+        omit_at_default=True,
+        path=True,
+    )
     retain_loss: Literal["nll", "kl", "both"] = setting(
         "both", "as for all; the paper's is both", omit_at_default=True
     )
