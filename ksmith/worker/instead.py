@@ -1,4 +1,4 @@
-"""What relearn learns in the place of old answers: of the graph's own words, or of a user's file."""
+"""What relearn learns in the place of old answers: from the graph's words or a user's file."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
