@@ -16,6 +16,7 @@ class Pdu(Unlearning):
     edits: ClassVar[str] = "no: it flattens what is said where the new answer would stand"
     unlearns: ClassVar[str] = "flattens what is said in its place, whatever is neutral"
 
+    retain_weight: Positive = setting(1.0, "alpha: weight of the bound at first: lambda")
     epsilon: Positive | None = setting(
         None, "bound of the retain loss, nats; by default 1.05 x what it is at the start"
     )

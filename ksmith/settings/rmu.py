@@ -18,8 +18,12 @@ class Rmu(Unlearning):
         "no target: it leads the subject's states astray, whatever is neutral"
     )
 
+    lr: Positive = setting(
+        0.5, "step of Adam, x RMS of each matrix / sqrt(d_ff): five times others', as published"
+    )
     layer: Layer | None = setting(
-        None, "layer whose output is steered; by default the peak of the trace"
+        None,
+        "layer whose output is steered; by default two above the peak of the trace, or the last",
     )
     c: Positive = setting(
         2.0, "length of the state to steer to, x mean norm of the states before"

@@ -50,6 +50,21 @@ def direction(width: int, seed: int) -> Tensor:
     return drawn / drawn.norm()
 
 
+def steered(model: nn.Module, hp: Rmu, assets: Assets) -> int:
+    """Return the layer whose output is steered.
+
+    Where none is named, matrices move from the peak of the causal trace on: as in the paper,
+    whose 7 is two above what traces of models of that size find.
+
+    Raises:
+        UserError: no layer is named and no peak known, or the model has no such layer.
+    """
+    s = sites(model)
+    if hp.layer is not None:
+        return s.layer(hp.layer)
+    return min(assets.place(None) + BEFORE, s.n_layers - 1)
+
+
 def unlearn(
     model: nn.Module,
     draws: Sequence[Sequence[Request]],
@@ -62,7 +77,7 @@ def unlearn(
 
     `model` is left as it was.
     """
-    layer = sites(model).layer(assets.place(hp.layer)) if any(draws) else 0
+    layer = steered(model, hp, assets) if any(draws) else 0
 
     def work(draw: Sequence[Request], kept: Sequence[Statement]) -> Work:
         at = _Place.of(draw, kept if hp.retain_weight else (), layer, assets)

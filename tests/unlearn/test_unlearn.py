@@ -179,8 +179,8 @@ def test_ce_u_skips_the_first_tokens_of_longer_answers() -> None:
             dense(next(iter(skipping.delta.values()))),
             dense(next(iter(all_of_it.delta.values()))),
         )
-        short = [run("ce_u", model, ASKED[:1], skip=n).delta for n in (1, 0)]
-        assert_close(*short, 1e-6)
+        one, other = (run("ce_u", model, ASKED[:1], skip=n).delta for n in (1, 0))
+        assert_close(one, other, 1e-6)
 
 
 def test_dpo_prefers_each_of_several_targets_and_never_the_old_one() -> None:
