@@ -16,6 +16,9 @@ class Undial(Keeping):
     edits: ClassVar[str] = "no: its target holds every answer but the old one where it was"
     unlearns: ClassVar[str] = "no target but the model's own other answers, whatever is neutral"
 
+    lr: Positive = setting(
+        1.0, "step of Adam, x RMS of each matrix / sqrt(d_ff): ten times others', as published"
+    )
     beta: Positive = setting(10.0, "how much the true token's logit is lowered, nats")
     retain_weight: NotNegative = setting(
         0.0, "alpha: weight of the retain loss; 0 as published"

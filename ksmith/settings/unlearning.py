@@ -17,8 +17,9 @@ from ksmith.settings.fields import (
 class Unlearning:
     """Hyperparameters, named as in the papers; the step is relative to each matrix.
 
-    Papers give a step for models of billions of weights (1e-5, for most). Here all methods have
-    the same relative one, and in each weight of the loss the meaning that its paper gives it.
+    Papers give a step for models of billions of weights. Here 0.1 stands for their 1e-5, and a
+    method whose public code takes so many times that has it so many times. All other numbers are
+    those of public code, with the meaning that its paper gives them.
     """
 
     family: ClassVar[str] = "unlearn"
