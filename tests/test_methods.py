@@ -40,6 +40,11 @@ from tests.lm.models import (
     tokenizer,
 )
 
+# Unlearners are one descent with a loss each. Of architectures it sees blocks and a head: two of
+# them go through the long tests on all, the others on one of each layout, and through the short
+# ones on all.
+ALIKE_IN_KIND = [name for name in UNLEARNERS if name not in ("graddiff", "npo")]
+REPRESENTATIVE = ("gpt2", "llama", "gemma3_text", "opt")
 # A random model knows nothing and hardly listens to one token: fewer and longer steps.
 _SEARCH: dict[str, Any] = {"steps": 6, "lr": 0.5, "clamp": 4.0, "contexts": 2}
 FEWER: dict[str, dict[str, Any]] = {
@@ -54,6 +59,8 @@ FEWER: dict[str, dict[str, Any]] = {
     "mend": {},
     "graddiff": {"steps": 3, "batch": 3},
     "npo": {"steps": 3, "batch": 3},
+    **{name: {"steps": 2, "batch": 3} for name in ALIKE_IN_KIND},
+    "rmu": {"steps": 2, "batch": 3, "layer": 1},
 }
 ONE_BY_ONE = ("rome", "r_rome")  # write the facts of a draw one after another
 # One prompt to be right in, one layer: what is asked can be reached.
@@ -71,6 +78,9 @@ EASY: dict[str, dict[str, Any]] = {
         "steps": 12,
     },
     "lora": {"modules": ["mlp_out"], "lr": 0.1, "steps": 6},
+    # A random model has much to learn of the retain set, which is not what is asked for.
+    **{name: {"retain_weight": 0.0, "steps": 4} for name in ALIKE_IN_KIND},
+    "pdu": {"retain_weight": 1e-6, "steps": 4},
 }
 # Keys after a ReLU have much in common, so that more is written at other tokens, too.
 EASY_HERE: dict[tuple[str, str], dict[str, Any]] = {("alphaedit", "opt"): {"clamp": 1.0}}
@@ -81,7 +91,17 @@ SEARCHING = (
     "emmet",
     "alphaedit",
 )  # for a value that says the answer
-EVERY = [(name, kind) for name in METHODS for kind in CONFIGS]
+EVERY = [
+    (name, kind)
+    for name in METHODS
+    for kind in CONFIGS
+    if name not in ALIKE_IN_KIND or kind in REPRESENTATIVE
+]
+
+
+def serves(name: str) -> TaskKind:
+    """Return what a method is asked for where it makes no difference: to edit, if it can."""
+    return "edit" if "edit" in METHODS[name].tasks else "unlearn"
 
 
 def easy(name: str, kind: str) -> dict[str, Any]:
@@ -106,9 +126,11 @@ def two_draws(kind: TaskKind = "edit") -> list[list[Request]]:
     return [[request(0, 0, kind), request(0, 1, kind)], [request(1, 0, kind)]]
 
 
-def long() -> Request:
+def long(kind: TaskKind = "edit") -> Request:
     """Return a request of a third draw, whose row is longer than those of the others."""
-    return replace(request(2, 0), template="In Oss one sees the raven . The emblem of {} is")
+    return replace(
+        request(2, 0, kind), template="In Oss one sees the raven . The emblem of {} is"
+    )
 
 
 def kept() -> list[Statement]:
@@ -230,14 +252,15 @@ def test_registries_are_complete() -> None:
     families = {"edit": EDITORS, "unlearn": UNLEARNERS}
     for name, settings in METHODS.items():
         assert name in families[settings.family]
-        assert set(settings.tasks) == {"edit", "unlearn"}
+        assert "unlearn" in settings.tasks and set(settings.tasks) <= {"edit", "unlearn"}
     assert set(EDITORS) | set(UNLEARNERS) == set(METHODS)
 
 
 @pytest.mark.parametrize(("name", "kind"), EVERY)
 def test_contract(name: str, kind: str, tmp_path: Path) -> None:
     with lent(kind) as (model, before):
-        results = run(name, kind, model, [*two_draws(), [long()]])
+        task = serves(name)
+        results = run(name, kind, model, [*two_draws(task), [long(task)]])
         assert_untouched(model, before)
         alone = _company_and_order_change_nothing(name, kind, model, results)
         _same_seed_same_delta(alone, run_alone(name, kind, tiny(kind)))
@@ -248,7 +271,7 @@ def test_contract(name: str, kind: str, tmp_path: Path) -> None:
 
 def run_alone(name: str, kind: str, model: nn.Module) -> list[Result]:
     """Return what the first draw gives alone, its requests the other way round where they may."""
-    draw = two_draws()[0]
+    draw = two_draws(serves(name))[0]
     return run(name, kind, model, [draw if name in ONE_BY_ONE else draw[::-1]])
 
 
@@ -304,14 +327,26 @@ def test_what_is_asked_for_becomes_more_likely(name: str, kind: str) -> None:
     One fact is edited and the other unlearned; in every second architecture, the other way round.
     """
     turn = list(CONFIGS).index(kind) % 2
-    asked = [request(turn, 0, "edit"), request(1 - turn, 0, "unlearn")]
-    with lent(kind) as (model, _):
+    asked = [request(turn, 0, serves(name)), request(1 - turn, 0, "unlearn")]
+    known = knowing_two(kind) if name in ALIKE_IN_KIND else {}
+    with lent(kind) as (model, _), applied(model, known):
         results = run(name, kind, model, [[one] for one in asked], **easy(name, kind))
         for result, one in zip(results, asked, strict=True):
             old, new = logp(model, one, {})
             old_after, new_after = logp(model, one, result.delta)
             assert name in EDITORS or old_after < old, one
             assert (name in UNLEARNERS and one.kind == "unlearn") or new_after > new, one
+
+
+def knowing(kind: str, model: nn.Module, asked: Sequence[Request]) -> Delta:
+    """Return what makes a model know the old answers: some losses leave alone what it does not."""
+    taught = [replace(one, kind="edit", new=one.old, old=one.new) for one in asked]
+    return run("ft_l", kind, model, [taught], steps=25)[0].delta
+
+
+@cache
+def knowing_two(kind: str) -> Delta:
+    return knowing(kind, tiny(kind), [request(i, 0, "unlearn") for i in (0, 1)])
 
 
 def from_uniform(model: nn.Module, asked: Request, delta: Delta) -> tuple[float, float]:
@@ -415,8 +450,8 @@ def test_both_layouts_give_the_same_edited_function(name: str) -> None:
     ids = torch.arange(1, 9)[None]
     assert torch.allclose(straight(ids).logits, conv(ids).logits, atol=1e-4)
     more: dict[str, Any] = {"modules": ["mlp_in", "mlp_out"]} if name == "lora" else {}
-    one = run(name, "gpt_neo", straight, two_draws(), **more)[0].delta
-    other = run(name, "gpt_neo", conv, two_draws(), **more)[0].delta
+    one = run(name, "gpt_neo", straight, two_draws(serves(name)), **more)[0].delta
+    other = run(name, "gpt_neo", conv, two_draws(serves(name)), **more)[0].delta
     for layer in range(LAYERS):
         key = sites(conv).weight(layer)
         assert (key in one) == (key in other)
@@ -429,7 +464,7 @@ def test_both_layouts_give_the_same_edited_function(name: str) -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_bfloat16(name: str, kind: str) -> None:
     with lent(kind, torch.bfloat16) as (model, before):
-        results = run(name, kind, model, two_draws()[1:])
+        results = run(name, kind, model, two_draws(serves(name))[1:])
         assert_untouched(model, before)
         assert results[0].delta
         for block in results[0].delta.values():

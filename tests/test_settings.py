@@ -130,7 +130,7 @@ def test_values_are_shown_as_toml_writes_them() -> None:
         ("task.sclae", "task.scale"),
         ("modle.recipe", "model.recipe"),
         ("beta", "method.npo.beta"),
-        ("task.beta", "method.npo.beta"),
+        ("task.nullspace", "method.alphaedit.nullspace"),
         ("task.neighbours", "probe.neighbors"),
         ("method.rom.layer", "method.rome.layer"),
         ("graph.paht", "graph.path"),

@@ -4,6 +4,7 @@ Standard library alone at import; Parquet needs pyarrow, statistics need numpy. 
 ask it: a study checks the files when it is made, a worker reads them.
 """
 
+from ksmith.corpus.answers import Given, answers
 from ksmith.corpus.documents import START, Corpus, Document, Place, check_text, documents, find
 from ksmith.corpus.statistics import Header, Statistic, header, statistic, statistics
 
@@ -11,9 +12,11 @@ __all__ = [
     "START",
     "Corpus",
     "Document",
+    "Given",
     "Header",
     "Place",
     "Statistic",
+    "answers",
     "check_text",
     "documents",
     "find",

@@ -92,9 +92,20 @@ def documents(corpus: Corpus, start: Place = START) -> Generator[Document]:
     with corpus.path.open("rb") as file:
         file.seek(start.at)
         for line, after in read(file, start):
-            text = line if isinstance(line, str) else _field(line, corpus.column, after.line)
+            text = line if isinstance(line, str) else field(line, corpus.column, after.line)
             if text.strip():
                 yield Document(text.strip(), after)
+
+
+def objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the object of each line of a file of JSON lines, after the line's number.
+
+    Raises:
+        UserError: a line that holds none.
+    """
+    with path.open("rb") as file:
+        for found, after in _objects(file, START):
+            yield after.line, found
 
 
 def check_text(path: Path) -> None:
@@ -172,7 +183,7 @@ def _object(text: str, number: int) -> dict[str, Any]:
     return value
 
 
-def _field(found: dict[str, Any], column: str | None, number: int) -> str:
+def field(found: dict[str, Any], column: str | None, number: int) -> str:
     """Return the text of one field; "" where it is null."""
     if column not in found:
         raise UserError(f"line {number}: no field {column!r}; there are {_listed(found)}")

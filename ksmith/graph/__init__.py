@@ -12,6 +12,7 @@ from ksmith.graph.asking import check, requests
 from ksmith.graph.benchmarks import attributes, generation_prompts
 from ksmith.graph.change import entail
 from ksmith.graph.files import load, save
+from ksmith.graph.instead import given, instead
 from ksmith.graph.kept import kept
 from ksmith.graph.knowledge import (
     NEUTRAL,
@@ -59,7 +60,9 @@ __all__ = [
     "contexts",
     "entail",
     "generation_prompts",
+    "given",
     "held_out",
+    "instead",
     "inverse",
     "kept",
     "kl_template",

@@ -7,20 +7,19 @@ written, and a bfloat16 model takes steps that are smaller than its rounding.
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from transformers import PreTrainedTokenizerBase
 
 from ksmith.lm.adam import Adam
-from ksmith.lm.delta import summed
+from ksmith.lm.delta import is_finite, summed
+from ksmith.lm.room import lacking
+from ksmith.lm.said import Weights, said
 from ksmith.lm.sites import sites
 from ksmith.lm.text import Batch, encode
 from ksmith.records import Request, Statement
-
-Weights = Mapping[str, Tensor]  # parameter name -> what stands in for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +28,20 @@ class Descent:
 
     delta: dict[str, Tensor]  # parameter name -> change, float32, in its own layout
     curve: dict[str, list[float]]  # part of the loss -> its value before each step
+    pieces: int  # that a step's loss was run in at the end
+
+
+class Diverged(FloatingPointError):
+    """A descent that left the finite numbers; what it was before that is kept."""
+
+    def __init__(self, told: str, step: int, curve: Mapping[str, list[float]]) -> None:
+        super().__init__(told)
+        self.step = step
+        self.curve = curve  # of the steps that were finite
+
+    def within(self, what: str) -> "Diverged":
+        """Return the same, saying of what."""
+        return Diverged(f"{what}: {self}", self.step, self.curve)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,45 +52,112 @@ class Pace:
     steps: int
     epsilon: float | None = None  # no weight moves further
     stop_loss: float | None = None  # it ends below this loss
+    warmup: int = 0  # steps in which the step size rises to `lr`, evenly
+
+    def rate(self, step: int) -> float:
+        """Return the step size of a step, counted from 0."""
+        return self.lr * (step + 1) / self.warmup if step + 1 < self.warmup else self.lr
 
 
 # The weighted parts of a loss, with these weights, at this step: their sum descends.
 Parts = Callable[[Weights, int], dict[str, Tensor]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Divisible:
+    """A loss that can be run in one piece or in several."""
+
+    into: Callable[[int], Sequence[Parts]]  # so many pieces, which add up to the loss
+    start: int = 1  # pieces to begin with
+    most: int = 1  # more there can't be
+
+
+class Watch(Protocol):
+    """Who follows a descent, and may end it."""
+
+    def begin(self, step: int) -> None:
+        """Forget what was seen of this step: it is run, perhaps again, in smaller pieces."""
+
+    def ended(self, step: int, losses: Mapping[str, float]) -> bool:
+        """Take note of a step's losses, before weights move; return whether they are to stay."""
+        ...
+
+
+class _Nobody:
+    def begin(self, step: int) -> None:
+        pass
+
+    def ended(self, step: int, losses: Mapping[str, float]) -> bool:
+        return False
+
+
 def descend(
     model: nn.Module,
     lengths: Mapping[str, float],
-    parts: Parts | Sequence[Parts],
+    parts: Parts | Sequence[Parts] | Divisible,
     pace: Pace,
     before: Mapping[str, Tensor] | None = None,
+    watch: Watch | None = None,
 ) -> Descent:
     """Return the change of some parameters that Adam finds.
 
     `lengths` names them, with the unit of length of each. The sum of all `parts` descends; each
-    is run by itself, so that no more is kept for a way back than the largest needs. `before`
-    says how far the weights have moved already: `pace.epsilon` holds for both together.
+    is run by itself, so that no more is kept for a way back than the largest needs. Where memory
+    does not suffice for a divisible loss, it is run in twice as many pieces from then on.
+    `before` says how far the weights have moved already: `pace.epsilon` holds for both together.
+
+    Raises:
+        Diverged: a loss or a change that is not finite.
     """
-    pieces = parts if isinstance(parts, Sequence) else [parts]
+    follows = watch or _Nobody()
+    work = _divisible(parts)
+    many = work.start
     base = {name: model.get_parameter(name).detach() for name in lengths}
     delta = {name: torch.zeros_like(w, dtype=torch.float32) for name, w in base.items()}
     went = {name: there.to(delta[name]) for name, there in (before or {}).items()}
     adam = {name: Adam(change) for name, change in delta.items()}
     curve: dict[str, list[float]] = {}
     for step in range(pace.steps):
-        losses, gradients = _passed(pieces, base, delta, step)
-        for part, value in losses.items():
-            curve.setdefault(part, []).append(value)
+        losses, gradients, many = _fitting(work, many, base, delta, step, follows)
         loss = sum(losses.values())
         if not math.isfinite(loss):
-            raise FloatingPointError(f"the loss of the descent is not finite at step {step}")
-        if pace.stop_loss is not None and loss < pace.stop_loss:
+            told = f"the loss of the descent is not finite at step {step}"
+            raise Diverged(told, step, curve)
+        for part, value in losses.items():
+            curve.setdefault(part, []).append(value)
+        done = follows.ended(step, losses)
+        if done or (pace.stop_loss is not None and loss < pace.stop_loss):
             break
         for name, gradient in gradients.items():
-            delta[name] -= pace.lr * lengths[name] * adam[name].direction(gradient)
+            rate = pace.rate(step) * lengths[name]
+            delta[name] -= rate * adam[name].direction(gradient)
             if pace.epsilon is not None:
                 delta[name] = _boxed(delta[name], went.get(name), pace.epsilon * lengths[name])
-    return Descent(delta, curve)
+    if not is_finite(delta):
+        last = len(next(iter(curve.values()), [])) - 1
+        raise Diverged(f"the change is not finite after step {last}", last, curve)
+    return Descent(delta, curve, many)
+
+
+def _divisible(parts: Parts | Sequence[Parts] | Divisible) -> Divisible:
+    if isinstance(parts, Divisible):
+        return parts
+    pieces: Sequence[Parts] = parts if isinstance(parts, Sequence) else [parts]
+    return Divisible(into=lambda _many: pieces)
+
+
+def _fitting(
+    work: Divisible, many: int, base: Weights, delta: Weights, step: int, watch: Watch
+) -> tuple[dict[str, float], dict[str, Tensor], int]:
+    """Return the losses and gradients of a step, and in how many pieces they fit memory."""
+    while True:
+        watch.begin(step)
+        try:
+            return *_passed(work.into(many), base, delta, step), many
+        except (RuntimeError, MemoryError) as error:
+            if not lacking(error) or many >= work.most:
+                raise
+        many = min(2 * many, work.most)  # here, where what the error holds of the pass is gone
 
 
 def _passed(
@@ -110,9 +190,8 @@ def answer_logp(model: nn.Module, batch: Batch, weights: Weights | None = None) 
 
     `weights` stand in for the model's own where given.
     """
-    logp, row, gold = answer_words(model, batch, weights)
-    said = logp.gather(1, gold[:, None])[:, 0]  # (m,)
-    return said.new_zeros(len(batch.ids)).index_add(0, row, said)
+    found = said(model, batch, weights)
+    return found.summed(found.logp)
 
 
 def answer_words(
@@ -120,45 +199,14 @@ def answer_words(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the log-probabilities of all words where the m tokens of answers stand.
 
-    `weights` stand in for the model's own where given. Padding is on the right, where causal
-    attention does not look, and is asked nothing.
+    `weights` stand in for the model's own where given.
 
     Returns:
         Log-probabilities (m, vocabulary), float32 or wider, one a token, row after row; the
         tokens' rows (m,); the tokens (m,).
     """
-    row, column = batch.answer.nonzero(as_tuple=True)  # (m,) one a token of an answer
-    device = next(model.parameters()).device
-    at = (row.to(device), (column - 1).to(device))
-
-    def pick(_module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        # The head is wide: it sees the tokens before those of answers, no others.
-        return (given[0][at][None], *given[1:])
-
-    arguments: dict[str, Any] = {"input_ids": batch.ids[:, :-1].to(device), "use_cache": False}
-    handle = model.get_submodule(sites(model).head).register_forward_pre_hook(pick)
-    try:
-        if weights is None:
-            logits = model(**arguments).logits[0]
-        else:
-            # Matrices of MLPs are tied to nothing; to look for ties takes as long as a layer.
-            out = functional_call(model, dict(weights), kwargs=arguments, tie_weights=False)
-            logits = out.logits[0]
-    finally:
-        handle.remove()
-    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return wide.log_softmax(-1), at[0], batch.ids[row, column].to(device)
-
-
-def nll(logp: Tensor, tokens: Tensor) -> Tensor:
-    """Return the mean over all answer tokens of -log p.
-
-    Both are (n,): the sum over each answer's tokens, and their number.
-
-    >>> nll(torch.tensor([-3.0, -1.0]), torch.tensor([3, 1])).item()
-    1.0
-    """
-    return -logp.sum() / tokens.sum().to(logp.device)
+    found = said(model, batch, weights)
+    return found.logits.log_softmax(-1), found.row, found.gold
 
 
 # --- what is learnt from ----------------------------------------------------------------------
@@ -215,11 +263,6 @@ def answers(
     return encode(tokenizer, [fact.prompt for fact in facts], list(objects))
 
 
-def turn(n: int, size: int, step: int) -> Tensor:
-    """Return the rows of a step: the next `size` of `n`, round and round, or all `n`."""
-    return torch.arange(n) if n <= size else (torch.arange(size) + step * size) % n
-
-
 def picked(batch: Batch, rows: Tensor) -> Batch:
     """Return some rows of a batch."""
     return Batch(batch.ids[rows], batch.mask[rows], batch.answer[rows])
@@ -242,15 +285,24 @@ def parted(batch: Batch, most: int) -> Iterator[tuple[Tensor, Batch]]:
 
 
 def units(model: nn.Module, layers: Iterable[int] | None = None) -> dict[str, float]:
-    """Return the second MLP matrices of `layers`, by default all, with their units of length.
+    """Return the second MLP matrices of `layers`, by default all, with their units of length."""
+    s = sites(model)
+    every = range(s.n_layers) if layers is None else layers
+    return unit_lengths(model, [s.mlp_out(layer) for layer in every])
 
-    A unit is the root mean square of the matrix / sqrt(d_ff). Adam moves every weight alike: when
-    each moves by one unit, the output for a key moves by its own length at most, in a narrow or
-    a wide model. Relative to the weights alone, wide models would take longer steps.
+
+def unit_lengths(model: nn.Module, modules: Iterable[str]) -> dict[str, float]:
+    """Return the weights of linear modules of blocks, with their units of length.
+
+    A unit is the root mean square of the matrix / sqrt(its width): d_ff of an MLP's second one.
+    Adam moves every weight alike: when each moves by one unit, the output for an input moves by
+    its own length at most, in a narrow or a wide model. Relative to the weights alone, wide
+    models would take longer steps.
     """
     s = sites(model)
     found: dict[str, float] = {}
-    for layer in range(s.n_layers) if layers is None else layers:
-        weight = s.maths(model.get_parameter(s.weight(layer)).detach()).double()
-        found[s.weight(layer)] = float((weight.square().mean() / weight.shape[1]).sqrt())
+    for module in modules:
+        name = f"{module}.weight"
+        weight = s.maths(model.get_parameter(name).detach()).double()
+        found[name] = float((weight.square().mean() / weight.shape[1]).sqrt())
     return found

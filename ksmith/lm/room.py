@@ -1,4 +1,4 @@
-"""How much room a GPU has."""
+"""How much room a machine has."""
 
 import torch
 
@@ -11,3 +11,11 @@ def free_bytes(device: torch.device) -> int:
     """
     free, _ = torch.cuda.mem_get_info(device)
     return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
+def lacking(error: BaseException) -> bool:
+    """Return whether an error says that memory did not suffice."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    # On a CPU torch knows no class for it.
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)

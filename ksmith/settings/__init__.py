@@ -11,10 +11,13 @@ from typing import Any, ClassVar, Protocol
 from ksmith.records import UserError
 from ksmith.settings import fields
 from ksmith.settings.alphaedit import AlphaEdit
+from ksmith.settings.ce_u import CeU
+from ksmith.settings.dpo import Dpo
 from ksmith.settings.emmet import Emmet
 from ksmith.settings.fields import Declared, declared
 from ksmith.settings.ft import Ft
 from ksmith.settings.ft_l import FtL
+from ksmith.settings.ga import Ga
 from ksmith.settings.graddiff import GradDiff
 from ksmith.settings.graph import GRAPHS, CounterFact, Synthetic, Triples, Zsre
 from ksmith.settings.lora import Lora
@@ -24,12 +27,20 @@ from ksmith.settings.model import Load, Recipe
 from ksmith.settings.moments import Moments
 from ksmith.settings.names import SECTIONS, Names, names
 from ksmith.settings.npo import Npo
+from ksmith.settings.pdu import Pdu
 from ksmith.settings.probe import DOCS as PROBES
 from ksmith.settings.probe import Probe
 from ksmith.settings.r_rome import RRome
 from ksmith.settings.recipes import RECIPES
+from ksmith.settings.relearn import ReLearn
+from ksmith.settings.rmu import Rmu
 from ksmith.settings.rome import Rome
+from ksmith.settings.satimp import SatImp
+from ksmith.settings.simnpo import SimNpo
 from ksmith.settings.task import Task
+from ksmith.settings.undial import Undial
+from ksmith.settings.unlearning import Unlearning
+from ksmith.settings.wga import Wga
 from ksmith.settings.words import show
 
 __all__ = [
@@ -39,11 +50,14 @@ __all__ = [
     "RECIPES",
     "SECTIONS",
     "AlphaEdit",
+    "CeU",
     "CounterFact",
     "Declared",
+    "Dpo",
     "Emmet",
     "Ft",
     "FtL",
+    "Ga",
     "GradDiff",
     "Load",
     "Lora",
@@ -53,13 +67,20 @@ __all__ = [
     "Moments",
     "Names",
     "Npo",
+    "Pdu",
     "Probe",
     "RRome",
+    "ReLearn",
     "Recipe",
+    "Rmu",
     "Rome",
+    "SatImp",
+    "SimNpo",
     "Synthetic",
     "Task",
     "Triples",
+    "Undial",
+    "Wga",
     "Zsre",
     "declared",
     "describe",
@@ -92,6 +113,16 @@ METHODS: dict[str, type[Method]] = {
     "mend": Mend,
     "graddiff": GradDiff,
     "npo": Npo,
+    "ga": Ga,
+    "simnpo": SimNpo,
+    "dpo": Dpo,
+    "rmu": Rmu,
+    "undial": Undial,
+    "ce_u": CeU,
+    "wga": Wga,
+    "satimp": SatImp,
+    "pdu": Pdu,
+    "relearn": ReLearn,
 }
 
 
@@ -166,7 +197,6 @@ NEUTRAL: dict[str, str] = {
     "prior": "the relation's most common other object",
     "uniform": "all objects of the type alike",
 }
-NO_TARGET = "no target: it pushes the old answer down, whatever is neutral"
 
 
 def describe_tasks() -> list[dict[str, str]]:
@@ -175,15 +205,9 @@ def describe_tasks() -> list[dict[str, str]]:
 
 
 def _tasks(settings: type[Method]) -> dict[str, str]:
-    writes = settings.family == "edit"
-    edits = "writes the new object" if writes else "old object down, new object up"
-    row = {"edit": edits if "edit" in settings.tasks else "no: it has no new answer to teach"}
-    for neutral in NEUTRAL:
-        if "unlearn" not in settings.tasks:
-            told = "no: it takes no neutral answer"
-        elif not writes:
-            told = NO_TARGET
-        else:
-            told = f"writes {NEUTRAL[neutral]}"
-        row[f"unlearn, {neutral}"] = told
-    return row
+    if issubclass(settings, Unlearning):
+        edits, unlearns = settings.edits, settings.unlearns
+    else:
+        edits, unlearns = "writes the new object", "writes {}"
+    targets = {f"unlearn, {name}": unlearns.format(told) for name, told in NEUTRAL.items()}
+    return {"edit": edits, **targets}

@@ -1,24 +1,13 @@
 """GradDiff: up the loss of the forget set, down that of a retain set. arXiv:2401.06121."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from ksmith.settings.fields import Count, CountFromZero, NotNegative, Positive, setting
+from ksmith.settings.unlearning import Keeping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GradDiff:
+class GradDiff(Keeping):
     """Hyperparameters, named as in the paper; the step is relative to each matrix."""
 
     version: ClassVar[int] = 2  # raise it when a published number can move
-    family: ClassVar[str] = "unlearn"
-    tasks: ClassVar[tuple[str, ...]] = ("unlearn", "edit")
-    assets: ClassVar[tuple[str, ...]] = ()
-
-    lr: Positive = setting(0.1, "step of Adam, x RMS of each matrix / sqrt(d_ff)")
-    steps: Count = setting(20, "steps")
-    batch: Count = setting(16, "facts of each set in a step")
-    forget_weight: NotNegative = setting(1.0, "gamma: weight of the forget loss")
-    retain_weight: NotNegative = setting(1.0, "alpha: weight of the retain loss")
-    retain: CountFromZero = setting(64, "facts in the retain set")
-    trainable: Literal["mlp_out"] = setting("mlp_out", "the matrices that may move")

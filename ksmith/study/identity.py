@@ -83,7 +83,7 @@ def nodes(point: Point, methods: Mapping[str, type[Method]] = METHODS) -> dict[s
         kind="update",
         recipe={"task": updated, "method": settings["method"], "seed": seed},
         needs=base | own,
-        files=model.files,
+        files=model.files | _files(point, "method."),
     )
     found |= _golds(settings, asked, probe, base)
     standards = {role: node.key for role, node in found.items() if node.kind == "standard"}

@@ -224,7 +224,27 @@ class Resolver:
             self._check_units(own, method)
         if values.get("retain_weight") == 0 and "retain" in values:  # nobody looks at the set
             values["retain"] = declared(self.methods[method])["retain"].default
-        return _resolved({"name": method, "version": self.methods[method].version, **values})
+        files: dict[str, str] = {}
+        if "answers" in values:
+            path = self._answers(own["answers"], f"method.{method}.answers")
+            if path is None:
+                return NOTHING
+            values["answers"] = self._digest(path)
+            files[f"method.{method}.answers"] = str(path)
+        table = {"name": method, "version": self.methods[method].version, **values}
+        return _resolved(table, files)
+
+    def _answers(self, given: Value, name: str) -> Path | None:
+        """Return the file of answers, or None after a mistake."""
+        path = self._data_file(given, name)
+        try:
+            if path is not None and path not in self._texts:
+                corpus.answers(path)
+                self._texts.add(path)
+        except UserError as error:
+            self.mistakes.add(given.where, f"{name} = {show(given.value)}: {error}")
+            return None
+        return path
 
     def _with_published_open(
         self, values: dict[str, Json], own: Flat, method: str

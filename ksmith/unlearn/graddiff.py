@@ -4,12 +4,13 @@ Liu et al. 2022, arXiv:2203.12817; in the form of Maini et al., "TOFU", COLM 202
 arXiv:2401.06121: L = -gamma NLL(forget) + alpha NLL(retain).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
 from ksmith.lm.assets import Assets, Progress, Result, silent
-from ksmith.lm.forget import forget
+from ksmith.lm.forget import Objective, Part, forget
+from ksmith.lm.move import Call
 from ksmith.records import Request, Statement
 from ksmith.settings.graddiff import GradDiff
 
@@ -17,8 +18,9 @@ from ksmith.settings.graddiff import GradDiff
 def loss(logp: Tensor, tokens: Tensor) -> Tensor:
     """Return -NLL(forget), the mean over answer tokens of log p: down with it.
 
-    Both inputs are (n,): the sums of token log-probabilities of the forget answers, and their
-    tokens.
+    Args:
+        logp: (n,) the sums of token log-probabilities of forget answers.
+        tokens: how many the mean is over: those of these answers, or of all in the step.
 
     >>> loss(Tensor([-3.0, -7.0]), Tensor([1.0, 4.0])).item()
     -2.0
@@ -38,21 +40,10 @@ def unlearn(
 
     Requests of kind "edit" are taught their new answers, too. `model` is left as it was.
     """
-    results: list[Result] = []
-    for draw, kept in zip(draws, retain, strict=True):
-        results.append(_unlearn(model, draw, kept, hp, assets) if draw else Result(delta={}))
-        progress(len(results), len(draws), "draws unlearned")
-    return results
 
+    def forgetting(parts: Mapping[str, Part]) -> Tensor:
+        return loss(parts["forget"].logp, parts["forget"].tokens)
 
-def _unlearn(
-    model: nn.Module,
-    draw: Sequence[Request],
-    kept: Sequence[Statement],
-    hp: GradDiff,
-    assets: Assets,
-) -> Result:
-    def forgetting(logp: Tensor, tokens: Tensor, _rows: Tensor) -> Tensor:
-        return loss(logp, tokens)
-
-    return forget(model, draw, kept, hp, assets, forgetting)
+    objective = Objective(loss=forgetting, new=hp.forget_weight)
+    call = Call(model, draws, retain, hp, assets, progress)
+    return forget(call, lambda _draw, _kept: objective)

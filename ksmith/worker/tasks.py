@@ -12,12 +12,14 @@ from typing import Any
 from ksmith import edit, graph, probe, unlearn
 from ksmith.lm import delta as deltas
 from ksmith.lm.assets import Assets, Progress, Result, silent
+from ksmith.lm.descend import Diverged
 from ksmith.lm.score import score
 from ksmith.records import Kind, Request, Statement, derived_seed
 from ksmith.worker import figures, gold, hypernetwork, moments, opening
 from ksmith.worker.asking import by_draw, every_question, letters
 from ksmith.worker.chosen import alike, hyperparameters
 from ksmith.worker.inputs import inputs
+from ksmith.worker.instead import instead
 from ksmith.worker.job import Job
 from ksmith.worker.partial import Partial
 from ksmith.worker.sequence import Writer
@@ -79,6 +81,7 @@ def make_update(job: Job) -> dict[str, Any]:
         kl_template=graph.kl_template(base.graph),
         kept=kept,
         seed=derived_seed(recipe["seed"], "method", name),
+        instead=instead(job, base.graph, draws, hp),
     )
     retain: list[Sequence[Statement]] = []
     if name in unlearn.UNLEARNERS:  # of a sequence, too: what no batch of the draw is about
@@ -86,7 +89,7 @@ def make_update(job: Job) -> dict[str, Any]:
             graph.retain(base.graph, draw, hp.retain, derived_seed(recipe["seed"], "retain", i))
             for i, draw in enumerate(draws)
         ]
-    method = _called(name, base.model, hp)
+    method = _called(name, base.model, hp, job)
     more: dict[str, Any] = {}
     if recipe["task"].get("sequence"):
 
@@ -136,13 +139,19 @@ Call = Callable[
 ]
 
 
-def _called(name: str, model: Any, hp: Any) -> Call:
+def _called(name: str, model: Any, hp: Any, job: Job) -> Call:
     """Return the method `name`, ready to be given draws."""
     if name in edit.EDITORS:
         return lambda draws, _, assets, tell: edit.EDITORS[name](model, draws, hp, assets, tell)
-    return lambda draws, retain, assets, tell: unlearn.UNLEARNERS[name](
-        model, draws, retain, hp, assets, tell
-    )
+
+    def call(draws: Any, retain: Any, assets: Assets, tell: Progress) -> list[Result]:
+        try:
+            return unlearn.UNLEARNERS[name](model, draws, retain, hp, assets, tell)
+        except Diverged as error:
+            _write_json(job, "diverged.json", {"step": error.step, "curve": error.curve})
+            raise
+
+    return call
 
 
 def _steps(logs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

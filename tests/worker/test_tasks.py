@@ -1,6 +1,7 @@
 """The science behind a spec, in this process: models that exist are loaded, not trained."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any, cast
@@ -98,6 +99,46 @@ def test_a_model_that_knows_nothing_is_measured_all_the_same(
     assert found["before"].info["permutation_seed"] > 0
     (answers,) = tmp_path.glob("outcomes/*/1-1/answers.parquet")
     assert set(pl.read_parquet(answers)["step"]) == {0, 1}
+
+
+def test_a_descent_that_diverges_says_where_and_leaves_its_curve(
+    stranger: Path, tmp_path: Path
+) -> None:
+    task = ("task.kind=unlearn", 'task.method=["ga"]', "method.ga.lr=1e38")
+    found = done(tmp_path, f"model.load={stranger}", *task)
+    update = found["update"]
+    assert update.reason == "error"
+    said = r"Diverged: draw 0: the loss of the descent is not finite at step (\d+)"
+    match = re.fullmatch(said, update.error or "")
+    assert match and "diverged.json" in update.files
+    (path,) = tmp_path.glob("assets/update-*/1-1/diverged.json")
+    kept = json.loads(path.read_text())
+    assert len(kept["curve"]["forget"]) == kept["step"] == int(match[1])
+
+
+def test_relearn_learns_a_users_answers(stranger: Path, tmp_path: Path) -> None:
+    """Those of the file; a fact that is not in it is learnt in the graph's own words."""
+    task = ("task.kind=unlearn", 'task.method=["relearn"]', "method.relearn.steps=2")
+    plain = done(tmp_path / "plain", f"model.load={stranger}", *task)
+    (log,) = (tmp_path / "plain").glob("assets/update-*/1-1/update.json")
+    made = json.loads(log.read_text())
+    (asked, *_), *_ = made["requests"]
+    row = {name: asked[name] for name in ("subject", "relation")}
+    file = tmp_path / "answers.jsonl"
+    file.write_text(json.dumps(row | {"prompt": "Nobody knows the", "answer": "emblem"}))
+    own = (*task, f"method.relearn.answers={file}")
+    found = done(tmp_path / "own", f"model.load={stranger}", *own)
+    assert {role: outcome.error for role, outcome in found.items() if outcome.error} == {}
+    assert found["update"].key != plain["update"].key
+    (log,) = (tmp_path / "own").glob("assets/update-*/1-1/update.json")
+    counts = [draw["questions"] for draw in json.loads(log.read_text())["draws"]]
+    assert counts == [1, made["draws"][1]["questions"]]
+    file.write_text(json.dumps(row | {"prompt": "It is the", "answer": f"old {asked['old']}"}))
+    leaking = done(tmp_path / "leaks", f"model.load={stranger}", *own)["update"]
+    assert f"line 1: the answer holds '{asked['old']}'" in (leaking.error or "")
+    file.write_text("{}")
+    with pytest.raises(UserError, match=r"answers.* line 1: no field 'subject'"):
+        done(tmp_path / "broken", f"model.load={stranger}", *own)
 
 
 def test_other_names_of_the_answers_lie_beside_what_was_written(

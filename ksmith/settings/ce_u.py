@@ -1,0 +1,20 @@
+"""CE-U: what the model would say without the true token. Yang 2025, arXiv:2503.01224."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ksmith.settings.fields import CountFromZero, NotNegative, setting
+from ksmith.settings.unlearning import Keeping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CeU(Keeping):
+    """Hyperparameters."""
+
+    version: ClassVar[int] = 1  # raise it when a published number can move
+    unlearns: ClassVar[str] = "no target but the model's own other answers, whatever is neutral"
+
+    skip: CountFromZero = setting(1, "first tokens of an answer to leave, where it has more")
+    retain_weight: NotNegative = setting(
+        0.0, "alpha: weight of the retain loss; 0 as published"
+    )

@@ -1,0 +1,18 @@
+"""GA: up the loss of the forget set, and nothing else. Jang et al. 2023, arXiv:2210.01504."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ksmith.settings.fields import NotNegative, setting
+from ksmith.settings.unlearning import Keeping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ga(Keeping):
+    """Hyperparameters; with a retain loss this is graddiff."""
+
+    version: ClassVar[int] = 1  # raise it when a published number can move
+
+    retain_weight: NotNegative = setting(
+        0.0, "alpha: weight of the retain loss; 0 as published"
+    )

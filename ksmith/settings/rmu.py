@@ -1,0 +1,30 @@
+"""RMU: steer the states of the forget set astray. Li et al. 2024, arXiv:2403.03218."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ksmith.settings.fields import Layer, Positive, setting
+from ksmith.settings.unlearning import Unlearning
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rmu(Unlearning):
+    """Hyperparameters, named as in the paper; lengths are relative to the states before."""
+
+    version: ClassVar[int] = 1  # raise it when a published number can move
+    tasks: ClassVar[tuple[str, ...]] = ("unlearn",)
+    edits: ClassVar[str] = "no: the states that it leads astray leave no new answer to be read"
+    unlearns: ClassVar[str] = (
+        "no target: it leads the subject's states astray, whatever is neutral"
+    )
+
+    lr: Positive = setting(
+        0.5, "step of Adam, x RMS of each matrix / sqrt(d_ff): five times others', as published"
+    )
+    layer: Layer | None = setting(
+        None,
+        "layer whose output is steered; by default two above the peak of the trace, or the last",
+    )
+    c: Positive = setting(
+        2.0, "length of the state to steer to, x mean norm of the states before"
+    )

@@ -1,0 +1,20 @@
+"""SatImp: ascent where tokens are neither sure nor gone. Yang et al. 2025, arXiv:2505.11953."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ksmith.settings.fields import NotNegative, setting
+from ksmith.settings.unlearning import Keeping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SatImp(Keeping):
+    """Hyperparameters, named as in the paper; values of its configuration, not of its class."""
+
+    version: ClassVar[int] = 1  # raise it when a published number can move
+
+    beta1: NotNegative = setting(
+        5.0, "each token counts p^beta1 (1 - p)^beta2 times: saturation"
+    )
+    beta2: NotNegative = setting(1.0, "... importance")
+    forget_weight: NotNegative = setting(0.1, "gamma: weight of the forget loss")

@@ -1,0 +1,76 @@
+"""What the descent of every unlearner has to be told: shared by all of them."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from ksmith.settings.fields import (
+    Count,
+    CountFromZero,
+    NotNegative,
+    Positive,
+    Share,
+    setting,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unlearning:
+    """Hyperparameters, named as in the papers; the step is relative to each matrix.
+
+    Papers give a step for models of billions of weights. Here 0.1 stands for their 1e-5, and a
+    method whose public code takes so many times that has it so many times. All other numbers are
+    those of public code, with the meaning that its paper gives them.
+    """
+
+    family: ClassVar[str] = "unlearn"
+    tasks: ClassVar[tuple[str, ...]] = ("unlearn", "edit")
+    assets: ClassVar[tuple[str, ...]] = ()
+    # What it does with each task, in a few words; of one that it does not serve, why.
+    edits: ClassVar[str] = "old object down, new object up"
+    unlearns: ClassVar[str] = "no target: it pushes the old answer down, whatever is neutral"
+
+    lr: Positive = setting(0.1, "step of Adam, x RMS of each matrix / sqrt(d_ff)")
+    steps: Count = setting(20, "steps")
+    batch: Count = setting(16, "facts of each set in a step")
+    forget_weight: NotNegative = setting(1.0, "gamma: weight of the forget loss")
+    retain_weight: NotNegative = setting(1.0, "alpha: weight of the retain loss")
+    retain: CountFromZero = setting(64, "facts in the retain set")
+    trainable: Literal["mlp_out", "mlp", "all"] = setting(
+        "mlp_out",
+        "the matrices that may move: the MLPs' second ones, all of MLPs, those of attention, too",
+    )
+    warmup: CountFromZero = setting(
+        0, "steps in which the step size rises to lr", omit_at_default=True
+    )
+    accumulate: Count = setting(
+        1,
+        "parts that a step's facts go through the model in; the loss is that of all together",
+        omit_at_default=True,
+    )
+    adapters: CountFromZero = setting(
+        0,
+        "rank of LoRA's adapters, which are then what moves; 0: the matrices themselves",
+        omit_at_default=True,
+    )
+    stop_forget: Share = setting(
+        0.0,
+        "stop once the mean probability of the old answers is at most this; 0: never",
+        omit_at_default=True,
+    )
+    checkpointing: bool = setting(
+        False,
+        "keep no block for the way back, but compute it again: less memory, more time",
+        omit_at_default=True,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeping(Unlearning):
+    """... and how the retain set is kept."""
+
+    retain_loss: Literal["nll", "kl", "both"] = setting(
+        "nll",
+        "of the retain set: nll of its answers; kl, KL(model before || model now) where they are "
+        "said; both, the sum",
+        omit_at_default=True,
+    )

@@ -1,0 +1,52 @@
+"""ReLearn: learn vague answers in the place of old ones, in several wordings.
+
+Xu et al., "ReLearn: Unlearning via Learning for Large Language Models", ACL 2025,
+arXiv:2502.11190: NLL(vague answers) + NLL(retain) + KL(before || now) on the retain set.
+
+Departs: questions are other wordings of the graph and vague answers are the request's targets,
+where the paper has a language model make both (`answers` takes a file of such); each question
+goes with its own answer, and the original question with its original answer is not in the data.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from ksmith.lm.assets import Assets, Progress, Result, silent
+from ksmith.lm.forget import Objective, Part, forget
+from ksmith.lm.move import Call
+from ksmith.lm.said import nll
+from ksmith.lm.sets import Pair
+from ksmith.records import Request, Statement
+from ksmith.settings.relearn import ReLearn
+
+
+def unlearn(
+    model: nn.Module,
+    draws: Sequence[Sequence[Request]],
+    retain: Sequence[Sequence[Statement]],
+    hp: ReLearn,
+    assets: Assets,
+    progress: Progress = silent,
+) -> list[Result]:
+    """Return one delta a draw, which answers its questions anew and keeps its `retain`.
+
+    Requests of kind "edit" are answered with their new objects. `model` is left as it was.
+    """
+
+    def learning(parts: Mapping[str, Part]) -> Tensor:
+        return nll(parts["instead"].logp, parts["instead"].tokens)
+
+    def objective(draw: Sequence[Request], _kept: Sequence[Statement]) -> Objective:
+        questions = [_questions(request, assets) for request in draw]
+        log = {"questions": sum(map(len, questions))}
+        return Objective(loss=learning, sets=("instead",), instead=questions, log=log)
+
+    call = Call(model, draws, retain, hp, assets, progress)
+    return forget(call, objective)
+
+
+def _questions(request: Request, assets: Assets) -> Sequence[Pair]:
+    """Return what is learnt of a request: where nothing was made for it, its own words."""
+    made = assets.instead.get(request.id)
+    return made or [(request.prompt, name) for name in request.targets if name != request.old]

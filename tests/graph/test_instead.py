@@ -1,0 +1,102 @@
+"""What is learnt in the place of old answers: every wording with its own, none of the original."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from ksmith import graph
+from ksmith.corpus import Given
+from ksmith.graph.instead import names
+from ksmith.records import Request, UserError
+from tests.graph.conftest import SETTINGS
+
+TASK = {"kind": "unlearn", "level": "any", "scale": 20, "draws": 2}
+
+
+@pytest.fixture(scope="module")
+def known() -> graph.KnowledgeGraph:
+    """Return a graph in which every object of an attribute has another name."""
+    built = graph.build(SETTINGS, {})
+    objects = {name for kind, pool in built.types.items() if kind != "place" for name in pool}
+    named = sorted(objects - built.entity.keys())
+    more = [graph.Entity(name=name, type="thing", aliases=(f"{name}wort",)) for name in named]
+    return replace(built, entities=(*built.entities, *more))
+
+
+def requests(known: graph.KnowledgeGraph, **task: object) -> list[Request]:
+    return graph.requests(known, TASK | task, seed=0, covariates=False)
+
+
+@pytest.mark.parametrize("neutral", ["abstain", "prior", "uniform"])
+def test_no_original_answer_is_in_it_by_any_name(
+    known: graph.KnowledgeGraph, neutral: str
+) -> None:
+    assert any(len(names(known, r.old)) > 1 for r in requests(known))
+    for request in requests(known, neutral=neutral):
+        pairs = graph.instead(known, [request], 4)[request.id]
+        for prompt, answer in pairs:
+            for name in names(known, request.old):
+                assert answer != name
+                assert not re.search(rf"\b{re.escape(name)}\b", prompt)
+        assert {answer for _, answer in pairs} == set(request.targets) - {request.old}
+
+
+def test_each_wording_meets_each_answer_alike(known: graph.KnowledgeGraph) -> None:
+    request = requests(known)[0]
+    alike = replace(request, new="a", others=("b", "c", request.old))
+    pairs = graph.instead(known, [alike], 3)[request.id]
+    prompts = {prompt for prompt, _ in pairs}
+    assert request.prompt in prompts and len(prompts) == 4
+    assert len(pairs) == math.lcm(4, 3) and set(Counter(pairs).values()) == {1}
+    assert graph.instead(known, [request], 0)[request.id] == [(request.prompt, request.new)]
+
+
+def test_wordings_are_none_that_probes_of_the_update_ask_in(
+    known: graph.KnowledgeGraph,
+) -> None:
+    for request in requests(known):
+        asked = {s.prompt for s in graph.paraphrases(known, request)}
+        assert not asked & {p for p, _ in graph.instead(known, [request], 9)[request.id]}
+
+
+def row(request: Request, line: int = 1, **more: str) -> Given:
+    told = {"prompt": request.prompt, "answer": "I do not know that"} | more
+    return Given(line, request.subject, request.relation, told["prompt"], told["answer"])
+
+
+def given(
+    known: graph.KnowledgeGraph, rows: Sequence[Given]
+) -> dict[str, list[tuple[str, str]]]:
+    return graph.given(known, requests(known), rows)
+
+
+def test_a_users_answers_go_to_their_facts(known: graph.KnowledgeGraph) -> None:
+    one, two, *_ = requests(known)
+    rows = [row(one), row(two, 2), row(one, 3, answer="Nobody can tell")]
+    assert given(known, rows) == {
+        one.id: [(one.prompt, "I do not know that"), (one.prompt, "Nobody can tell")],
+        two.id: [(two.prompt, "I do not know that")],
+    }
+    asked = {request.fact for request in requests(known)}
+    other = next(fact for fact in known.facts if fact.name not in asked)
+    assert given(known, [Given(1, other.subject, other.relation, "x", other.object)]) == {}
+
+
+def test_what_leaks_is_named_with_its_line(known: graph.KnowledgeGraph) -> None:
+    request = next(r for r in requests(known) if len(names(known, r.old)) > 1)
+    old, alias = names(known, request.old)[:2]
+    for name in (old, alias):
+        with pytest.raises(UserError) as raised:
+            given(known, [row(request, 7, answer=f"Not {name.upper()}, I think")])
+        assert (
+            str(raised.value) == f"line 7: the answer holds {name!r}, which is to be unlearned"
+        )
+    with pytest.raises(UserError, match="line 2: the prompt holds"):
+        given(known, [row(request, 2, prompt=f"Is it {old}, or")])
+    assert given(known, [row(request, answer=f"un{old}ish")])  # no word of its own
+    with pytest.raises(UserError, match=r"line 4: the graph has no fact 'Nobody / crop'"):
+        given(known, [Given(4, "Nobody", "crop", "x", "y")])

@@ -1,0 +1,206 @@
+"""What unlearners share: shares of a step, adapters, stops; and what each does to a model."""
+
+import math
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from ksmith.lm.assets import Assets, Result
+from ksmith.lm.delta import LowRank, applied, dense
+from ksmith.lm.descend import Diverged
+from ksmith.lm.sites import sites
+from ksmith.records import Request
+from ksmith.settings import method as settings_of
+from ksmith.unlearn import UNLEARNERS, ce_u
+from ksmith.unlearn.relearn import unlearn as relearn
+from tests.lm.models import CONTEXTS, tiny, tokenizer
+from tests.test_methods import assert_close, assets, kept, knowing, logp, request
+
+ASKED = [request(0, 0, "unlearn"), request(0, 1, "unlearn"), request(1, 0, "unlearn")]
+
+
+@contextmanager
+def knowing_model(kind: str = "llama") -> Generator[nn.Module]:
+    """Yield a tiny model that knows what is asked for."""
+    model = tiny(kind)
+    with applied(model, knowing(kind, model, ASKED)):
+        yield model
+
+
+def run(name: str, model: nn.Module, asked: Sequence[Request] = ASKED, **more: Any) -> Result:
+    layer = {"layer": 1} if name == "rmu" else {}
+    hp = settings_of(name, {"steps": 3, **layer, **more})
+    return UNLEARNERS[name](model, [asked], [kept()], hp, assets("llama"))[0]
+
+
+SIGNED = ("ga", "graddiff", "npo", "simnpo", "dpo", "undial", "ce_u", "wga", "satimp")
+
+
+@pytest.mark.parametrize("name", SIGNED)
+def test_one_small_step_lowers_every_old_answer(name: str) -> None:
+    with knowing_model() as model:
+        result = run(name, model, steps=1, lr=0.02, retain_weight=0.0)
+        for asked in ASKED:
+            assert logp(model, asked, result.delta)[0] < logp(model, asked, {})[0], asked
+
+
+@pytest.mark.parametrize("name", UNLEARNERS)
+def test_a_step_in_pieces_is_the_step(name: str) -> None:
+    """Of unlike sizes: means are over the tokens of all of it."""
+    with knowing_model() as model:
+        whole = run(name, model)
+        for accumulate in (2, 3):
+            pieces = run(name, model, accumulate=accumulate)
+            assert_close(whole.delta, pieces.delta, 2e-3)
+            for part, values in whole.log["curve"].items():
+                assert pieces.log["curve"][part] == pytest.approx(values, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["npo", "undial", "rmu", "relearn"])
+def test_adapters_are_the_update(name: str) -> None:
+    with knowing_model() as model:
+        before = {n: w.clone() for n, w in model.named_parameters()}
+        result = run(name, model, adapters=2, steps=4, lr=0.3)
+        assert all(torch.equal(w, before[n]) for n, w in model.named_parameters())
+        for block in result.delta.values():
+            assert isinstance(block, LowRank) and block.left.shape[1] <= 2
+        old = [logp(model, asked, delta)[0] for asked in ASKED for delta in ({}, result.delta)]
+        assert sum(old[1::2]) < sum(old[::2])
+
+
+def test_what_is_trainable() -> None:
+    model = tiny("llama")
+    counts = {
+        t: len(run("ga", model, trainable=t, steps=1).delta) for t in ("mlp_out", "mlp", "all")
+    }
+    assert counts == {"mlp_out": 3, "mlp": 9, "all": 21}
+
+
+def test_checkpointing_gives_the_same_delta() -> None:
+    with knowing_model() as model:
+        for name in ("npo", "rmu"):
+            plain, again = (run(name, model, checkpointing=c) for c in (False, True))
+            assert_close(plain.delta, again.delta, 1e-4)
+
+
+@pytest.mark.parametrize("name", ["npo", "rmu", "relearn"])
+def test_it_stops_where_it_was_told_to(name: str) -> None:
+    with knowing_model() as model:
+        start = sum(math.exp(logp(model, asked, {})[0]) for asked in ASKED) / 3
+        stopped = run(name, model, steps=30, lr=0.3, stop_forget=start / 2)
+        log = stopped.log["stopped"]
+        assert 0 < log["step"] < 29
+        assert log["old"] <= start / 2
+        assert len(stopped.log["curve"]["forget"]) == log["step"] + 1
+        now = sum(math.exp(logp(model, asked, stopped.delta)[0]) for asked in ASKED) / 3
+        assert now == pytest.approx(log["old"], rel=1e-3)
+        assert "stopped" not in run(name, model, steps=2, stop_forget=1e-30).log
+
+
+@pytest.mark.parametrize("how", ["kl", "both"])
+def test_kl_keeps_the_retain_set_where_it_was(how: str) -> None:
+    """It is zero at the start, as a mean over the set, and is what holds the model."""
+    model = tiny("llama")
+    plain, held = (run("graddiff", model, retain_loss=r, steps=6) for r in ("nll", how))
+    first = held.log["curve"]["retain"][0]
+    nll = plain.log["curve"]["retain"][0]
+    assert first == pytest.approx(0 if how == "kl" else nll, abs=1e-5)
+    assert min(held.log["curve"]["retain"][1:]) > 0
+
+
+def test_a_method_without_a_retain_term_runs_none() -> None:
+    for name in ("ga", "undial", "ce_u"):
+        assert set(run(name, tiny("llama")).log["curve"]) == {"forget"}
+
+
+def test_progress_is_told_in_steps_of_all_draws() -> None:
+    told: list[tuple[int, int]] = []
+
+    def tell(done: int, total: int, _text: str) -> None:
+        told.append((done, total))
+
+    hp = settings_of("ga", {"steps": 3})
+    UNLEARNERS["ga"](
+        tiny("llama"), [ASKED[:1], [], ASKED[1:]], [[]] * 3, hp, assets("llama"), tell
+    )
+    assert {total for _, total in told} == {9}
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert {0, 1, 2, 3, 6, 8, 9} <= {done for done, _ in told}
+
+
+def test_a_draw_that_diverges_is_named() -> None:
+    model = tiny("llama")
+    hp = settings_of("ga", {"steps": 8, "lr": 1e38})
+    with pytest.raises(Diverged, match=r"draw 1: .* step \d"):
+        UNLEARNERS["ga"](model, [[], ASKED], [[]] * 2, hp, assets("llama"))
+    with pytest.raises(Diverged, match=r"^the loss"):
+        UNLEARNERS["ga"](model, [ASKED], [[]], hp, assets("llama"))
+
+
+# --- each by itself ---------------------------------------------------------------------------
+
+
+def test_rmu_moves_the_layers_up_to_the_steered_one() -> None:
+    model = tiny("llama")
+    s = sites(model)
+    assert set(run("rmu", model, layer=0).delta) == {s.weight(0)}
+    assert set(run("rmu", model, layer=2).delta) == {s.weight(i) for i in range(3)}
+    one, again = (run("rmu", model, layer=1) for _ in range(2))
+    assert all(torch.equal(dense(one.delta[n]), dense(again.delta[n])) for n in one.delta)
+    assert one.log["curve"]["retain"][0] == 0
+
+
+def test_pdu_tells_lambda_and_its_bound() -> None:
+    with knowing_model() as model:
+        result = run("pdu", model, steps=8, dual_warmup=3, dual_step=0.05)
+        course, curve = result.log["lambda"], result.log["curve"]
+        assert curve["forget"][0] == pytest.approx(1.0)  # a share of what it was
+        assert course[:4] == [1.0] * 4 and len(course) == 8
+        start = curve["retain"][0]
+        assert result.log["epsilon"] == pytest.approx(1.05 * start, rel=1e-4)
+        assert all(course)
+        for i in range(3, 7):
+            retain = curve["retain"][i] / course[i]
+            wanted = course[i] + 0.05 * (retain - result.log["epsilon"])
+            assert course[i + 1] == pytest.approx(wanted, rel=1e-4)
+
+
+def test_ce_u_skips_the_first_tokens_of_longer_answers() -> None:
+    assert ce_u.counted(torch.tensor([1, 2, 3, 5]), skip=2).tolist() == [1, 2, 1, 3]
+    two_tokens = replace(ASKED[0], old="sea lion")
+    with knowing_model() as model:
+        skipping, all_of_it = (run("ce_u", model, [two_tokens], skip=n) for n in (1, 0))
+        assert not torch.equal(
+            dense(next(iter(skipping.delta.values()))),
+            dense(next(iter(all_of_it.delta.values()))),
+        )
+        one, other = (run("ce_u", model, ASKED[:1], skip=n).delta for n in (1, 0))
+        assert_close(one, other, 1e-6)
+
+
+def test_dpo_prefers_each_of_several_targets_and_never_the_old_one() -> None:
+    alike = replace(ASKED[0], new="raven", others=("otter", ASKED[0].old))
+    with knowing_model() as model:
+        result = run("dpo", model, [alike], steps=8, retain_weight=0.0)
+        assert logp(model, alike, result.delta)[0] < logp(model, alike, {})[0]
+        for name in ("raven", "otter"):
+            asked = replace(alike, new=name)
+            assert logp(model, asked, result.delta)[1] > logp(model, asked, {})[1], name
+
+
+def test_relearn_learns_what_it_is_given_instead() -> None:
+    one = ASKED[0]
+    instead = {one.id: [(one.prompt, "unknown"), (f"{one.subject} has the emblem", "unknown")]}
+    given = Assets(tokenizer=tokenizer(), seed=0, contexts=CONTEXTS, instead=instead)
+    hp = settings_of("relearn", {"steps": 6})
+    with knowing_model() as model:
+        (result,) = relearn(model, [[one]], [kept()], hp, given)
+        assert result.log["questions"] == 2
+        for template in ("{} has the emblem", one.template):
+            other = replace(one, template=template)
+            assert logp(model, other, result.delta)[1] > logp(model, other, {})[1]
