@@ -62,4 +62,4 @@ class Seats:
         """Write (n G, H/G t, e) into tokens, (L, H e) or (L, H, e), all but the first `skip`."""
         width = x.shape[-1]
         seat = self.seat[skip * self.heads :]
-        torch.index_select(x.view(-1, width), 0, seat, out=into.view(-1, width))
+        torch.index_select(x.reshape(-1, width), 0, seat, out=into.view(-1, width))
