@@ -10,9 +10,10 @@ What a pass costs is what the vector can change:
 - the KL term has one token of its own, or none.
 
 Shapes: n rows of prompts, R rows with those of the KL term after them, at = tokens before the
-subject's last one, T = tokens from there on, N = R + n (T - 1) tokens: first each row's lead,
-the subject's last token, then the later ones row by row; M <= N of them that look, leads first,
-S = at + T tokens to look at, d = d_model, H heads, G groups of them, e = width of a head.
+subject's last one, T = tokens from there on of the longest row, N = R + L tokens: first each
+row's lead, the subject's last token, then the later ones row by row; M <= N of them that look,
+leads first, S = at + T tokens to look at, d = d_model, H heads, G groups of them, e = width of a
+head.
 """
 
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from ksmith.lm.blocks import Block
 from ksmith.lm.ops import Turn, by_group, by_token, widened
+from ksmith.lm.seats import Seats
 from ksmith.lm.tree import masked, repeated
 
 
@@ -34,6 +36,20 @@ class Layout:
     later: int  # T - 1
     at: int
     there: Tensor  # (R, at) bool: not padding
+    place: Tensor  # (L,) of each later token, in n (T - 1)
+
+    @property
+    def tokens(self) -> int:
+        """N."""
+        return self.leads + len(self.place)
+
+    def keys(self, block: Block) -> Seats:
+        """Return where keys and values of all T tokens sit, those of leads first in each row."""
+        rows, later = torch.arange(self.n, device=self.place.device), self.later
+        behind = self.place // max(later, 1) * (1 + later) + self.place % max(later, 1) + 1
+        place = torch.cat([rows * (1 + later), behind])
+        token = torch.cat([rows, torch.arange(self.leads, self.tokens, device=rows.device)])
+        return Seats.of(place, token, (self.n, 1 + later, block.groups, block.groups))
 
     def seen(self, window: int | None, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return masks to be added: of leads (R, 1, at + 1), of later tokens (n, T - 1, S)."""
@@ -52,16 +68,12 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Picks:
-    """The tokens that look, where not all do: their numbers in order of N."""
+    """The tokens that look, where not all do."""
 
+    tokens: Tensor  # (M,) their numbers in order of N
     leads: Tensor  # (m,) rows whose lead looks
-    later: Tensor  # (n, A) later tokens of each row, as numbers from 0 to T - 2
-
-    def tokens(self, layout: Layout) -> Tensor:
-        """Return the numbers of all of them, (M,)."""
-        rows = torch.arange(layout.n, device=self.later.device)[:, None]
-        later = layout.leads + rows * layout.later + self.later
-        return torch.cat([self.leads, later.flatten()])
+    later: Tensor  # (n, A) later tokens of each row, as numbers from 0 to T - 2; some fill up
+    place: Tensor  # (M - m,) of those that do not, in n A
 
 
 class Layer:
@@ -77,11 +89,16 @@ class Layer:
     ) -> None:
         """`past` is keys and values before the subject, (R, at, G, e); without `picks` all look."""
         self.block, self.layout, self.turn = block, layout, turn
-        self.picks = None if picks is None else picks.tokens(layout)
+        self.picks = None if picks is None else picks.tokens
         self.looking_leads = None if picks is None else picks.leads
         self.turn_q = turn if self.picks is None or turn is None else turn.at(self.picks)
         self.m = layout.leads if picks is None else len(picks.leads)
         self.a = layout.later if picks is None else picks.later.shape[1]
+        place = layout.place if picks is None else picks.place
+        token = torch.arange(self.m, self.m + len(place), device=place.device)
+        shape = (layout.n, self.a, block.heads, block.groups)
+        # Where queries sit, and keys and values from leads on.
+        self.seats, self.key_seats = Seats.of(place, token, shape), layout.keys(block)
         # What later tokens look at, (n, G, S, e), and what leads do, (m, G, at + 1, e).
         self.keys, self.values = (self._room(x[: layout.n], layout.later) for x in past)
         looking = slice(None) if picks is None else picks.leads
@@ -131,11 +148,9 @@ class Layer:
         """Take, of keys and values (N, G, e), those that later tokens look at."""
         if not self.a:
             return
-        n, leads, at = self.layout.n, self.layout.leads, self.layout.at
         for kept, new in ((self.keys, k), (self.values, v)):
-            kept[:, :, at] = new[:n]
-            later = new[leads:].view(n, -1, *new.shape[1:])
-            kept[:, :, at + 1 :] = later.transpose(1, 2)
+            here = kept[:, :, self.layout.at :]
+            here.copy_(self.key_seats.filled(new).view(here.shape))
 
     def _leads_look(self, q: Tensor, seen: Tensor) -> None:
         """Fill in what leads see: what stands before them, and themselves."""
@@ -153,14 +168,13 @@ class Layer:
     def _later_look(self, q: Tensor, seen: Tensor) -> None:
         if not self.a:
             return
-        block, n = self.block, self.layout.n
-        found, self.of_later = block.looking(
-            by_group(q[self.m :], n, block.groups),
+        found, self.of_later = self.block.looking(
+            self.seats.filled(q),
             self.keys.flatten(0, 1),
             self.values.flatten(0, 1),
             self.later_mask,
         )
-        by_token(found, n, block.groups, seen[self.m :])
+        self.seats.left(found, seen[self.m :])
 
     # --- backward -----------------------------------------------------------------------------
 
@@ -169,7 +183,7 @@ class Layer:
         block, picks = self.block, self.picks
         of_h, of_x, of_seen = block.leave_back(self.of_leave, gradient)
         of_q = of_seen.new_empty(len(of_seen), block.heads, block.width)
-        of_k, of_v = self._no_gradients(self.layout.leads + self.layout.n * self.layout.later)
+        of_k, of_v = self._no_gradients(self.layout.tokens)
         self._leads_back(of_seen, of_q, of_k, of_v)
         self._later_back(of_seen, of_q, of_k, of_v)
         of_kv = block.keys_values_back(self.of_kv, of_k, of_v, self.turn)
@@ -201,16 +215,13 @@ class Layer:
     def _later_back(self, of_seen: Tensor, of_q: Tensor, of_k: Tensor, of_v: Tensor) -> None:
         if not self.a:
             return
-        block, n, m, leads = self.block, self.layout.n, self.m, self.layout.leads
-        given = of_seen[m:].view(n * self.a, block.heads, -1)
-        q, *found = block.looking.back(
-            self.of_later, by_group(given, n, block.groups), 1 + self.layout.later
-        )
-        by_token(q, n, block.groups, of_q[m:].flatten(1))
+        block, n, m = self.block, self.layout.n, self.m
+        given = self.seats.gradient(of_seen.view(len(of_seen), block.heads, -1))
+        q, *found = block.looking.back(self.of_later, given, 1 + self.layout.later)
+        self.seats.left(q, of_q[m:])
         for total, new in zip((of_k, of_v), found, strict=True):
-            split = new.view(n, block.groups, -1, block.width)
-            total[:n] += split[:, :, 0]
-            total[leads:].view(n, -1, *total.shape[1:]).copy_(split[:, :, 1:].transpose(1, 2))
+            total[:n] += new.view(n, block.groups, -1, block.width)[:, :, 0]
+            self.key_seats.left(new, total[self.layout.leads :], skip=n)
 
 
 class First(Layer):
@@ -227,7 +238,7 @@ class First(Layer):
     ) -> None:
         """`stream` (N, d) is what goes in, with any leads."""
         super().__init__(block, layout, past, turn, picks)
-        leads, n, at = layout.leads, layout.n, layout.at
+        leads, at = layout.leads, layout.at
         self.h = stream.clone()
         self.x, _ = block.norm(stream)
         k, v, _ = block.keys_values(self.x, turn)
@@ -240,7 +251,7 @@ class First(Layer):
             return
         whole = turn if self.picks is None or turn is None else turn.at(self.picks)
         q, _ = block.queries(self.x_picked, whole)
-        self.q = by_group(q[self.m :], n, block.groups)
+        self.q = self.seats.filled(q)
         keys, values = self.keys.flatten(0, 1), self.values.flatten(0, 1)
         scores = widened(block.looking.scores(self.q, keys, self.later_mask)[0])
         self.lead_seen = self.later_mask[..., at, None]  # a window may end before it
@@ -276,7 +287,7 @@ class First(Layer):
         score, self.of_score = block.looking.scores(self.q, self.k, None)
         share = widened(score.add_(self.lead_seen)).sub(self.others).sigmoid_()
         self.share = share.to(score.dtype)
-        by_token(torch.lerp(self.found, self.v, self.share), n, block.groups, seen[self.m :])
+        self.seats.left(torch.lerp(self.found, self.v, self.share), seen[self.m :])
 
     def backward(self, gradient: Tensor) -> Tensor:
         """Return the gradient of the leads, (R, d)."""
@@ -303,7 +314,7 @@ class First(Layer):
         if not self.a:
             return
         block, n = self.block, self.layout.n
-        given = by_group(of_seen[self.m :].view(n * self.a, block.heads, -1), n, block.groups)
+        given = self.seats.gradient(of_seen.view(len(of_seen), block.heads, -1))
         of_share = torch.bmm(given, self.v.mT) - (given * self.found).sum(-1, keepdim=True)
         of_score = of_share.mul_(self.share).mul_(1 - self.share)
         of_score = block.looking.scores_back(self.of_score, of_score)

@@ -141,10 +141,18 @@ class Above:
         n, later = wanted.n, int(wanted.column.max())
         there = asked.mask[rows, : asked.at]
         start = int(there.int().argmax(1).min()) if there.any() else asked.at
-        layout = Layout(n, len(rows), later, asked.at - start, there[:, start:].to(device))
+        goes_on = asked.mask[rows[:n], asked.at + 1 :][:, :later].to(device)
+        layout = Layout(
+            n,
+            len(rows),
+            later,
+            asked.at - start,
+            there[:, start:].to(device),
+            goes_on.flatten().nonzero()[:, 0],
+        )
         path = self.grown.path[rows].to(device)
         lead = path[:, asked.at]
-        tokens = torch.cat([lead, path[:n, asked.at + 1 :][:, :later].flatten()])
+        tokens = torch.cat([lead, path[:n, asked.at + 1 :][:, :later][goes_on]])
         owner = asked.owner[rows].to(device)
         stream = passed.stream[lead]
         sums = owner == torch.arange(asked.b, device=device)[:, None]
@@ -165,9 +173,9 @@ class Above:
         positions = self.grown.positions.to(tokens.device)[tokens]
         turns = self.hand.turns(stream[:0], positions)
         blocks = self.hand.blocks[self.layer + 1 :]
-        picks, final = picked(layout, wanted, bool(blocks))
+        picks = picked(layout, wanted)
         self.layers: list[Layer] = []
-        self.h, self.final = stream, final
+        self.h, self.final = stream, picks.tokens
         for i, (block, (k, v)) in enumerate(zip(blocks, self.past, strict=True)):
             past, turn = (k[before], v[before]), turns[block.rotary]
             mine = picks if i == len(blocks) - 1 else None
@@ -186,8 +194,7 @@ class Above:
             h = self.h
         for layer in self.layers:
             h = layer.forward(h)
-        self.size = h.shape
-        y, self.of_norm = self.hand.norm(h.index_select(0, self.final))
+        y, self.of_norm = self.hand.norm(h if self.layers else h.index_select(0, self.final))
         logits = widened(self.hand.head(y))
         if self.hand.cap is not None:
             logits = self.bent = logits.div_(self.hand.cap).tanh_()
@@ -210,8 +217,9 @@ class Above:
         if hand.cap is not None:
             of_logits = torch.addcmul(of_logits, of_logits, self.bent.square(), value=-1)
         of_y = hand.head.back(of_logits.to(leads.stream.dtype))
-        of_h = of_y.new_zeros(self.size)
-        of_h.index_copy_(0, self.final, hand.norm.back(self.of_norm, of_y))
+        of_h = hand.norm.back(self.of_norm, of_y)
+        if not self.layers:
+            of_h = of_h.new_zeros(self.h.shape).index_copy_(0, self.final, of_h)
         for layer in reversed(self.layers):
             of_h = layer.backward(of_h)
         of_h = of_h[: len(leads.owner)]
@@ -221,28 +229,28 @@ class Above:
         return leads.sums @ widened(of_h)
 
 
-def picked(layout: Layout, wanted: Wanted, above: bool) -> tuple[Picks, Tensor]:
-    """Return the tokens that the last block has to run, and where positions are among them (m,).
-
-    Without a block above, where they are among all tokens.
-    """
-    row, column = wanted.row, wanted.column
+def picked(layout: Layout, wanted: Wanted) -> Picks:
+    """Return the tokens that the last block has to run: the positions, in their order."""
+    device = layout.place.device
+    row, column = wanted.row.to(device), wanted.column.to(device)
     first, later = column == 0, column - 1
-    asked = torch.zeros(layout.n, layout.later, dtype=torch.bool)
-    asked[row[~first], later[~first]] = True
-    # A rectangle: where a row has fewer, other tokens of it fill up, each once.
+    places = layout.n * layout.later
+    number = torch.zeros(places, dtype=torch.int64, device=device)
+    number[layout.place] = torch.arange(layout.leads, layout.tokens, device=device)
+    leads, behind = row[first], row[~first] * layout.later + later[~first]
+    asked = torch.zeros(places, dtype=torch.bool, device=device)
+    asked[behind] = True
+    asked = asked.view(layout.n, layout.later)
+    # A rectangle: where a row has fewer, other places of it fill up, each once.
     order = (~asked).int().argsort(dim=1, stable=True)
     width = int(asked.sum(1).max()) if layout.later else 0
-    device = layout.there.device
-    picks = Picks(row[first].to(device), order[:, :width].to(device))
-    final = torch.empty_like(row)
-    if not above:
-        final = torch.where(first, row, layout.leads + row * layout.later + later)
-    else:
-        final[first] = torch.arange(int(first.sum()))
-        slot = order.argsort(1)[row[~first], later[~first]]
-        final[~first] = len(picks.leads) + row[~first] * width + slot
-    return picks, final.to(device)
+    slot = order.argsort(1)[row[~first], later[~first]]
+    return Picks(
+        torch.cat([leads, number[behind]]),
+        leads,
+        order[:, :width],
+        row[~first] * width + slot,
+    )
 
 
 # --- through modules --------------------------------------------------------------------------

@@ -22,7 +22,7 @@ class Wanted:
     asked: Rows
     n: int  # rows that go on after their subject: they come first
     number: Tensor  # (n,) which they were among the rows they are taken from
-    row: Tensor  # (m,) each position once
+    row: Tensor  # (m,) each position once, those at subjects first
     column: Tensor  # (m,) from the subject's last token on
     at: Tensor  # (a,) which position, for each token of an answer
     gold: Tensor  # (a,) the token that should follow
@@ -57,15 +57,18 @@ def wanted_of(asked: Rows, requests: Tensor) -> Wanted:
     contexts = torch.bincount(asked.owner[said], minlength=asked.b)
     width = asked.gold.shape[1]
     stay_row = torch.where(twin[stay] < 0, stay, twin[stay])
-    every = torch.cat([place[row] * width + column, place[stay_row] * width + end[stay]])
+    rows, columns = torch.cat([row, stay_row]), torch.cat([column, end[stay]])
+    # At subjects by the row, the others after all rows.
+    every = torch.where(columns > 0, len(number) + place[rows] * width + columns, place[rows])
     positions, at = every.unique(return_inverse=True)
+    others = positions - len(number)
     share = 1 / (tokens[row] * contexts[asked.owner[row]]).double()
     return Wanted(
         asked=asked.take(number),
         n=int(longer.sum()),
         number=number,
-        row=positions // width,
-        column=positions % width,
+        row=torch.where(others < 0, positions, others // width),
+        column=torch.where(others < 0, 0, others % width),
         at=at[: len(row)],
         gold=asked.gold[row, column],
         shares=torch.where(asked.owner[row] == torch.arange(asked.b)[:, None], share, 0.0),

@@ -32,6 +32,7 @@ from ksmith.lm.targets import search
 from ksmith.records import Request
 from ksmith.settings import method as settings_of
 from tests.benchmarks import world
+from tests.benchmarks.counted import counted
 from tests.benchmarks.plain import plain
 from tests.benchmarks.plain import rows as plain_rows
 
@@ -76,6 +77,9 @@ class Measured:
     ratio: float
     difference: float | None  # largest of ||delta - plain|| / ||plain||
     memory_mb: float  # growth of resident memory at most
+    # 1e9 operations of matrix products, a request; of a search
+    gflop: float | None
+    plain_gflop: float
 
 
 class Setting:
@@ -160,9 +164,11 @@ def measure(name: str, numbers: list[int], *, steps: int, repeats: int) -> Itera
     """Yield the lines of one case."""
     setting = Setting(name, max(numbers), steps)
     for n in numbers:
-        delta, size = setting.search(n)  # warm
+        (delta, size), flops = counted(partial(setting.search, n))  # warm
         few = min(n, 3)
-        same = [setting.plain(i, size[i]) for i in range(few)]
+        loops = [partial(setting.plain, i, size[i]) for i in range(few)]
+        each = [counted(loop) for loop in loops]
+        same, plain_flops = [one for one, _ in each], sum(made for _, made in each)
         difference = max(
             float((delta[i] - one).norm() / one.norm()) for i, one in enumerate(same)
         )
@@ -192,6 +198,8 @@ def measure(name: str, numbers: list[int], *, steps: int, repeats: int) -> Itera
                 ratio=round(plain_ms / ms, 2),
                 difference=difference if part == "search" else None,
                 memory_mb=round(memory.get(part) or growth_mb(run), 1),
+                gflop=round(flops / n / 1e9, 4) if part == "search" else None,
+                plain_gflop=round(plain_flops / few / 1e9, 4),
             )
 
 

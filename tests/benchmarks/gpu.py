@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import FlopCounterMode, flop_registry
+from torch.utils.flop_counter import FlopCounterMode
 
 from ksmith.edit import EDITORS
 from ksmith.lm.rows import at_subject, prefixes, rows
@@ -27,24 +27,13 @@ from ksmith.lm.suffix import Place
 from ksmith.lm.targets import search
 from ksmith.settings import method as settings_of
 from tests.benchmarks import world
+from tests.benchmarks.counted import IN_PLACE
 from tests.benchmarks.edit import RESULTS
 from tests.benchmarks.plain import plain
 from tests.benchmarks.plain import rows as plain_rows
 
 VOCABULARY = {"llama-3-8b": 128_256, "gpt-j-6b": 50_400}
 LAYERS = {"llama-3-8b": (4, 5, 6, 7, 8), "gpt-j-6b": (3, 4, 5, 6, 7, 8)}
-
-
-def _added(*args: Any, **more: Any) -> int:
-    """Return the operations of a product that is added in place: torch does not count those.
-
-    It is given tensors, as what it asks takes them.
-    """
-    return flop_registry[torch.ops.aten.addmm](*args, **more)
-
-
-setattr(_added, "_get_raw", True)  # noqa: B010
-IN_PLACE = {torch.ops.aten.addmm_: _added}
 
 
 @dataclass(frozen=True)
