@@ -49,9 +49,14 @@ def check_facts(study: "Study") -> None:
             asked[key] = _complaint(graphs[name], point.settings["task"])
     found = sorted({text for text in asked.values() if text})
     if found:
-        sizes = ("task.sequence", "task.scale", "task.draws")
-        where = _place(study, *sizes, "graph.facts", "graph.records")
-        raise StudyError("\n".join(f"{where}: {text}" for text in found))
+        raise StudyError("\n".join(f"{_about(study, text)}: {text}" for text in found))
+
+
+def _about(study: "Study", complaint: str) -> str:
+    """Return where the setting was given that a complaint is about."""
+    sizes = ("task.sequence", "task.share", "task.scale", "task.draws")
+    named = [complaint.partition(" = ")[0]] if complaint.startswith("task.") else []
+    return _place(study, *named, *sizes, "graph.facts", "graph.records")
 
 
 def _built(study: "Study", settings: Any, files: dict[str, str]) -> Any:

@@ -147,6 +147,7 @@ def another(name: str, item: Declared, folder: Path) -> Any:
         "task.method": "memit",
         "task.kind": "edit",
         "task.gold": 2,
+        "task.share": 0.04,  # of which there can be as many draws as by default
         "task.sequence": 2,  # of one fact the same is asked as of an update of one
         "task.checkpoints": [3],
     }
@@ -436,6 +437,7 @@ def test_methods_probes_and_further_draws_share_gold_models(tmp_path: Path) -> N
     "line",
     [
         *("task.scale=4", "task.level=leaf", "task.kind=unlearn", "seed=1"),
+        *("task.forget=entity", "task.relation=crop"),
         *("graph.seed=1", "model.steps=9", "model.seed=1"),
     ],
 )
@@ -462,6 +464,27 @@ def test_a_sequence_is_asked_what_an_update_of_its_facts_at_once_is_asked(
     long = keys(only(written(tmp_path, SEQUENCE)))
     once = keys(only(written(tmp_path, ROME + "scale = 100\ndraws = 2\n", "y.toml")))
     assert {role for role in long if long[role] != once[role]} == {"update", "trial"}
+
+
+def test_a_sequence_of_entities_takes_facts_and_an_update_of_them_entities(
+    tmp_path: Path,
+) -> None:
+    forget = 'forget = "entity"\n'
+    long = nodes(only(written(tmp_path, SEQUENCE + forget)))
+    text = ROME + "scale = 100\ndraws = 2\n" + forget
+    once = nodes(only(written(tmp_path, text, "y.toml")))
+    differ = {role for role in long if long[role].key != once[role].key}
+    assert differ == {"before", "update", "trial"}
+    assert long["before"].recipe["task"]["sequence"] == 100
+
+
+def test_a_gold_model_is_of_a_share_and_of_any_draws(tmp_path: Path) -> None:
+    text = ROME + "gold = 2\ndraws = 2\n"
+    some = keys(only(written(tmp_path, text + "share = 0.2\n")))
+    more = keys(only(written(tmp_path, text + "share = 0.5\n")))
+    assert not set(golds(some).values()) & set(golds(more).values())
+    other = keys(only(written(tmp_path, text + "share = 0.2\n"), "task.draws=5"))
+    assert golds(some).items() <= golds(other).items()
 
 
 @pytest.mark.parametrize(
