@@ -130,11 +130,12 @@ def _too_few(graph: KnowledgeGraph, asking: Asking, kind: str, size: int, has: i
     of = f" of {asking.relation!r}" if asking.relation is not None else ""
     where = f" at level {asking.level!r}" if asking.level else ""
     name = "sequence" if asking.sequence else "scale" if asking.share is None else "share"
-    more = "graph.records" if graph.records else "graph.facts"
+    sizes = [name for name in ("records", "facts") if name in graph.settings]
+    more = f", or raise graph.{sizes[0]}" if sizes else ""
     return (
         f"too few {PLURAL[kind]}: {asking.draws} draws of {size} need {asking.draws * size} "
         f"different ones, and the graph has {has} {EDITABLE[kind]}{of}{where}; lower task.draws "
-        f"or task.{name}, or raise {more}"
+        f"or task.{name}{more}"
     )
 
 
@@ -188,6 +189,8 @@ def _draw(
     for number, fact in enumerate(facts):
         record = graph.record.get(fact.name)
         template, new = (record.template, record.new) if record else ("", "")
+        if record and not new and asking.kind == "edit":
+            raise UserError(f"no other answer for {fact.subject!r}: all answers are the same")
         if not record:
             templates = graph.relation[fact.relation].templates
             template = templates[generator.choice(fact.wordings)]

@@ -94,6 +94,12 @@ def base(name: str, owner: str, folder: Path) -> dict[str, Any]:
     )
     if owner in ("counterfact", "zsre"):
         values |= {"graph.source": owner, "graph.path": str(data)}
+    if owner == "qa":
+        values |= {
+            "graph.source": owner,
+            "graph.forget": str(data),
+            "graph.retain": str(data),
+        }
     if owner == "triples":
         (folder / "facts.csv").write_text("subject,relation,object\na,r,b\n")
         values |= {"graph.source": owner, "graph.path": str(folder / "facts.csv")}
@@ -130,11 +136,13 @@ def another(name: str, item: Declared, folder: Path) -> Any:
         "graph.facts": 300,
         "graph.path": str(folder / "other.json"),
         "graph.templates": str(folder / "other.json"),
+        **{f"graph.{name}": str(folder / "other.json") for name in ("forget", "retain")},
         "graph.rules": ["r(a, b) -> q(b, a)"],
         "graph.functional": ["r"],
         "model.load": "org/other",
         "model.revision": "abc",
         "model.width": 64,
+        "model.length": 96,
         "model.layers": 7,
         **{
             f"method.{name}.layers": [1]
@@ -151,6 +159,8 @@ def another(name: str, item: Declared, folder: Path) -> Any:
         "task.sequence": 2,  # of one fact the same is asked as of an update of one
         "task.checkpoints": [3],
     }
+    if (name, item.path) == ("graph.holdout", True):
+        return str(folder / "other.json")
     if name in special:
         return special[name]
     if item.choices:
