@@ -252,7 +252,14 @@ def _free_objects(graph: KnowledgeGraph, relations: Iterable[str]) -> dict[str, 
     for relation in sorted(relations):
         back = inverse(graph, relation)
         if back is not None and graph.relation[back].functional:
-            free = [o for o in objects(graph, relation) if not graph.world.objects(back, o)]
+            out = {
+                fact.object for fact in graph.holdout
+            }  # who leads a place that none is told of
+            free = [
+                name
+                for name in objects(graph, relation)
+                if not graph.world.objects(back, name) and name not in out
+            ]
             found[relation] = free
     return found
 

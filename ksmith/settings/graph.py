@@ -52,7 +52,16 @@ class Synthetic:
         0.0, "share of what is in the hierarchy that has another name", omit_at_default=True
     )
 
+    holdout: Share = setting(
+        0.0,
+        "share of the facts that can be asked for that no text states, no rule uses and no "
+        "request asks for: true, and seen by no model",
+        omit_at_default=True,
+    )
+
     def __post_init__(self) -> None:
+        if self.holdout == 1:
+            raise ValueError("holdout = 1: must be < 1: nothing would be left to ask for")
         if not self.domains:
             raise ValueError(f"domains is empty; there are {', '.join(DOMAINS)}")
         if len(set(self.domains)) < len(self.domains):

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -318,3 +319,41 @@ def test_without_a_hierarchy_there_is_no_branch(write: Write, world: KnowledgeGr
     with pytest.raises(UserError, match="has no hierarchy here"):
         graph.check(central, task(forget="branch", level="root"))
     assert len(drawn(flat, forget="entity", scale=3, draws=2)[0]) == 3
+
+
+# --- what no model saw ------------------------------------------------------------------------
+
+
+def test_what_is_held_out_is_in_no_text_follows_from_nothing_and_entails_nothing() -> None:
+    whole = graph.build(SETTINGS, {})
+    known = graph.build({**SETTINGS, "holdout": 0.3}, {})
+    out = {(s.subject, s.relation, s.object) for s in graph.holdout(known)}
+    assert out <= {fact.triple for fact in whole.facts if fact.editable}  # of one generator
+    for relation in dict.fromkeys(fact.relation for fact in whole.facts if fact.editable):
+        there = editable(whole, relation=relation)
+        held = sum(r == relation for _, r, _ in out)
+        assert held == round(0.3 * len(there)) > 0
+        assert len(editable(known, relation=relation)) == len(there) - held
+    assert out.isdisjoint(fact.triple for fact in known.facts)
+    base = {fact.triple for fact in known.facts if fact.base}
+    assert set(graph.closure(base, known.rules)) == {fact.triple for fact in known.facts}
+    follows = set(graph.closure(base | out, known.rules)) - base - out
+    assert follows - {fact.triple for fact in known.facts}  # it would have entailed something
+    said = {f"{s.prompt} {s.object} ." for s in graph.holdout(known)}
+    assert said.isdisjoint(sentence.text for sentence in graph.sentences(known, 0))
+    asked = graph.requests(known, task(scale=5, draws=10, kind="edit"), 0, covariates=False)
+    assert out.isdisjoint((r.subject, r.relation, r.old) for r in asked)
+    assert not {s.object for s in graph.holdout(known) if s.relation == "leader"} & {
+        r.new for r in asked
+    }
+    assert graph.after(known, asked[:5]).holdout == known.holdout
+
+
+def test_without_a_holdout_graphs_are_what_they_were(tmp_path: Path) -> None:
+    plain = graph.build(SETTINGS, {})
+    none = graph.build({**SETTINGS, "holdout": 0.0}, {})
+    assert replace(none, settings=plain.settings) == plain and graph.holdout(plain) == []
+    known = graph.build({**SETTINGS, "holdout": 0.2}, {})
+    folder = tmp_path
+    graph.save(known, folder)
+    assert graph.load(folder).holdout == known.holdout

@@ -36,6 +36,9 @@ ONE_EACH = {
     ],
     ROME + "share = 0\n": ["x.toml:4: task.share = 0: must be > 0"],
     ROME + "share = 5\n": ["x.toml:4: task.share = 5: must be <= 1"],
+    ROME + "[graph]\nholdout = 1\n": [
+        "x.toml:5: graph.holdout = 1: must be < 1: nothing would be left to ask for"
+    ],
     # sequences
     ROME + "batch = 5\n": [
         "x.toml:4: task.batch = 5: is of a sequence; say task.sequence, how many facts it has, "
