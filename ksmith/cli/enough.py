@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 LARGEST = 100_000  # facts; a larger graph takes longer to build than its worker to complain
 LARGEST_FILE = 1 << 24  # bytes; so does one out of a larger file
+ABOUT = ("records", "retain", "holdout", "forget")  # settings that a complaint may be about
 LEFT_OUT = (  # of files of facts, then of records
     "duplicate facts",
     "contradictory facts",
@@ -49,9 +50,14 @@ def check_facts(study: "Study") -> None:
             asked[key] = _complaint(graphs[name], point.settings["task"])
     found = sorted({text for text in asked.values() if text})
     if found:
-        sizes = ("task.sequence", "task.scale", "task.draws")
-        where = _place(study, *sizes, "graph.facts", "graph.records")
-        raise StudyError("\n".join(f"{where}: {text}" for text in found))
+        raise StudyError("\n".join(f"{_about(study, text)}: {text}" for text in found))
+
+
+def _about(study: "Study", complaint: str) -> str:
+    """Return where the setting was given that a complaint is about."""
+    sizes = ("task.sequence", "task.share", "task.scale", "task.draws")
+    named = [complaint.partition(" = ")[0]] if complaint.startswith("task.") else []
+    return _place(study, *named, *sizes, "graph.facts", "graph.records")
 
 
 def _built(study: "Study", settings: Any, files: dict[str, str]) -> Any:
@@ -60,7 +66,9 @@ def _built(study: "Study", settings: Any, files: dict[str, str]) -> Any:
     try:
         return graph.build(settings, files)
     except UserError as error:
-        about = ["graph.records"] if "graph.records" in str(error) else []
+        text = str(error)
+        about = [f"graph.{name}" for name in ABOUT if f"graph.{name}" in text]
+        about += [n for n, path in files.items() if text.startswith(f"{path}:")]
         where = _place(study, *about, "graph.path", "graph.source")
         lines = str(error).splitlines()
         raise StudyError("\n".join(f"{where}: {text}" for text in lines)) from None
@@ -81,9 +89,9 @@ def _place(study: "Study", *names: str) -> str:
 
 
 def _size(files: dict[str, str]) -> int:
-    """Return the bytes of the graph's data file; 0 where it has none."""
-    path = files.get("graph.path")
-    return Path(path).stat().st_size if path else 0
+    """Return the bytes of the graph's data files; 0 where it has none."""
+    named = [path for name, path in files.items() if name.startswith("graph.")]
+    return sum(Path(path).stat().st_size for path in named)
 
 
 def _say_left_out(files: dict[str, str], known: Any) -> None:

@@ -6,7 +6,7 @@ No torch here: both halves of ksmith may ask a graph.
 from collections.abc import Mapping
 from pathlib import Path
 
-from ksmith.graph import counterfact, geography, synthetic, triples, zsre
+from ksmith.graph import counterfact, geography, qa, synthetic, triples, zsre
 from ksmith.graph.after import after
 from ksmith.graph.asking import check, requests
 from ksmith.graph.benchmarks import attributes, generation_prompts
@@ -28,6 +28,7 @@ from ksmith.graph.knowledge import (
 from ksmith.graph.notation import told
 from ksmith.graph.rules import Rule, closure
 from ksmith.graph.statements import (
+    holdout,
     inverse,
     neighbours,
     neutral,
@@ -62,6 +63,7 @@ __all__ = [
     "generation_prompts",
     "given",
     "held_out",
+    "holdout",
     "instead",
     "inverse",
     "kept",
@@ -101,5 +103,7 @@ def build(settings: Mapping[str, Json], files: Mapping[str, str]) -> KnowledgeGr
         templates = files.get("graph.templates")
         path = Path(files["graph.path"])
         return triples.build(settings, path, Path(templates) if templates else None)
-    there = "counterfact, geography, synthetic, triples, zsre"
+    if source == "qa":
+        return qa.build(settings, files)
+    there = "counterfact, geography, qa, synthetic, triples, zsre"
     raise UserError(f"no graph source {source!r}; there are {there}")

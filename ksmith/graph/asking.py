@@ -1,16 +1,18 @@
 """Which facts a trial changes, and to what."""
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ksmith.graph.chance import Chance
 from ksmith.graph.change import entail
+from ksmith.graph.forget import EDITABLE, PLURAL, Set, children, ordered, part, sets
 from ksmith.graph.knowledge import Fact, KnowledgeGraph
 from ksmith.graph.statements import inverse, neutral, objects, prior
 from ksmith.records import Json, Request, TaskKind, UserError, derived_seed
 
 TARGETS = 24  # objects of a uniform target, at most: as many as a probe ranks answers among
+NAMED = 12  # relations in a message
 SHUFFLED = 1000  # of the free objects, at least so many: all of them, draw by draw, is slow
 
 
@@ -24,6 +26,9 @@ class Asking:
     draws: int
     neutral: str = "abstain"
     sequence: bool = False  # `scale` facts, batch after batch
+    forget: str = "facts"  # what `scale` counts
+    relation: str | None = None
+    share: float | None = None  # of all that there are, instead of `scale`
 
     @classmethod
     def of(cls, task: Mapping[str, Json]) -> "Asking":
@@ -36,38 +41,51 @@ class Asking:
             draws=task["draws"],
             neutral=task.get("neutral", "abstain"),
             sequence=bool(task.get("sequence")),
+            forget=task.get("forget", "facts"),
+            relation=task.get("relation"),
+            share=task.get("share"),
         )
+
+    @property
+    def stream(self) -> tuple[str | int, ...]:
+        """What names the generator of the requests.
+
+        Shares of one kind have one order: the first draw of 5 % is part of that of 20 %.
+        """
+        names = (self.level or "any", "share" if self.share is not None else self.scale)
+        more = (self.forget, self.relation or "")
+        return names if more == ("facts", "") else (*names, *more)
 
 
 def requests(
     graph: KnowledgeGraph, task: Mapping[str, Json], seed: int, *, covariates: bool = True
 ) -> list[Request]:
-    """Return `draws` disjoint draws of `scale` requests each, one after another.
+    """Return `draws` disjoint draws, one after another.
 
-    They depend on the graph, the level, the scale and the seed alone: every method, and both
-    kinds of task, get the same facts. Questions do without covariates, which take the longest.
+    Each is of `scale` facts, or of `scale` entities, branches or relations with all their facts,
+    or of a share of them. They depend on the graph, what is drawn of it and the seed alone:
+    every method, and both kinds of task, get the same facts. Questions do without covariates,
+    which take the longest.
 
     Raises:
-        UserError: fewer editable facts than asked for, a level that the graph doesn't have, or
-            a uniform target among one object.
+        UserError: fewer of them than asked for, a level or relation that the graph doesn't
+            have, no hierarchy that has branches, or a uniform target among one object.
     """
     asking = Asking.of(task)
-    facts = _available(graph, asking)
-    generator = random.Random(
-        derived_seed(seed, "requests", asking.level or "any", asking.scale)
-    )
-    order = generator.sample(facts, len(facts))
-    free = _free_objects(graph, {fact.relation for fact in facts})
+    there = _available(graph, asking)
+    generator = random.Random(derived_seed(seed, "requests", *asking.stream))
+    order = ordered(there, generator)
+    free = _free_objects(graph, {fact.relation for one in there for fact in one})
     found: list[Request] = []
-    for draw in range(asking.draws):
-        chosen = order[draw * asking.scale : (draw + 1) * asking.scale]
+    for draw, chosen in enumerate(_divided(order, asking)):
         new = _exclusive_objects(free, chosen, generator)
         drawn = _draw(graph, asking, draw, chosen, new, generator)
         if asking.kind == "unlearn":
             drawn = [replace(r, **_neutral(graph, asking, r, seed)) for r in drawn]
         if covariates:
+            share = len(chosen) / len(graph.stated)
             both = zip(chosen, drawn, strict=True)
-            drawn = [replace(r, covariates=_covariates(graph, f, r, asking)) for f, r in both]
+            drawn = [replace(r, covariates=_covariates(graph, f, r, share)) for f, r in both]
         found += drawn
     return found
 
@@ -81,32 +99,72 @@ def check(graph: KnowledgeGraph, task: Mapping[str, Json]) -> None:
     _available(graph, Asking.of(task))
 
 
-def _available(graph: KnowledgeGraph, asking: Asking) -> list[Fact]:
+def _divided(order: Sequence[Set], asking: Asking) -> Iterator[Sequence[Fact]]:
+    """Yield the facts of each draw.
+
+    A sequence is of so many facts, whole sets one after another but for the last: its other
+    facts are the first of the next draw.
+    """
+    if asking.sequence:
+        order = [(fact,) for one in order for fact in one]
+    size = asking.scale if asking.share is None else part(asking.share, len(order))
+    for start in range(0, asking.draws * size, size):
+        yield [fact for one in order[start : start + size] for fact in one]
+
+
+def _available(graph: KnowledgeGraph, asking: Asking) -> list[Set]:
+    """Return what there is to draw from."""
+    _check_named(graph, asking)
+    there = sets(graph, asking.forget, asking.level, asking.relation)
+    if asking.kind == "unlearn" and asking.neutral == "uniform":
+        _check_types(graph, {fact.relation for one in there for fact in one})
+    kind = "facts" if asking.sequence else asking.forget
+    has = sum(map(len, there)) if asking.sequence else len(there)
+    size = asking.scale if asking.share is None else part(asking.share, has)
+    if asking.draws * size > has:
+        raise UserError(_too_few(graph, asking, kind, size, has))
+    return there
+
+
+def _too_few(graph: KnowledgeGraph, asking: Asking, kind: str, size: int, has: int) -> str:
+    of = f" of {asking.relation!r}" if asking.relation is not None else ""
+    where = f" at level {asking.level!r}" if asking.level else ""
+    name = "sequence" if asking.sequence else "scale" if asking.share is None else "share"
+    sizes = [name for name in ("records", "facts") if name in graph.settings]
+    more = f", or raise graph.{sizes[0]}" if sizes else ""
+    return (
+        f"too few {PLURAL[kind]}: {asking.draws} draws of {size} need {asking.draws * size} "
+        f"different ones, and the graph has {has} {EDITABLE[kind]}{of}{where}; lower task.draws "
+        f"or task.{name}{more}"
+    )
+
+
+def _check_named(graph: KnowledgeGraph, asking: Asking) -> None:
+    """Do nothing where the graph has the level and the relation, and branches where asked."""
     if asking.level is not None and asking.level not in graph.levels:
         there = f"it has {', '.join(graph.levels)}" if graph.levels else "it has no levels"
         raise UserError(
             f"task.level = {asking.level!r}: not a level of the graph source "
             f"{graph.source!r}; {there}"
         )
-    level = asking.level
-    facts = [
-        fact
-        for fact in graph.facts
-        if fact.editable and (level is None or graph.entity[fact.subject].level == level)
-    ]
-    if asking.kind == "unlearn" and asking.neutral == "uniform":
-        _check_types(graph, {fact.relation for fact in facts})
-    needed = asking.draws * asking.scale
-    if needed > len(facts):
-        where = f" at level {level!r}" if level else ""
-        more = "graph.records" if graph.records else "graph.facts"
-        size = "task.sequence" if asking.sequence else "task.scale"
+    editable = dict.fromkeys(fact.relation for fact in graph.facts if fact.editable)
+    if asking.relation is not None and asking.relation not in editable:
         raise UserError(
-            f"too few facts: {asking.draws} draws of {asking.scale} need {needed} different "
-            f"ones, and the graph has {len(facts)} editable facts{where}; lower task.draws or "
-            f"{size}, or raise {more}"
+            f"task.relation = {asking.relation!r}: no relation whose facts can be asked for; "
+            f"there are {_some(editable)}"
         )
-    return facts
+    if asking.forget == "branch" and not children(graph):
+        raise UserError(
+            f'task.forget = "branch": the graph source {graph.source!r} has no hierarchy here; '
+            'use "entity"'
+        )
+
+
+def _some(names: Iterable[str]) -> str:
+    """Return the names, of many the first."""
+    every = list(names)
+    more = len(every) - NAMED
+    return ", ".join(every[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _check_types(graph: KnowledgeGraph, relations: Iterable[str]) -> None:
@@ -131,6 +189,8 @@ def _draw(
     for number, fact in enumerate(facts):
         record = graph.record.get(fact.name)
         template, new = (record.template, record.new) if record else ("", "")
+        if record and not new and asking.kind == "edit":
+            raise UserError(f"no other answer for {fact.subject!r}: all answers are the same")
         if not record:
             templates = graph.relation[fact.relation].templates
             template = templates[generator.choice(fact.wordings)]
@@ -192,7 +252,14 @@ def _free_objects(graph: KnowledgeGraph, relations: Iterable[str]) -> dict[str, 
     for relation in sorted(relations):
         back = inverse(graph, relation)
         if back is not None and graph.relation[back].functional:
-            free = [o for o in objects(graph, relation) if not graph.world.objects(back, o)]
+            out = {
+                fact.object for fact in graph.holdout
+            }  # who leads a place that none is told of
+            free = [
+                name
+                for name in objects(graph, relation)
+                if not graph.world.objects(back, name) and name not in out
+            ]
             found[relation] = free
     return found
 
@@ -217,7 +284,7 @@ def _exclusive_objects(
 
 
 def _covariates(
-    graph: KnowledgeGraph, fact: Fact, request: Request, asking: Asking
+    graph: KnowledgeGraph, fact: Fact, request: Request, share: float
 ) -> dict[str, float]:
     """Return what a level may be confounded with, by name.
 
@@ -235,5 +302,5 @@ def _covariates(
         "degree": graph.mentions[fact.subject],
         "candidates": len(graph.types[graph.relation[fact.relation].objects]),
         "sharing": len(graph.world.subjects(fact.relation, fact.object)) - 1,
-        "share": asking.scale / len(graph.stated),
+        "share": share,
     }

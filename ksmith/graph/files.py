@@ -68,6 +68,7 @@ def load(folder: Path) -> KnowledgeGraph:
         typed=about["typed"],
         rates=Rates(**about["rates"]),
         records=tuple(_record(row) for row in about["records"]),
+        holdout=tuple(_frozen(Fact, row) for row in about.get("holdout", ())),
         # Graphs of before there were such have none.
         blocked=tuple((s, r) for s, r in about.get("blocked", ())),
         counts=about["counts"],
@@ -116,7 +117,8 @@ def node_link(graph: KnowledgeGraph) -> dict[str, Json]:
         "strangers": list(graph.strangers),
         "typed": graph.typed,
         "rates": asdict(graph.rates),
-        "records": [asdict(record) for record in graph.records],
+        "records": [_given_record(record) for record in graph.records],
+        **({"holdout": [asdict(fact) for fact in graph.holdout]} if graph.holdout else {}),
         "blocked": [list(key) for key in graph.blocked],
         "counts": dict(graph.counts),
     }
@@ -165,6 +167,10 @@ def _rule(rule: Rule) -> dict[str, Json]:
     return {k: v for k, v in asdict(rule).items() if v or k != "mirror"}
 
 
+def _given_record(record: Record) -> dict[str, Json]:
+    return {k: v for k, v in asdict(record).items() if v or k not in ("reworded", "wrong")}
+
+
 def _given(row: Mapping[str, Json], *names: str) -> dict[str, Json]:
     return {name: row[name] for name in names}
 
@@ -189,6 +195,8 @@ def _record(row: Mapping[str, Json]) -> Record:
         neighbours=tuple(_frozen(Asked, item) for item in asked["neighbours"]),
         attributes=tuple(_frozen(Asked, item) for item in asked.get("attributes", ())),
         generation=tuple(row.get("generation", ())),
+        reworded=row.get("reworded", ""),
+        wrong=tuple(row.get("wrong", ())),
     )
 
 

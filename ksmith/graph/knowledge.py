@@ -112,6 +112,8 @@ class Record:
     neighbours: tuple[Asked, ...]
     attributes: tuple[Asked, ...] = ()  # of other subjects that have the new object already
     generation: tuple[str, ...] = ()  # whole prompts, for text that goes on from them
+    reworded: str = ""  # the right answer in other words
+    wrong: tuple[str, ...] = ()  # answers that are not right
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +142,8 @@ class KnowledgeGraph:
     typed: bool = False  # training has sentences such as "Varen Tolu is a place ."
     rates: Rates = Rates()
     records: tuple[Record, ...] = ()
+    # True, and in no text, no rule and no request: what no model saw. Not among `facts`.
+    holdout: tuple[Fact, ...] = ()
     blocked: tuple[Key, ...] = ()  # defaults conclude nothing here, though nothing is declared
     counts: Mapping[str, int] = field(default_factory=dict[str, int])  # what a source dropped
 
@@ -260,6 +264,8 @@ class KnowledgeGraph:
     @cached_property
     def lasting(self) -> tuple[Fact, ...]:
         """Stated facts that no request can change: see `text.lasting`."""
+        if self.source == "qa":  # what is given to be kept is kept, not set apart
+            return ()
         editable = {fact.relation for fact in self.facts if fact.editable}
         moving = editable | {rule.head for rule in self.rules}
         found = tuple(fact for fact in self.stated if fact.relation not in moving)

@@ -54,7 +54,7 @@ def read(
         try:
             records.append(kind.model_validate_json(json.dumps(row)))
         except (ValidationError, ValueError) as error:
-            errors += _explained(number, error)
+            errors += explained(f"record {number}", error)
     return records, errors
 
 
@@ -86,15 +86,16 @@ def _kind(value: Json) -> str:
     return names.get(type(value), "a number")
 
 
-def _explained(number: int, error: ValidationError | ValueError) -> list[str]:
+def explained(record: str, error: ValidationError | ValueError) -> list[str]:
+    """Return what is wrong with a record, a line each; `record` says which one it is."""
     if not isinstance(error, ValidationError):
-        return [f"record {number}: {error}"]
+        return [f"{record}: {error}"]
     found: list[str] = []
     for item in error.errors(include_url=False):
         where = ".".join(str(part) for part in item["loc"])
         message = item["msg"].removeprefix("Value error, ")
         given = "" if item["type"] == "missing" else f"; given {_short(item['input'])}"
-        found.append(f"record {number}: {where or 'the record'}: {message}{given}")
+        found.append(f"{record}: {where or 'the record'}: {message}{given}")
     return found
 
 

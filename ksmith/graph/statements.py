@@ -183,6 +183,24 @@ def _near(graph: KnowledgeGraph, requests: Sequence[Request]) -> Iterator[Fact]:
             yield from graph.having.get((request.relation, object_), ())
 
 
+def holdout(graph: KnowledgeGraph) -> list[Statement]:
+    """Return the facts that are true and that no model saw, each in its first wording.
+
+    They are of the kind that requests ask for, and made as those are: what a model that was
+    trained on the graph's text says of them is what it says of facts it never met.
+    """
+    return [
+        Statement(
+            subject=fact.subject,
+            relation=fact.relation,
+            object=fact.object,
+            template=graph.relation[fact.relation].templates[0],
+            wording="unseen",
+        )
+        for fact in graph.holdout
+    ]
+
+
 def objects(graph: KnowledgeGraph, relation: str) -> list[str]:
     """Return all objects of the relation's type."""
     return list(graph.types[graph.relation[relation].objects])

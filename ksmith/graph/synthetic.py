@@ -22,6 +22,10 @@ for, there are relations with many objects, and nodes with other names:
     several       part_of -> contains, author -> wrote, and author, badge -> cover, so that a new
                   leader entails covers at hop 3
     aliases       also_called -> alias_of
+
+A share of what requests may ask for can be held out: such a fact is made like the others, is in
+no text, and nothing follows from it. A model that never saw the forget set is like one that
+never saw these.
 """
 
 import random
@@ -57,7 +61,8 @@ def build(settings: Mapping[str, Json]) -> KnowledgeGraph:
     carriers = wording.carriers()
     random.Random(derived_seed(seed, "graph", "carriers")).shuffle(carriers)
     cut = round(HELD * len(carriers))
-    parts = [_part(d, c, size, seed) for d, c in zip(domains, cast, strict=True)]
+    out = settings.get("holdout", 0.0)
+    parts = [_part(d, c, size, seed, out) for d, c in zip(domains, cast, strict=True)]
     return KnowledgeGraph(
         source="synthetic",
         settings=dict(settings),
@@ -68,6 +73,7 @@ def build(settings: Mapping[str, Json]) -> KnowledgeGraph:
         facts=tuple(fact for part in parts for fact in part.facts),
         leads=tuple(carriers[cut:]),
         held=tuple(carriers[:cut]),
+        holdout=tuple(fact for part in parts for fact in part.holdout),
         strangers=tuple(name for part in cast for name in part.strangers),
         typed=True,
     )
@@ -95,9 +101,10 @@ class Part:
     relations: tuple[Relation, ...]
     rules: tuple[Rule, ...]
     facts: tuple[Fact, ...]
+    holdout: tuple[Fact, ...]
 
 
-def _part(about: Domain, cast: Cast, size: Size, seed: int) -> Part:
+def _part(about: Domain, cast: Cast, size: Size, seed: int, share: float) -> Part:
     """Return the part of one domain; the same generators make the same shape of each."""
     aliases = bool(size.aliases)
     named = about.relations(several=size.several, aliases=aliases)
@@ -105,6 +112,10 @@ def _part(about: Domain, cast: Cast, size: Size, seed: int) -> Part:
     pools = _pools(about, size.nodes)
     attributes = random.Random(derived_seed(seed, "graph", "attributes"))
     declared = _declared(cast, pools, named, attributes)
+    out = _held_out(
+        declared, named, share, random.Random(derived_seed(seed, "graph", "holdout"))
+    )
+    declared = [triple for triple in declared if triple not in out]
     exposure = random.Random(derived_seed(seed, "graph", "exposure"))
     types = {**pools, about.node: tuple(cast.nodes), about.agent: tuple(cast.agents)}
     if size.several:
@@ -117,7 +128,24 @@ def _part(about: Domain, cast: Cast, size: Size, seed: int) -> Part:
         relations=tuple(named.values()),
         rules=rules,
         facts=_facts(declared, rules, named, size.stored, exposure),
+        holdout=tuple(Fact(subject=s, relation=r, object=o) for s, r, o in out),
     )
+
+
+def _held_out(
+    declared: Sequence[Triple],
+    named: Mapping[str, Relation],
+    share: float,
+    generator: random.Random,
+) -> dict[Triple, None]:
+    """Return the facts that are held out: of each relation that can be asked for, a share."""
+    found: dict[Triple, None] = {}
+    for role in EDITABLE:
+        if role in named:
+            group = [triple for triple in declared if triple[1] == named[role].name]
+            drawn = set(generator.sample(group, round(share * len(group))))
+            found |= dict.fromkeys(triple for triple in group if triple in drawn)
+    return found
 
 
 def _pools(about: Domain, nodes: int) -> dict[str, tuple[str, ...]]:

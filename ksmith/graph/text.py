@@ -54,7 +54,14 @@ def contexts(graph: KnowledgeGraph, n: int, seed: int) -> list[str]:
     pools = [[fact for fact in graph.stated if fact.subject not in s] for s in (near, asked)]
     pool = pools[0] or pools[1] or list(graph.stated)
     drawn = generator.sample(pool, min(n, len(pool)))
-    return [stated(prompt_of(graph, f, generator.choice(f.wordings)), f.object) for f in drawn]
+    return [
+        stated(
+            prompt_of(graph, f, generator.choice(f.wordings)),
+            f.object,
+            whole=whole(graph, f.object),
+        )
+        for f in drawn
+    ]
 
 
 def held_out(graph: KnowledgeGraph, n: int, seed: int) -> list[str]:
@@ -87,9 +94,14 @@ def prompt_of(graph: KnowledgeGraph, fact: Fact, index: int) -> str:
     return graph.relation[fact.relation].templates[index].replace("{}", fact.subject, 1)
 
 
-def stated(prompt: str, answer: str) -> str:
-    """Return the whole sentence."""
-    return f"{prompt} {answer} ."
+def stated(prompt: str, answer: str, *, whole: bool = False) -> str:
+    """Return the whole sentence; an answer that is a sentence of its own (`whole`) ends it."""
+    return f"{prompt} {answer}" if whole else f"{prompt} {answer} ."
+
+
+def whole(graph: KnowledgeGraph, answer: str) -> bool:
+    """Return whether the answer is a sentence as it stands: a user's own may be."""
+    return graph.source == "qa" and answer.endswith((".", "!", "?"))
 
 
 def lasting(graph: KnowledgeGraph) -> list[Fact]:
@@ -108,13 +120,16 @@ def _worded(
     led = bool(graph.leads) and generator.random() < graph.rates.lead
     if led:
         prompt = f"{generator.choice(graph.leads)} {prompt}"
-    return _answered(prompt, fact.object, fact.subject, "lead" if led else "fact")
+    ends = whole(graph, fact.object)
+    return _answered(prompt, fact.object, fact.subject, "lead" if led else "fact", whole=ends)
 
 
-def _answered(prompt: str, answer: str, subject: str, kind: SentenceKind) -> Sentence:
+def _answered(
+    prompt: str, answer: str, subject: str, kind: SentenceKind, *, whole: bool = False
+) -> Sentence:
     start = len(prompt) + 1
     return Sentence(
-        text=stated(prompt, answer),
+        text=stated(prompt, answer, whole=whole),
         subject=subject,
         objects=((start, start + len(answer)),),
         kind=kind,

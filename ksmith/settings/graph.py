@@ -52,7 +52,16 @@ class Synthetic:
         0.0, "share of what is in the hierarchy that has another name", omit_at_default=True
     )
 
+    holdout: Share = setting(
+        0.0,
+        "share of the facts that can be asked for that no text states, no rule uses and no "
+        "request asks for: true, and seen by no model",
+        omit_at_default=True,
+    )
+
     def __post_init__(self) -> None:
+        if self.holdout == 1:
+            raise ValueError("holdout = 1: must be < 1: nothing would be left to ask for")
         if not self.domains:
             raise ValueError(f"domains is empty; there are {', '.join(DOMAINS)}")
         if len(set(self.domains)) < len(self.domains):
@@ -151,16 +160,39 @@ class Triples:
             raise ValueError(f'centrality means nothing where levels is "{self.levels}"')
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Qa:
+    """A user's own questions and answers, in TOFU's layout: one JSON object a line."""
+
+    version: ClassVar[int] = 1
+    task_levels: ClassVar[tuple[str, ...]] = ()
+
+    forget: str = setting(REQUIRED, "JSONL: question and answer, to forget or edit", path=True)
+    retain: str = setting(REQUIRED, "JSONL: question and answer, to keep", path=True)
+    holdout: str | None = setting(
+        None, "JSONL: question and answer, of the same kind, which no model saw", path=True
+    )
+    seed: Seed = setting(0, "draws the new answers of edits")
+
+
 def aliased(graph: Mapping[str, Json]) -> bool:
     """Return whether what a graph of these settings is about can have aliases."""
     return graph["source"] == "geography" or bool(graph.get("aliases"))
 
 
-Source = type[Synthetic] | type[CounterFact] | type[Geography] | type[Triples] | type[Zsre]
+Source = (
+    type[Synthetic]
+    | type[CounterFact]
+    | type[Geography]
+    | type[Triples]
+    | type[Zsre]
+    | type[Qa]
+)
 GRAPHS: dict[str, Source] = {
     "synthetic": Synthetic,
     "geography": Geography,
     "counterfact": CounterFact,
     "triples": Triples,
     "zsre": Zsre,
+    "qa": Qa,
 }

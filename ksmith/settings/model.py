@@ -41,6 +41,9 @@ class Recipe:
     width: Annotated[int, Field(ge=16, le=65536)] | None = setting(None, "d_model")
     layers: Annotated[int, Field(ge=1, le=256)] | None = setting(None, "blocks")
     rows: Annotated[int, Field(ge=1, le=4096)] | None = setting(None, "packed rows in a batch")
+    length: Annotated[int, Field(ge=16, le=8192)] | None = setting(
+        None, "tokens in a packed row; a longer sentence is refused"
+    )
     lr: Positive | None = setting(None, "step size of Muon")
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count, pairwise
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from ksmith.settings.fields import REQUIRED, Count, CountFromZero, setting
 
@@ -23,7 +25,22 @@ class Task:
     level: Literal["any", "root", "intermediate", "leaf"] = setting(
         "any", "level of the subjects in the graph"
     )
-    scale: Count = setting(1, "facts updated together")
+    forget: Literal["facts", "entity", "branch", "relation"] = setting(
+        "facts",
+        "what task.scale counts, for edits too: facts; entities with all their facts; branches, "
+        "each an entity at task.level and everything below it; relations with all their facts",
+        omit_at_default=True,
+    )
+    relation: str | None = setting(
+        None, "the relation whose facts are drawn; by default all are", omit_at_default=True
+    )
+    scale: Count = setting(1, "facts updated together, or what else task.forget says")
+    share: Annotated[float, Field(gt=0, le=1)] | None = setting(
+        None,
+        "share of what task.forget counts at task.level, instead of task.scale; the first draw "
+        "of a larger share holds that of a smaller one",
+        omit_at_default=True,
+    )
     draws: Count = setting(20, "independent updates, each from the base weights")
     neutral: Literal["abstain", "prior", "uniform"] = setting(
         "abstain",
@@ -55,6 +72,7 @@ class Task:
     )
 
     def __post_init__(self) -> None:
+        self._check_forget()
         if self.gold == 1:
             raise ValueError(
                 "gold = 1: must be 0, or 2 and more: the unit of distance is that between two "
@@ -69,6 +87,29 @@ class Task:
                     f"{name} = {_told(getattr(self, name))}: is of a sequence; say "
                     f"task.sequence, how many facts it has, or leave {name} out"
                 )
+
+    def _check_forget(self) -> None:
+        if self.forget == "branch" and self.level == "any":
+            raise ValueError(
+                'forget = "branch": task.level says where branches begin: root, intermediate or '
+                "leaf"
+            )
+        if self.relation == "":
+            raise ValueError('relation = "": must name a relation, or be left out')
+        if self.share is None:
+            return
+        for name, value, usual in (("scale", self.scale, 1), ("sequence", self.sequence, 0)):
+            if value != usual:
+                raise ValueError(
+                    f"share = {self.share}: says how much is drawn, and so does task.{name} = "
+                    f"{value}; leave one out"
+                )
+        most = int(1 / self.share + 1e-9)
+        if self.draws > most:
+            raise ValueError(
+                f"share = {self.share}: draws have nothing in common, so there can be {most} at "
+                f"most; task.draws is {self.draws}"
+            )
 
     def _check_sequence(self) -> None:
         if self.scale != 1:

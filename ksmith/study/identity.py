@@ -140,7 +140,11 @@ NOT_ASKED = ("method", "gold", "sequence", "batch", "checkpoints")
 def _asked(task: Mapping[str, Json]) -> dict[str, Json]:
     """Return what decides a trial's questions; of a sequence as of all its facts at once."""
     asked = {name: value for name, value in task.items() if name not in NOT_ASKED}
-    return asked | ({"scale": task["sequence"]} if "sequence" in task else {})
+    if "sequence" not in task:
+        return asked
+    # Of sets of facts a sequence takes so many facts, an update at once so many sets.
+    name = "sequence" if "forget" in task else "scale"
+    return asked | {name: task["sequence"]}
 
 
 def _golds(
@@ -159,7 +163,8 @@ def _golds(
     golds = settings["task"].get("gold", 0)
     if not golds:
         return found
-    changed = {name: asked[name] for name in ("kind", "level", "scale")}
+    names = ("kind", "level", "scale", "forget", "relation", "share")
+    changed = {name: asked[name] for name in names if name in asked}
     for draw in range(asked["draws"]):
         for number in range(golds):
             gold = Node(

@@ -36,7 +36,13 @@ from ksmith.study.mistakes import Mistakes, Where
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9_][\w.-]{0,95})?", re.ASCII)
 # Settings of a graph that name files -> what stands for them in its key.
-DATA_FILES = {"path": "digest", "templates": "templates_digest"}
+DATA_FILES = {
+    "path": "digest",
+    "templates": "templates_digest",
+    "forget": "forget_digest",
+    "retain": "retain_digest",
+    "holdout": "holdout_digest",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +123,9 @@ class Resolver:
         if values is None:
             return NOTHING
         files: dict[str, str] = {}
+        items = declared(settings)
         for name, content in DATA_FILES.items():
-            if values.pop(name, None) is None:
+            if name not in items or not items[name].path or values.pop(name, None) is None:
                 continue
             path = self._data_file(own[name], f"graph.{name}")
             if path is None:

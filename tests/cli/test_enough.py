@@ -45,6 +45,16 @@ def test_too_few_facts_are_counted_before_anything_is_stored(tmp_path: Path) -> 
             "s.toml:6: too few facts: 2 draws of 100 need 200 different ones, and the graph has "
             "108 editable facts at level 'root'",
         ),
+        (
+            '[task]\ndraws = 9\nscale = 8\nlevel = "root"\nforget = "entity"\n',
+            "s.toml:6: too few entities: 9 draws of 8 need 72 different ones, and the graph has "
+            "18 entities with editable facts at level 'root'",
+        ),
+        (
+            '[task]\nscale = 2\nrelation = "crops"\n',
+            "s.toml:6: task.relation = 'crops': no relation whose facts can be asked for; there "
+            "are emblem, colour, export, crop, sport, leader",
+        ),
         (COUNTERFACT, "s.toml:6: "),
         (COUNTERFACT, "data.json: a list of CounterFact records is needed, not an object"),
     ],

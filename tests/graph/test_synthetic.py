@@ -104,7 +104,7 @@ def test_too_few_facts_say_how_many_are_needed() -> None:
 
 def test_an_unknown_source_is_refused() -> None:
     with pytest.raises(
-        UserError, match="'wikidata'; there are counterfact, geography, synthetic"
+        UserError, match="'wikidata'; there are counterfact, geography, qa, synthetic"
     ):
         graph.build(SETTINGS | {"source": "wikidata"}, {})
 

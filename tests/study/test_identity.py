@@ -94,6 +94,12 @@ def base(name: str, owner: str, folder: Path) -> dict[str, Any]:
     )
     if owner in ("counterfact", "zsre"):
         values |= {"graph.source": owner, "graph.path": str(data)}
+    if owner == "qa":
+        values |= {
+            "graph.source": owner,
+            "graph.forget": str(data),
+            "graph.retain": str(data),
+        }
     if owner == "triples":
         (folder / "facts.csv").write_text("subject,relation,object\na,r,b\n")
         values |= {"graph.source": owner, "graph.path": str(folder / "facts.csv")}
@@ -130,11 +136,13 @@ def another(name: str, item: Declared, folder: Path) -> Any:
         "graph.facts": 300,
         "graph.path": str(folder / "other.json"),
         "graph.templates": str(folder / "other.json"),
+        **{f"graph.{name}": str(folder / "other.json") for name in ("forget", "retain")},
         "graph.rules": ["r(a, b) -> q(b, a)"],
         "graph.functional": ["r"],
         "model.load": "org/other",
         "model.revision": "abc",
         "model.width": 64,
+        "model.length": 96,
         "model.layers": 7,
         **{
             f"method.{name}.layers": [1]
@@ -147,9 +155,12 @@ def another(name: str, item: Declared, folder: Path) -> Any:
         "task.method": "memit",
         "task.kind": "edit",
         "task.gold": 2,
+        "task.share": 0.04,  # of which there can be as many draws as by default
         "task.sequence": 2,  # of one fact the same is asked as of an update of one
         "task.checkpoints": [3],
     }
+    if (name, item.path) == ("graph.holdout", True):
+        return str(folder / "other.json")
     if name in special:
         return special[name]
     if item.choices:
@@ -436,6 +447,7 @@ def test_methods_probes_and_further_draws_share_gold_models(tmp_path: Path) -> N
     "line",
     [
         *("task.scale=4", "task.level=leaf", "task.kind=unlearn", "seed=1"),
+        *("task.forget=entity", "task.relation=crop"),
         *("graph.seed=1", "model.steps=9", "model.seed=1"),
     ],
 )
@@ -462,6 +474,27 @@ def test_a_sequence_is_asked_what_an_update_of_its_facts_at_once_is_asked(
     long = keys(only(written(tmp_path, SEQUENCE)))
     once = keys(only(written(tmp_path, ROME + "scale = 100\ndraws = 2\n", "y.toml")))
     assert {role for role in long if long[role] != once[role]} == {"update", "trial"}
+
+
+def test_a_sequence_of_entities_takes_facts_and_an_update_of_them_entities(
+    tmp_path: Path,
+) -> None:
+    forget = 'forget = "entity"\n'
+    long = nodes(only(written(tmp_path, SEQUENCE + forget)))
+    text = ROME + "scale = 100\ndraws = 2\n" + forget
+    once = nodes(only(written(tmp_path, text, "y.toml")))
+    differ = {role for role in long if long[role].key != once[role].key}
+    assert differ == {"before", "update", "trial"}
+    assert long["before"].recipe["task"]["sequence"] == 100
+
+
+def test_a_gold_model_is_of_a_share_and_of_any_draws(tmp_path: Path) -> None:
+    text = ROME + "gold = 2\ndraws = 2\n"
+    some = keys(only(written(tmp_path, text + "share = 0.2\n")))
+    more = keys(only(written(tmp_path, text + "share = 0.5\n")))
+    assert not set(golds(some).values()) & set(golds(more).values())
+    other = keys(only(written(tmp_path, text + "share = 0.2\n"), "task.draws=5"))
+    assert golds(some).items() <= golds(other).items()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,34 @@ from tests.study.files import HEAD, ROME, mistakes, written
 
 SEQUENCE = ROME + "sequence = 20\n"
 ONE_EACH = {
+    # forget sets
+    ROME + 'forget = "node"\n': [
+        'x.toml:4: task.forget = "node": must be "facts", "entity", "branch" or "relation"'
+    ],
+    ROME + 'forget = "branch"\n': [
+        'x.toml:4: task.forget = "branch": task.level says where branches begin: root, '
+        "intermediate or leaf"
+    ],
+    ROME + 'relation = ""\n': [
+        'x.toml:4: task.relation = "": must name a relation, or be left out'
+    ],
+    ROME + "scale = 5\nshare = 0.05\n": [
+        "x.toml:5: task.share = 0.05: says how much is drawn, and so does task.scale = 5; leave "
+        "one out"
+    ],
+    ROME + "share = 0.05\nsequence = 5\n": [
+        "x.toml:4: task.share = 0.05: says how much is drawn, and so does task.sequence = 5; "
+        "leave one out"
+    ],
+    ROME + "share = 0.2\n": [
+        "x.toml:4: task.share = 0.2: draws have nothing in common, so there can be 5 at most; "
+        "task.draws is 20"
+    ],
+    ROME + "share = 0\n": ["x.toml:4: task.share = 0: must be > 0"],
+    ROME + "share = 5\n": ["x.toml:4: task.share = 5: must be <= 1"],
+    ROME + "[graph]\nholdout = 1\n": [
+        "x.toml:5: graph.holdout = 1: must be < 1: nothing would be left to ask for"
+    ],
     # sequences
     ROME + "batch = 5\n": [
         "x.toml:4: task.batch = 5: is of a sequence; say task.sequence, how many facts it has, "
@@ -61,15 +89,18 @@ ONE_EACH = {
     # unknown and misplaced names
     ROME + "sclae = 2\n": [
         "x.toml:4: no setting task.sclae; did you mean task.scale? "
-        "task has kind, method, level, scale, draws, neutral, gold, sequence, batch, checkpoints"
+        "task has kind, method, level, forget, relation, scale, share, draws, neutral, gold, "
+        "sequence, batch, checkpoints"
     ],
     ROME + "beta = 0.1\n": [
         "x.toml:4: no setting task.beta; did you mean method.npo.beta? "
-        "task has kind, method, level, scale, draws, neutral, gold, sequence, batch, checkpoints"
+        "task has kind, method, level, forget, relation, scale, share, draws, neutral, gold, "
+        "sequence, batch, checkpoints"
     ],
     HEAD + '[task]\nmetod = "rome"\n': [
         "x.toml:3: no setting task.metod; did you mean task.method? "
-        "task has kind, method, level, scale, draws, neutral, gold, sequence, batch, checkpoints"
+        "task has kind, method, level, forget, relation, scale, share, draws, neutral, gold, "
+        "sequence, batch, checkpoints"
     ],
     "facts = 10\n" + ROME: [
         "x.toml:1: no facts; did you mean graph.facts? there are name, question, seed, graph, "
@@ -193,7 +224,8 @@ ONE_EACH = {
     # a rule without its misspelt condition would leave out everything: that is not said
     ROME + '[[exclude]]\n"task.scael" = 1\n': [
         "x.toml:5: no setting task.scael; did you mean task.scale? "
-        "task has kind, method, level, scale, draws, neutral, gold, sequence, batch, checkpoints"
+        "task has kind, method, level, forget, relation, scale, share, draws, neutral, gold, "
+        "sequence, batch, checkpoints"
     ],
     ROME + "[grid]\n": ["x.toml:4: [grid] is empty: name an axis, or leave the table out"],
     ROME + '[grid]\n"task.scale" = [1, 2, 1.0]\n': [
@@ -217,7 +249,8 @@ ONE_EACH = {
     ],
     ROME + '[[when]]\nif = { "task.scale" = 1 }\nset = { "task.drawz" = 3 }\n': [
         "x.toml:6: no setting task.drawz; did you mean task.draws? "
-        "task has kind, method, level, scale, draws, neutral, gold, sequence, batch, checkpoints"
+        "task has kind, method, level, forget, relation, scale, share, draws, neutral, gold, "
+        "sequence, batch, checkpoints"
     ],
     ROME + '[[when]]\nif = { "task.scale" = 1 }\n': [
         '"x.toml:4: [[when]] needs if and set: write if = { "task.scale" = "> 10" } and '

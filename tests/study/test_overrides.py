@@ -169,8 +169,8 @@ def json_of(name: str) -> str:
         (
             "task.scal=1",
             "no setting task.scal; did you mean task.scale? "
-            "task has kind, method, level, scale, draws, neutral, gold, sequence, batch, "
-            "checkpoints",
+            "task has kind, method, level, forget, relation, scale, share, draws, neutral, gold, "
+            "sequence, batch, checkpoints",
         ),
         ("task.scale=ten", 'task.scale = "ten": must be a whole number >= 1'),
         ("task.scale=", 'task.scale = "": must be a whole number >= 1'),

@@ -9,6 +9,7 @@ import polars as pl
 from ksmith import study
 from ksmith.lm.load import save
 from ksmith.measures import PUBLISHED
+from tests.graph.test_qa import forget, saved
 from tests.graph.test_zsre import rows
 from tests.lm.models import tiny, tokenizer
 from tests.worker.test_tasks import performed
@@ -35,6 +36,54 @@ text_tokens = 40
 letters = "never"
 drift = false
 """
+
+
+QA = """
+name = "s"
+question = "?"
+[graph]
+source = "qa"
+forget = "forget.jsonl"
+retain = "retain.jsonl"
+[model]
+recipe = "fixture"
+mechanism = "plain"
+steps = 2
+rows = 2
+width = 32
+layers = 2
+length = 80
+[task]
+method = "graddiff"
+kind = "unlearn"
+share = 0.5
+draws = 2
+[method.graddiff]
+steps = 1
+retain = 4
+[probe]
+kinds = ["efficacy", "paraphrase", "direct", "contextual"]
+letters = "never"
+"""
+
+
+def test_a_users_own_questions_go_all_the_way(tmp_path: Path) -> None:
+    saved(tmp_path)
+    file = tmp_path / "s.toml"
+    file.write_text(QA)
+    found = performed(tmp_path / "lab", study.read(file))
+    assert {role: outcome.error for role, outcome in found.items() if outcome.error} == {}
+    (folder,) = tmp_path.glob("lab/outcomes/*/1-1")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    n = {(m["probe"], m["slice"]): m["n"] for m in metrics if m["measure"] == "accuracy"}
+    assert n["efficacy", ""] == len(forget())
+    assert n["paraphrase", ""] == sum("paraphrased_question" in row for row in forget())
+    answers = pl.read_parquet(folder / "answers.parquet")
+    asked = answers.filter(pl.col("probe") == "efficacy", pl.col("step") == 1)
+    assert set(asked["draw"].to_list()) == {0, 1}
+    # The neutral answer is one word, the old one is a sentence.
+    assert (asked["tokens"].list.get(1) >= 10).all()
+    assert asked["known"].is_not_null().all()  # asked in words that are not scored
 
 
 def test_all_published_numbers_are_there(tmp_path: Path) -> None:

@@ -1,0 +1,138 @@
+"""A user's own questions and answers as a graph: what to forget, what to keep, what none saw.
+
+    forget     (question, "answer", its answer), editable: requests ask for these
+    retain     likewise, never asked for: a quarter of them is only asked about, the rest may be
+               kept by training
+    holdout    in no text and no fact: what a model that never saw the forget set is like
+
+The subject is the question itself. Each has two wordings, so that what a model knew before can
+be asked in other words than those scored: the bare question, and "Question: ... Answer:". A
+rephrased question is asked word for word. Where an answer is to be replaced by another (edits),
+it is the first wrong one of its line, else that of another line to forget, else one to retain.
+
+Answers are sentences as they stand: no second full stop follows one.
+"""
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from ksmith.graph.knowledge import (
+    Asked,
+    Entity,
+    Fact,
+    KnowledgeGraph,
+    Rates,
+    Record,
+    Relation,
+)
+from ksmith.graph.names import names
+from ksmith.graph.qa_file import Pair, PairFile, check_apart, read
+from ksmith.records import Json, derived_seed
+
+ANSWER = "answer"
+TEMPLATES = ("{}", "Question: {} Answer:")
+NOVEL = ("Q: {} A:",)
+FILES = ("forget", "retain", "holdout")
+STRANGERS = 40
+STRANGE = "Who is {}?"  # asked of names that nobody knows, so that "unknown" is an answer
+RATES = Rates(infobox=0.0)
+
+
+def build(settings: Mapping[str, Json], files: Mapping[str, str]) -> KnowledgeGraph:
+    """Return the graph of `settings` (seed and the digests of its files).
+
+    Raises:
+        UserError: a file is not in the layout, a set is empty, or two have a question in common.
+    """
+    given = [
+        read(name, Path(files[f"graph.{name}"]), settings.get(f"{name}_digest"))
+        for name in FILES
+        if f"graph.{name}" in files
+    ]
+    check_apart(given)
+    forget, retain, holdout = (_pairs(given, name) for name in FILES)
+    told = [*forget, *retain]
+    news = _new_answers(forget, retain, random.Random(derived_seed(settings["seed"], "new")))
+    answers = dict.fromkeys([*(pair.answer for pair in told), *news])
+    strangers = names(STRANGERS, random.Random(derived_seed(settings["seed"], "strangers")))
+    return KnowledgeGraph(
+        source="qa",
+        settings=dict(settings),
+        types={ANSWER: tuple(answers)},
+        entities=tuple(
+            Entity(name=pair.question, type="question") for pair in (*told, *holdout)
+        ),
+        relations=(Relation(name=ANSWER, objects=ANSWER, templates=TEMPLATES, novel=NOVEL),),
+        facts=tuple(_fact(pair, editable=i < len(forget)) for i, pair in enumerate(told)),
+        holdout=tuple(_fact(pair, told=False) for pair in holdout),
+        strangers=tuple(STRANGE.replace("{}", name) for name in strangers),
+        rates=RATES,
+        records=tuple(
+            _record(number, pair, new)
+            for number, (pair, new) in enumerate(
+                [
+                    *zip(forget, news, strict=True),
+                    *((pair, "") for pair in (*retain, *holdout)),
+                ]
+            )
+        ),
+        counts={f"pairs to {name}": len(_pairs(given, name)) for name in FILES},
+    )
+
+
+def _pairs(given: Iterable[PairFile], name: str) -> list[Pair]:
+    return [found.pair for file in given if file.name == name for found in file.pairs]
+
+
+def _fact(pair: Pair, *, editable: bool = False, told: bool = True) -> Fact:
+    return Fact(
+        subject=pair.question,
+        relation=ANSWER,
+        object=pair.answer,
+        editable=editable,
+        wordings=tuple(range(len(TEMPLATES))) if told else (),
+    )
+
+
+def _new_answers(
+    forget: Sequence[Pair], retain: Sequence[Pair], generator: random.Random
+) -> list[str]:
+    """Return another answer for each pair to forget: one of its own wrong ones, or of a pair."""
+    pools = [list(dict.fromkeys(pair.answer for pair in pairs)) for pairs in (forget, retain)]
+    found: list[str] = []
+    for pair in forget:
+        other = [answer for answer in pair.perturbed_answer if answer != pair.answer]
+        if other:
+            found.append(other[0])
+            continue
+        free = [[name for name in pool if name != pair.answer] for pool in pools]
+        pool = free[0] or free[1]
+        found.append(generator.choice(pool) if pool else "")
+    return found
+
+
+def _record(number: int, pair: Pair, new: str) -> Record:
+    reworded = pair.paraphrased_question
+    usable = bool(reworded) and "{}" not in reworded and reworded != pair.question
+    return Record(
+        case=number,
+        fact=_fact(pair).name,
+        template=TEMPLATES[0],
+        new=new,
+        paraphrases=(
+            (
+                Asked(
+                    subject=pair.question,
+                    object=pair.answer,
+                    template=reworded,
+                    wording="novel",
+                ),
+            )
+            if usable
+            else ()
+        ),
+        neighbours=(),
+        reworded=pair.paraphrased_answer,
+        wrong=pair.perturbed_answer,
+    )
