@@ -5,10 +5,13 @@ from typing import ClassVar
 
 import pytest
 
+from ksmith.settings import METHODS
 from ksmith.settings.probe import KINDS
 from ksmith.study import read
 from tests.study.files import HEAD, ROME, mistakes, written
 
+*_FIRST, _LAST = (f'"{name}"' for name in METHODS)
+QUOTED = f"{', '.join(_FIRST)} or {_LAST}"
 SEQUENCE = ROME + "sequence = 20\n"
 ONE_EACH = {
     # forget sets
@@ -79,9 +82,7 @@ ONE_EACH = {
     # what is missing
     "": [
         'x.toml:1: name is missing: write name = "..." on top',
-        "x.toml:1: task.method is missing; write it under [task] or [grid]: "
-        '"rome", "r_rome", "memit", "emmet", "alphaedit", "ft", "ft_l", "lora", "mend", '
-        '"graddiff" or "npo"',
+        "x.toml:1: task.method is missing; write it under [task] or [grid]: " + QUOTED,
     ],
     ROME + '[graph]\nsource = "counterfact"\n': [
         'x.toml:4: graph.path is missing: graph.source is "counterfact"'
@@ -92,8 +93,8 @@ ONE_EACH = {
         "task has kind, method, level, forget, relation, scale, share, draws, neutral, gold, "
         "sequence, batch, checkpoints"
     ],
-    ROME + "beta = 0.1\n": [
-        "x.toml:4: no setting task.beta; did you mean method.npo.beta? "
+    ROME + "nullspace = 0.1\n": [
+        "x.toml:4: no setting task.nullspace; did you mean method.alphaedit.nullspace? "
         "task has kind, method, level, forget, relation, scale, share, draws, neutral, gold, "
         "sequence, batch, checkpoints"
     ],
@@ -111,8 +112,7 @@ ONE_EACH = {
         "model, task, probe, moments, method, grid, zip, when, exclude, finding"
     ],
     ROME + "[method.memmit]\nlr = 1\n": [
-        'x.toml:4: no method "memmit"; did you mean memit? '
-        "there are rome, r_rome, memit, emmet, alphaedit, ft, ft_l, lora, mend, graddiff, npo"
+        f'x.toml:4: no method "memmit"; did you mean memit? there are {", ".join(METHODS)}'
     ],
     ROME + "[method]\nlr = 1\n": [
         "x.toml:5: method.lr: [method] holds only tables: write [method.rome]"
@@ -260,8 +260,7 @@ ONE_EACH = {
         "x.toml:6: task.method decides which axes there are: [[when]] can't set it; use [grid]"
     ],
     ROME + '[[exclude]]\n"task.method" = "memmit"\n': [
-        'x.toml:5: task.method is compared with "memmit": must be "rome", "r_rome", "memit", '
-        '"emmet", "alphaedit", "ft", "ft_l", "lora", "mend", "graddiff" or "npo"; did you mean '
+        f'x.toml:5: task.method is compared with "memmit": must be {QUOTED}; did you mean '
         '"memit"?'
     ],
     ROME + '[[exclude]]\n"task.level" = "> leaf"\n': [
