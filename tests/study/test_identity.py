@@ -110,10 +110,7 @@ def base(name: str, owner: str, folder: Path) -> dict[str, Any]:
     sizes = {start + size: 0.1 for size in SIZED if start + size in names(METHODS).owners}
     needs = {"graph.centrality": levels, "moments.column": corpus, "moments.length": corpus}
     needs |= {f"{start}preset": {"model.load": "gpt2-xl"}, f"{start}units": sizes}
-    if (
-        f"{start}retain_weight" in names(METHODS).owners
-    ):  # where it is 0 nobody looks at the set
-        needs |= {f"{start}retain": {f"{start}retain_weight": 1.0}}
+    needs |= {f"{start}retain": {f"{start}retain_weight": 1.0}}  # at 0 nobody looks at the set
     values |= needs.get(name, {})
     if owner == "geography":
         values["graph.source"] = owner
