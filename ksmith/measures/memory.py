@@ -97,8 +97,11 @@ def ratios(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def facts(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the mean of each measure within each fact, in the columns of `metrics.facts`."""
+def facts(rows: pl.DataFrame, knew: pl.DataFrame | None = None) -> pl.DataFrame:
+    """Return the mean of each measure within each fact, in the columns of `metrics.facts`.
+
+    `knew` holds draw and fact of what the model knew before the update: slice known.forget.
+    """
     known = told(rows).with_columns(family=pl.lit(PROBE), cluster="subject", unit="fact")
     models = {"": pl.col("step").is_not_null(), "gold.": pl.col("gold").is_not_null()}
     found: list[pl.DataFrame] = []
@@ -108,6 +111,9 @@ def facts(rows: pl.DataFrame) -> pl.DataFrame:
         for name in SETS:
             here = mine.filter(set=name)
             found.append(_means(here, f"{start}{name}"))
+            if knew is not None and name == FORGET:
+                held = here.join(knew, on=["draw", "fact"], how="semi", maintain_order="left")
+                found.append(_means(held, f"{start}known.{name}"))
             for wording in ("seen", "unseen", "novel") if name == FORGET else ():
                 found.append(_means(here.filter(wording=wording), f"{start}{name}.{wording}"))
     return pl.concat(found)

@@ -19,8 +19,9 @@ class Memory:
 
 OF_STATEMENTS: dict[str, Memory] = {
     "probability": Memory(
-        doc="exp(-mean NLL) of the answer; slices forget, retain and holdout, with .seen, .unseen "
-        "and .novel by wording, and gold.forget and so on, mean over gold models.",
+        doc="exp(-mean NLL) of the answer; slices forget, retain and holdout, forget.seen, "
+        ".unseen and .novel by wording, known.forget of what was known before, and gold.forget and "
+        "so on, mean over gold models.",
     ),
     "rouge_recall": Memory(doc="ROUGE-L recall of the answer in what the model writes."),
     "rouge_f1": Memory(doc="Its F1."),

@@ -79,7 +79,8 @@ def metrics(
     if written is not None:
         tables.append(sequence.facts(prepared, written).select(COLUMNS))
     if sets is not None:
-        tables.append(memory.facts(sets).select(COLUMNS))
+        knew = with_known(rows).filter("known").select("draw", "fact").unique()
+        tables.append(memory.facts(sets, knew).select(COLUMNS))
     table = pl.concat(tables)
     found = [
         metric

@@ -87,6 +87,14 @@ def test_wordings_are_within_their_fact() -> None:
     assert found[1, "memory.probability.forget.unseen"].value == pytest.approx(0.4)
 
 
+def test_what_was_known_before_is_a_slice_of_what_is_to_be_forgotten() -> None:
+    table = rows([("forget", 0.2, 0.4), ("forget", 0.6, 0.4), ("retain", 0.9, 0.4)])
+    knew = pl.DataFrame({"draw": [0, 0], "fact": ["fact forget 1", "fact retain 2"]})
+    knew = knew.cast({"draw": pl.Int32})
+    found = memory.facts(table, knew).filter(measure="probability", slice="known.forget")
+    assert found["value"].to_list() == pytest.approx([0.6])
+
+
 def test_the_ratio_of_a_fact_is_of_words_not_trained_on_where_there_are_any() -> None:
     both = [
         rows([("forget", 0.2, 0.4), ("forget", 0.8, 0.4)]),
