@@ -178,4 +178,5 @@ def _attacked(row: Mapping[str, Any]) -> Mapping[str, float]:
     was = row.get("was")
     before = float("nan") if was is None else recalled.loss(wide(was))
     gradient = float("nan") if row["gradient"] is None else row["gradient"]
-    return {**recalled.attacks(*numbers, row["answer"], before), "gradient": gradient}
+    logp, mean, std = numbers
+    return {**recalled.attacks(logp, mean, std, row["answer"], before), "gradient": gradient}

@@ -175,13 +175,12 @@ def _membership(
         weights = both.drawn.golds
         gold = (own * weights).sum(1) / weights.sum(1)
         found.append(both.number(step, "privleak", samples.privleak(areas["min_k"], gold)))
-    if golds > 1:
         apart = [
             np.abs(samples.privleak(own[:, i], own[:, j]))
             for i in range(golds)
             for j in range(golds)
             if i != j
-        ]
+        ]  # there are two gold models or none: settings/task.py
         found.append(both.number(step, "privleak_gold", np.mean(apart, 0)))
     return summary(found, both.drawn, HIGHEST)
 
