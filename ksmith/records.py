@@ -7,6 +7,7 @@ A *spec* is what a worker is given, an *outcome* is the folder that it leaves. I
     events.jsonl          progress and warnings, one JSON object a line
     outcome.json          written last; only a folder that holds it, under its final name, counts
     answers.parquet       trial, before: one row a question and step
+    memory.parquet        trial, before, standard: what is left of forget, retain, holdout sets
     metrics.json          trial: rows of `Metric`; model, gold: accuracy and trace
     tensors.parquet       what was measured on weights and activations
     gold*.parquet         trial: distances to its gold models, by question and by layer

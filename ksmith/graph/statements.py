@@ -184,7 +184,7 @@ def _near(graph: KnowledgeGraph, requests: Sequence[Request]) -> Iterator[Fact]:
 
 
 def holdout(graph: KnowledgeGraph) -> list[Statement]:
-    """Return the facts that are true and that no model saw, each in its first wording.
+    """Return the facts that are true and that no model saw, each in a wording as requests have.
 
     They are of the kind that requests ask for, and made as those are: what a model that was
     trained on the graph's text says of them is what it says of facts it never met.
@@ -194,10 +194,17 @@ def holdout(graph: KnowledgeGraph) -> list[Statement]:
             subject=fact.subject,
             relation=fact.relation,
             object=fact.object,
-            template=graph.relation[fact.relation].templates[0],
+            template=_any_wording(graph, fact),
             wording="unseen",
         )
         for fact in graph.holdout
+    ]
+
+
+def _any_wording(graph: KnowledgeGraph, fact: Fact) -> str:
+    templates = graph.relation[fact.relation].templates
+    return templates[
+        Chance("holdout", fact.name).choice(fact.wordings or range(len(templates)))
     ]
 
 

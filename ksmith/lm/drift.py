@@ -22,7 +22,7 @@ from transformers import PreTrainedTokenizerBase
 from ksmith.lm.delta import Delta, norms
 from ksmith.lm.descend import picked
 from ksmith.lm.geometry import Spectrum, cka, kl, moved, spectrum
-from ksmith.lm.hooks import watched
+from ksmith.lm.hooks import only_before, watched
 from ksmith.lm.sites import sites
 from ksmith.lm.text import Batch, encode
 from ksmith.records import Question
@@ -133,17 +133,10 @@ def _next(model: nn.Module, ids: Tensor, last: Tensor) -> Tensor:
 
     Padding is on the right, where causal attention does not look, and is asked nothing.
     """
-    device = next(model.parameters()).device
-    at = (torch.arange(len(ids), device=device), last.to(device))
-
-    def pick(_module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (given[0][at][None], *given[1:])  # the head is wide: it sees no other tokens
-
-    handle = model.get_submodule(sites(model).head).register_forward_pre_hook(pick)
-    try:
-        logits = model(input_ids=ids.to(device), use_cache=False).logits[0]
-    finally:
-        handle.remove()
+    ids = ids.to(next(model.parameters()).device)
+    row, last = torch.arange(len(ids), device=ids.device), last.to(ids.device)
+    with only_before(model, row, last + 1):
+        logits = model(input_ids=ids, use_cache=False).logits[0]
     return logits.float().log_softmax(-1).cpu()
 
 

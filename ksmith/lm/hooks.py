@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ksmith.lm.sites import as_rows
+from ksmith.lm.sites import as_rows, sites
 
 Change = Callable[
     [Tensor, Tensor], Tensor
@@ -54,3 +54,20 @@ def watched(
             handle = model.get_submodule(name).register_forward_hook(keep(name, going_in))
             stack.callback(handle.remove)
         yield seen
+
+
+@contextmanager
+def only_before(model: nn.Module, row: Tensor, column: Tensor) -> Generator[None]:
+    """Yield with logits of the tokens before the places (row, column), (m,) each, alone.
+
+    They come as (1, m, vocab): the head is wide, and sees no other tokens.
+    """
+
+    def pick(_module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (given[0][row, column - 1][None], *given[1:])
+
+    handle = model.get_submodule(sites(model).head).register_forward_pre_hook(pick)
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -4,7 +4,7 @@ Intervals are those of gold seed > draw > subject, and their ends are moved outw
 are few of them: see `gold_resampled`, which also says what stands in the rows of a number.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -224,14 +224,19 @@ def _wide(rows: pl.DataFrame) -> pl.DataFrame:
     return wide.select(*keys, *sorted(set(wide.columns) - set(keys))).sort("question")
 
 
-def summary(found: Sequence[Number], drawn: Resampled) -> list[Metric]:
-    """Return numbers with their intervals; without facts, or noise to measure by, there is none."""
+def summary(
+    found: Sequence[Number], drawn: Resampled, bounds: Mapping[str, float] = HIGHEST
+) -> list[Metric]:
+    """Return numbers with their intervals; without facts, or noise to measure by, there is none.
+
+    `bounds` holds the highest value of each measure that can't be below 0.
+    """
     there = [number for number in found if np.isfinite(number.many[0])]
     if not there:
         return []
     value = np.array([number.many[0] for number in there])
-    lowest = np.array([0.0 if number.measure in HIGHEST else -np.inf for number in there])
-    highest = np.array([HIGHEST.get(number.measure, np.inf) for number in there])
+    lowest = np.array([0.0 if number.measure in bounds else -np.inf for number in there])
+    highest = np.array([bounds.get(number.measure, np.inf) for number in there])
     many = np.stack([number.many for number in there], 1)
     clusters, draws = (
         np.array([getattr(number, name) for number in there], dtype=np.float64)

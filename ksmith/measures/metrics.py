@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ksmith.measures import drift, sequence, spread
+from ksmith.measures import drift, memory, sequence, spread
 from ksmith.measures.answers import targets, with_known
 from ksmith.measures.bootstrap import (
     percentiles,
@@ -18,6 +18,7 @@ from ksmith.measures.bootstrap import (
     unseen_share,
 )
 from ksmith.measures.drift import DRIFT, OBJECTIVE
+from ksmith.measures.memory_table import MEMORY
 from ksmith.measures.sequence import SEQUENCE
 from ksmith.measures.spread import COMBINED, SPREAD
 from ksmith.measures.table import BY_HOP, MEASURES, OF_SEQUENCES, PREPARED, SLICES
@@ -51,6 +52,7 @@ TABLES: dict[str, Mapping[str, Bounded]] = {
     "drift": DRIFT,
     "objective": OBJECTIVE,
     "sequence": SEQUENCE,
+    "memory": MEMORY,
 }
 
 
@@ -59,6 +61,7 @@ def metrics(
     seed: int,
     moved: pl.DataFrame | None = None,
     written: pl.DataFrame | None = None,
+    sets: pl.DataFrame | None = None,
 ) -> list[Metric]:
     """Return every measure of every probe, slice and hop in `rows`, at each step.
 
@@ -67,6 +70,7 @@ def metrics(
         seed: of the bootstrap.
         moved: what was measured on weights and activations (see `drift.SCHEMA`), if anything.
         written: of a sequence, what was seen while it was written (see `sequence.SCHEMA`).
+        sets: what was seen of forget, retain and holdout sets (see `memory.SCHEMA`), if anything.
     """
     tables = [facts(rows)]
     prepared = rows if moved is None and written is None else _prepared(with_known(rows))
@@ -74,6 +78,9 @@ def metrics(
         tables.append(drift.facts(prepared, moved).select(COLUMNS))
     if written is not None:
         tables.append(sequence.facts(prepared, written).select(COLUMNS))
+    if sets is not None:
+        knew = with_known(rows).filter("known").select("draw", "fact").unique()
+        tables.append(memory.facts(sets, knew).select(COLUMNS))
     table = pl.concat(tables)
     found = [
         metric

@@ -119,6 +119,22 @@ class Probe:
     drift_facts: Count = setting(
         100, "facts whose prompts are looked at for that, at most", omit_at_default=True
     )
+    memory: bool = setting(
+        False,
+        "also ask what is left of forget, retain and holdout sets: the metrics of unlearning",
+        omit_at_default=True,
+    )
+    memory_facts: Count = setting(
+        100,
+        "facts of the retain set, shared out among draws (20 for each at least), and of the "
+        "holdout set, at most",
+        omit_at_default=True,
+    )
+    memory_gradients: bool = setting(
+        False,
+        "attack membership by norms of gradients, too: a pass there and back a statement",
+        omit_at_default=True,
+    )
 
     def __post_init__(self) -> None:
         if not self.kinds:

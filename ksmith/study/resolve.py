@@ -334,6 +334,9 @@ class Resolver:
                     del values[name]
         if not values.get("drift", True):
             values.pop("drift_facts", None)
+        if not values.get("memory"):
+            for name in ("memory_facts", "memory_gradients"):
+                values.pop(name, None)
         return _resolved({"version": Probe.version, **values})
 
     def _moments(self, own: Flat, method: str) -> Resolved:

@@ -16,7 +16,7 @@ from ksmith.lm.load import load
 from ksmith.lm.score import score
 from ksmith.lm.states import States, load_states, save_states, states
 from ksmith.records import Metric, Question, Request, derived_seed
-from ksmith.worker import opening
+from ksmith.worker import memory, opening
 from ksmith.worker.asking import every_question
 from ksmith.worker.job import Job
 
@@ -63,6 +63,8 @@ def make_standard(job: Job) -> dict[str, Any]:
     model, _ = load(folder / "model", device=job.device)
     answers = score(model, base.tokenizer, asked)
     measures.frame(asked, answers, step=1).write_parquet(job.folder / "answers.parquet")
+    if sets := [item for item in memory.asked(job, base) if item.draw == draw]:
+        memory.look(job, base, model, sets, step=None).write_parquet(job.folder / memory.FILE)
     if asked:
         save_states(look(model, base, asked), job.folder / "states.safetensors")
     return {"questions": len(asked)}

@@ -15,7 +15,7 @@ from ksmith.lm.assets import Assets, Progress, Result, silent
 from ksmith.lm.descend import Diverged
 from ksmith.lm.score import score
 from ksmith.records import Kind, Request, Statement, derived_seed
-from ksmith.worker import figures, gold, hypernetwork, moments, opening
+from ksmith.worker import figures, gold, hypernetwork, memory, moments, opening
 from ksmith.worker.asking import by_draw, every_question, letters
 from ksmith.worker.chosen import alike, hyperparameters
 from ksmith.worker.inputs import inputs
@@ -56,6 +56,8 @@ def make_before(job: Job) -> dict[str, Any]:
     questions = every_question(job, base)
     answers = score(base.model, base.tokenizer, questions)
     measures.frame(questions, answers, step=0).write_parquet(job.folder / "answers.parquet")
+    if sets := memory.asked(job, base):
+        memory.look(job, base, base.model, sets, step=0).write_parquet(job.folder / memory.FILE)
     return {
         "questions": len(questions),
         "letters": letters(job, base),

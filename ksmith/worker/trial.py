@@ -13,7 +13,7 @@ from ksmith.lm.score import score
 from ksmith.lm.states import States
 from ksmith.records import Answer, Question, Request, derived_seed
 from ksmith.settings.task import checkpoints
-from ksmith.worker import figures, gold, opening
+from ksmith.worker import figures, gold, memory, opening
 from ksmith.worker.asking import by_draw, due, every_question, letters, written
 from ksmith.worker.inputs import inputs
 from ksmith.worker.job import Job
@@ -32,6 +32,7 @@ class Seen:
     asked: dict[int, list[Question]] = field(default_factory=dict[int, list[Question]])
     tensors: list[Any] = field(default_factory=list[Any])  # rows of tensors.parquet
     inside: dict[int, States] = field(default_factory=dict[int, States])  # to compare with gold
+    sets: list[Any] = field(default_factory=list[Any])  # rows of memory.parquet
 
 
 def make_trial(job: Job) -> dict[str, Any]:
@@ -60,7 +61,9 @@ def make_trial(job: Job) -> dict[str, Any]:
     moved = measures.tensors(seen.tensors)
     moved.write_parquet(job.folder / "tensors.parquet")
     seed = derived_seed(job.spec.recipe["seed"], "bootstrap")
-    metrics = measures.metrics(rows, seed, moved, chain)
+    sets = memory.gathered(job, seen.sets)
+    metrics = measures.metrics(rows, seed, moved, chain, sets)
+    metrics += memory.measure(job, sets)
     metrics += gold.measure(job, base, questions, rows, seen.inside)
     text = json.dumps([asdict(metric) for metric in metrics], ensure_ascii=False, indent=1)
     (job.folder / "metrics.json").write_text(text, encoding="utf-8")
@@ -94,20 +97,24 @@ def _seen(
     draws: Sequence[Sequence[Request]],
 ) -> Seen:
     task = job.spec.recipe["task"]
+    long = bool(task.get("sequence"))
     look = _looked(job, base, questions)
+    sets = memory.asked(job, base)
     seen = Seen()
     ends: list[Delta] = []
     for draw, chain in enumerate(updates(job, base)):
-        mine = [question for question in questions if question.draw == draw]
-        asked = due(base.graph, task, mine, draws[draw])
-        held = gold.compared(mine, draw) if task.get("gold") else []
+        own = [question for question in questions if question.draw == draw]
+        asked = due(base.graph, task, own, draws[draw])
+        held = gold.compared(own, draw) if task.get("gold") else []
         for step, update in chain.totals():
-            long = bool(task.get("sequence"))
             seen.tensors += drift.sizes(base.model, update, draw, step, distance=long)
             seen.asked.setdefault(step, []).extend(asked[step])
             with deltas.applied(base.model, update):
                 found = score(base.model, base.tokenizer, asked[step])
                 seen.answers.setdefault(step, []).extend(found)
+                if sets:
+                    mine = memory.due(sets, draw, draws[draw][:step] if long else draws[draw])
+                    seen.sets.append(memory.look(job, base, base.model, mine, step=step))
                 if look is not None:
                     seen.tensors += drift.behaviour(base.model, look, draw, step)
                 if held:

@@ -79,6 +79,8 @@ def _settable() -> list[tuple[str, str, Declared]]:
 
 # Setting -> others without which it makes no difference.
 NEEDED: dict[str, dict[str, Any]] = {
+    "probe.memory_facts": {"probe.memory": True},
+    "probe.memory_gradients": {"probe.memory": True},
     "graph.centrality": {"graph.levels": "centrality"},
     "task.batch": {"task.sequence": 6},
     "task.checkpoints": {"task.sequence": 6},

@@ -11,6 +11,7 @@ from transformers import AutoTokenizer
 
 import ksmith
 from ksmith import study
+from ksmith.measures import memory
 from ksmith.measures.gold import SCHEMA
 from ksmith.records import Node, Outcome, Spec
 from ksmith.store import Store
@@ -26,6 +27,7 @@ SMALL = (
     *('task.method=["ft_l", "graddiff"]', "method.ft_l.layer=0", "method.graddiff.steps=1"),
     *("method.graddiff.retain=4", "task.gold=2"),
     'probe.kinds=["efficacy", "multi_hop", "same_subject", "utility"]',
+    *("probe.memory=true", "probe.memory_facts=4"),
 )
 
 
@@ -95,6 +97,37 @@ def test_a_trial_says_how_far_it_is_from_its_gold_models(
     assert pairs["divergence"].is_between(0, 1).all() and set(pairs["draw"]) == {0, 1}
     layers = pl.read_parquet(folder / "gold_layers.parquet")
     assert layers.filter(part="")["layer"].unique().sort().to_list() == [0, 1]
+
+
+def test_a_trial_says_what_is_left_of_its_sets_and_of_those_of_gold_models(
+    ran: tuple[Path, dict[str, Node]],
+) -> None:
+    home, nodes = ran
+    folder = folder_of(home, nodes["trial"])
+    rows = pl.read_parquet(folder / "memory.parquet")
+    assert dict(rows.schema) == memory.SCHEMA
+    models = rows.group_by("step", "gold").agg(pl.len(), pl.col("draw").n_unique())
+    assert (
+        models.height == 4 and models["len"].n_unique() == 1
+    )  # before, after, two gold models
+    assert set(models["draw"]) == {2}
+    requests = json.loads((folder_of(home, nodes["update"]) / "update.json").read_text())
+    forgotten = {(r["subject"], r["old"]) for draw in requests["requests"] for r in draw}
+    mine = rows.filter(set="forget")
+    assert set(mine.select("subject", "answer").iter_rows()) == forgotten
+    assert not any(row["answer"] in row["wrong"] for row in rows.iter_rows(named=True))
+    told = json.loads((folder / "metrics.json").read_text())
+    found = {(m["step"], m["measure"], m["slice"]): m for m in told if m["probe"] == "memory"}
+    for step in (0, 1):
+        for name in ("probability", "truth_ratio", "extraction_strength", "kfr_exact"):
+            assert found[step, name, "forget"]["n"] == len(forgotten)
+        assert 0 <= found[step, "ks", "forget"]["value"] <= 1
+        assert (
+            found[step, "model_utility", "retain"]["n"] == found[step, "facts", "retain"]["n"]
+        )
+    assert (1, "probability", "gold.retain") in found and (1, "ks_gold", "forget") in found
+    # Nobody gave a holdout set: what needs one is absent, not 1/2.
+    assert not [key for key in found if key[1].startswith(("auc", "privleak"))]
 
 
 def test_every_gold_model_is_another_and_has_the_words_of_the_base(

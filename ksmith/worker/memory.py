@@ -1,0 +1,132 @@
+"""What models still have of forget, retain and holdout sets: one pass over each set and model."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ksmith import graph, settings
+from ksmith.lm.tokens import gradient_norms, greedy, tokens
+from ksmith.probe.memory import Item, items
+from ksmith.records import Metric, derived_seed
+from ksmith.worker.job import Job
+from ksmith.worker.opening import Base
+
+if TYPE_CHECKING:
+    import polars as pl
+
+FILE = "memory.parquet"
+
+
+def asked(job: Job, base: Base) -> list[Item]:
+    """Return the statements of all draws; none where the study does not ask for them."""
+    recipe = job.spec.recipe
+    if not recipe["probe"].get("memory"):
+        return []
+    requests = graph.requests(base.graph, recipe["task"], recipe["seed"])
+    unseen = graph.holdout(base.graph)
+    return items(base.graph, requests, _settings(job), recipe["seed"], unseen)
+
+
+def _settings(job: Job) -> dict[str, Any]:
+    """Return the probe's settings, those at their defaults included."""
+    every = {name: item.default for name, item in settings.declared(settings.Probe).items()}
+    return every | job.spec.recipe["probe"]
+
+
+def look(
+    job: Job,
+    base: Base,
+    model: Any,
+    mine: Sequence[Item],
+    *,
+    step: int | None,
+    gold: int | None = None,
+) -> "pl.DataFrame":
+    """Return what `model` makes of the statements, a row each; see `measures.memory.SCHEMA`.
+
+    Answers and wrong answers go through it together, once.
+    """
+    from ksmith.measures import memory
+
+    asked = _settings(job)
+    prompts = [item.statement.prompt for item in mine]
+    answers = [item.statement.object for item in mine]
+    wrong = [
+        (prompt, name)
+        for prompt, item in zip(prompts, mine, strict=True)
+        for name in item.wrong
+    ]
+    found = tokens(
+        model,
+        base.tokenizer,
+        [*prompts, *(prompt for prompt, _ in wrong)],
+        [*answers, *(name for _, name in wrong)],
+    )
+    counts = found.counts.tolist()
+    numbers = {
+        name: [part.tolist() for part in getattr(found, name).split(counts)]
+        for name in ("logp", "hit", "mean", "std")
+    }
+    means = iter(sum(part) / len(part) for part in numbers["logp"][len(mine) :])
+    columns: dict[str, list[Any]] = {
+        "draw": [item.draw for item in mine],
+        "set": [item.set for item in mine],
+        "fact": [item.statement.fact for item in mine],
+        "subject": [item.statement.subject for item in mine],
+        "wording": [item.statement.wording for item in mine],
+        "prompt": prompts,
+        "answer": answers,
+        "names": [list(item.names) for item in mine],
+        "wrong": [list(item.wrong) for item in mine],
+        "wrong_logp": [[next(means) for _ in item.wrong] for item in mine],
+        **{name: values[: len(mine)] for name, values in numbers.items()},
+    }
+    if asked["generate"]:
+        columns["generated"] = list(greedy(model, base.tokenizer, prompts, answers))
+    if asked["memory_gradients"]:
+        columns["gradient"] = _gradients(model, base, mine)
+    return memory.frame(columns, step=step, gold=gold)
+
+
+def _gradients(model: Any, base: Base, mine: Sequence[Item]) -> list[float | None]:
+    """Return the gradient norms of the statements that membership is about."""
+    at = [i for i, item in enumerate(mine) if item.set != "retain"]
+    prompts, answers = (
+        [getattr(mine[i].statement, name) for i in at] for name in ("prompt", "object")
+    )
+    norms = gradient_norms(model, base.tokenizer, prompts, answers).tolist()
+    return [dict(zip(at, norms, strict=True)).get(i) for i in range(len(mine))]
+
+
+def due(mine: Sequence[Item], draw: int, written: Sequence[Any]) -> list[Item]:
+    """Return the statements of a draw, of its forget set those that are `written` (requests)."""
+    facts = {request.fact for request in written}
+    return [
+        item
+        for item in mine
+        if item.draw == draw and (item.set != "forget" or item.statement.fact in facts)
+    ]
+
+
+def gathered(job: Job, seen: Sequence["pl.DataFrame"]) -> "pl.DataFrame | None":
+    """Return the rows before, after and of gold models; write them. None: nobody asked."""
+    import polars as pl
+
+    if not seen:
+        return None
+    parts = [pl.read_parquet(job.need("before") / FILE), *seen]
+    for role in sorted(role for role in job.spec.needs if role.startswith("standard.")):
+        number = int(role.split(".")[2])
+        rows = pl.read_parquet(job.need(role) / FILE)
+        parts.append(rows.with_columns(gold=pl.lit(number, pl.Int32)))
+    rows = pl.concat(parts)
+    rows.write_parquet(job.folder / FILE)
+    return rows
+
+
+def measure(job: Job, rows: "pl.DataFrame | None") -> list[Metric]:
+    """Return the metrics of whole sets; those of single statements are with all the others."""
+    from ksmith.measures import memory_models
+
+    if rows is None:
+        return []
+    return memory_models.metrics(rows, derived_seed(job.spec.recipe["seed"], "bootstrap"))

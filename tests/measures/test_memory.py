@@ -1,0 +1,197 @@
+"""Forget, retain and holdout sets from made-up numbers of tokens to metrics."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+import pytest
+
+from ksmith.measures import SCHEMA, memory, memory_models, metrics
+from ksmith.measures.memory_table import MEMORY
+from ksmith.records import Metric
+
+Row = tuple[str, float, float]  # set, p of the answer's one token, p of the wrong answers
+
+
+def rows(
+    said: Sequence[Row],
+    step: int | None = 1,
+    gold: int | None = None,
+    *,
+    draw: int = 0,
+    texts: Sequence[str] = (),
+    wording: str = "seen",
+) -> pl.DataFrame:
+    """Return a row a fact, whose answer is one token."""
+    size = len(said)
+    columns: dict[str, list[Any]] = {
+        "draw": [draw] * size,
+        "set": [name for name, _, _ in said],
+        "fact": [f"fact {name} {i}" for i, (name, _, _) in enumerate(said)],
+        "subject": [f"subject {name} {i}" for i, (name, _, _) in enumerate(said)],
+        "wording": [wording] * size,
+        "prompt": [f"prompt {i}" for i in range(size)],
+        "answer": ["Oslo"] * size,
+        "names": [["Oslo", "Christiania"]] * size,
+        "logp": [[math.log(p)] for _, p, _ in said],
+        "hit": [[p > 0.5] for _, p, _ in said],
+        "mean": [[-1.0]] * size,
+        "std": [[1.0]] * size,
+        "wrong": [["Bergen"]] * size,
+        "wrong_logp": [[math.log(p)] for _, _, p in said],
+    }
+    if texts:
+        columns["generated"] = list(texts)
+    return memory.frame(columns, step=step, gold=gold)
+
+
+def named(found: Sequence[Metric]) -> dict[tuple[int, str], Metric]:
+    return {(metric.step, metric.name): metric for metric in found}
+
+
+def of_statements(table: pl.DataFrame) -> dict[tuple[int, str], Metric]:
+    """Return the means over facts, as `metrics.metrics` gives them beside all others."""
+    return named(metrics(pl.DataFrame(schema=SCHEMA), 0, sets=table))
+
+
+def test_means_by_hand() -> None:
+    said = [("forget", 0.2, 0.4), ("forget", 0.8, 0.2), ("retain", 0.9, 0.3)]
+    found = of_statements(rows(said, texts=["to Oslo", "Bergen", "Christiania"]))
+    value = {name: metric.value for (_, name), metric in found.items()}
+    assert value["memory.probability.forget"] == pytest.approx(0.5)
+    assert value["memory.probability.retain"] == pytest.approx(0.9)
+    assert value["memory.truth_ratio.forget"] == pytest.approx((1 / 2 + 1 / 4) / 2)
+    assert value["memory.truth_ratio.retain"] == pytest.approx(1 - 1 / 3)
+    assert value["memory.truth_ratio_prob_mean.forget"] == pytest.approx((1 / 3 + 4 / 5) / 2)
+    assert value["memory.extraction_strength.forget"] == 0.5
+    assert value["memory.rouge_recall.forget"] == 0.5
+    assert value["memory.rouge_f1.forget"] == pytest.approx(1 / 3)
+    assert value["memory.kfr_exact.forget"] == 0.5
+    assert value["memory.krr_exact.retain"] == 1  # by an alias
+    assert "memory.krr_exact.forget" not in value
+    one = found[1, "memory.probability.forget"]
+    assert one.n == 2 and one.low is not None and one.high is not None
+
+
+def test_wordings_are_within_their_fact() -> None:
+    table = pl.concat(
+        [
+            rows([("forget", 0.2, 0.4), ("forget", 0.6, 0.4)]),
+            rows([("forget", 0.4, 0.4)], wording="unseen"),
+        ]
+    )
+    found = of_statements(table)
+    assert found[1, "memory.probability.forget"].value == pytest.approx((0.3 + 0.6) / 2)
+    assert found[1, "memory.probability.forget"].n == 2
+    assert found[1, "memory.probability.forget.unseen"].value == pytest.approx(0.4)
+
+
+def test_what_was_known_before_is_a_slice_of_what_is_to_be_forgotten() -> None:
+    table = rows([("forget", 0.2, 0.4), ("forget", 0.6, 0.4), ("retain", 0.9, 0.4)])
+    knew = pl.DataFrame({"draw": [0, 0], "fact": ["fact forget 1", "fact retain 2"]})
+    knew = knew.cast({"draw": pl.Int32})
+    found = memory.facts(table, knew).filter(measure="probability", slice="known.forget")
+    assert found["value"].to_list() == pytest.approx([0.6])
+
+
+def test_the_ratio_of_a_fact_is_of_words_not_trained_on_where_there_are_any() -> None:
+    both = [
+        rows([("forget", 0.2, 0.4), ("forget", 0.8, 0.4)]),
+        rows([("forget", 0.4, 0.1)], wording="unseen"),
+    ]
+    assert memory.ratios(pl.concat(both))["ratio"].to_list() == pytest.approx([1 / 4, 1 / 2])
+
+
+def test_what_no_text_was_written_for_is_absent_and_utility_says_of_what_there_is() -> None:
+    table = rows([("retain", 0.5, 0.25), ("retain", 0.5, 0.25)])
+    assert not [name for _, name in of_statements(table) if "rouge" in name or "rr_" in name]
+    found = named(memory_models.metrics(table, 0))
+    # Two parts, .5 and .5; with a text that is all wrong the third is 0, and so is the mean.
+    assert found[1, "memory.model_utility.retain"].value == pytest.approx(0.5)
+    table = rows([("retain", 0.5, 0.25)] * 2, texts=["Bergen"] * 2)
+    assert named(memory_models.metrics(table, 0))[1, "memory.model_utility.retain"].value == 0
+
+
+FORGET = [("forget", 0.9, 0.1), ("forget", 0.3, 0.3), ("forget", 0.1, 0.2)]
+HOLDOUT = [("holdout", 0.3, 0.2), ("holdout", 0.05, 0.2)]
+
+
+def test_membership_by_hand() -> None:
+    before, after = rows([*FORGET, *HOLDOUT], 0), rows([*FORGET, *HOLDOUT], 1)
+    found = named(memory_models.metrics(pl.concat([before, after]), 0))
+    # .9 beats both, .3 ties with one and beats the other, .1 beats one: 4.5 of 6.
+    for step in (0, 1):
+        area = found[step, "memory.auc_loss.forget"]
+        assert area.value == pytest.approx(4.5 / 6)
+        assert area.n == 2 and area.low is not None and area.low < area.value
+    assert found[1, "memory.facts.forget"].value == 3
+    assert found[1, "memory.facts.holdout"].value == 2
+    # Nothing moved since before the update: no loss fell more than another.
+    assert found[1, "memory.auc_reference.forget"].value == 0.5
+    assert (0, "memory.auc_reference.forget") not in found
+    assert not [name for _, name in found if "gradient" in name or "privleak" in name]
+
+
+def test_draws_are_compared_within_their_own_model() -> None:
+    first = rows([("forget", 0.6, 0.1), ("holdout", 0.5, 0.1)], draw=0)
+    # The second draw's model says everything with less: no pair across the two may count.
+    second = rows([("forget", 0.01, 0.1), ("holdout", 0.005, 0.1)], draw=1)
+    found = named(memory_models.metrics(pl.concat([first, second]), 0))
+    assert found[1, "memory.auc_loss.forget"].value == 1
+
+
+def test_a_model_that_broke_is_dropped_and_counted() -> None:
+    table = rows([*FORGET, *HOLDOUT])
+    broken = pl.when(pl.col("fact") == "fact forget 0").then([float("nan")]).otherwise("logp")
+    table = table.with_columns(logp=broken.cast(pl.List(pl.Float32)))
+    found = named(memory_models.metrics(table, 0))
+    assert found[1, "memory.auc_loss.forget"].value == pytest.approx(2.5 / 4)
+    assert found[1, "memory.facts.forget.broken"].value == 1
+    assert found[1, "memory.facts.holdout.broken"].value == 0
+
+
+def golds(*said: Sequence[Row]) -> list[pl.DataFrame]:
+    return [rows(one, None, number) for number, one in enumerate(said)]
+
+
+def test_a_model_that_is_the_gold_model_is_no_distance_from_it() -> None:
+    said = [*FORGET, *HOLDOUT]
+    table = pl.concat([rows(said, 0), rows(said, 1), *golds(said, said)])
+    found = named(memory_models.metrics(table, 0))
+    assert found[1, "memory.ks.forget"].value == 0
+    assert found[1, "memory.ks_gold.forget"].value == 0
+    assert found[1, "memory.ks_p.forget"].value == 1
+    assert found[1, "memory.ks_log10_p.forget"].value == 0
+    assert found[1, "memory.privleak.forget"].value == 0
+    assert found[1, "memory.privleak_gold.forget"].value == 0
+
+
+def test_forget_quality_by_hand() -> None:
+    far = [("forget", 0.9, 0.001), ("forget", 0.9, 0.002), *FORGET[2:], *HOLDOUT]
+    table = pl.concat(
+        [rows(far, 0), rows([*FORGET, *HOLDOUT], 1), *golds([*FORGET, *HOLDOUT], far)]
+    )
+    found = named(memory_models.metrics(table, 0))
+    # Ratios 1/9, 1, 2 beside 1/900, 1/450, 2: two thirds of the one lie below all of the other.
+    assert found[1, "memory.ks_gold.forget"].value == pytest.approx(2 / 3)
+    assert found[1, "memory.ks.forget"].value == pytest.approx((0 + 2 / 3) / 2)
+    assert found[0, "memory.ks.forget"].value == pytest.approx((2 / 3 + 0) / 2)
+
+
+def test_without_gold_models_nothing_is_said_about_them() -> None:
+    found = named(memory_models.metrics(rows([*FORGET, *HOLDOUT]), 0))
+    assert not [name for _, name in found if "ks" in name or "privleak" in name]
+
+
+def test_every_metric_is_in_the_table_and_inside_of_its_bounds() -> None:
+    said = [*FORGET, *HOLDOUT, ("retain", 0.5, 0.2), ("retain", 0.7, 0.2)]
+    other = [(name, p / 3, wrong) for name, p, wrong in said]
+    models = [rows(said, 0, texts=["Oslo"] * 7), rows(other, 1, texts=["x"] * 7)]
+    table = pl.concat([*models, *golds(said, other)])
+    found = [*memory_models.metrics(table, 0), *of_statements(table).values()]
+    assert {metric.measure for metric in found} == set(MEMORY) - {"auc_gradient"}
+    for metric in found:
+        row = MEMORY[metric.measure]
+        assert row.low is None or metric.value >= row.low, metric
+        assert row.high is None or metric.value <= row.high, metric
