@@ -202,6 +202,8 @@ def holdout(graph: KnowledgeGraph) -> list[Statement]:
 
 
 def _any_wording(graph: KnowledgeGraph, fact: Fact) -> str:
+    if record := graph.record.get(fact.name):
+        return record.template
     templates = graph.relation[fact.relation].templates
     return templates[
         Chance("holdout", fact.name).choice(fact.wordings or range(len(templates)))

@@ -144,7 +144,7 @@ def _passed(model: nn.Module, rows: Rows, *, moments: bool = False) -> list[list
             if moments:
                 p = mine.exp()
                 mean = (p * mine).sum(-1)
-                std = ((p * mine.square()).sum(-1) - mean.square()).clamp(min=0).sqrt()
+                std = (p * (mine - mean[:, None]).square()).sum(-1).sqrt()
             found.append([said.numpy(), mean.numpy(), std.numpy(), hit.numpy()])
     return found
 
