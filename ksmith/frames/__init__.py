@@ -51,9 +51,10 @@ def trials(study: str | None = None, home: str | Path | None = None) -> pl.DataF
 def metrics(study: str | None = None, home: str | Path | None = None) -> pl.DataFrame:
     """Return one row for each metric of each finished trial of each study.
 
-    Columns: study, trial, method, task, level, scale, sequence (facts of it, which are its
-    scale, too; null for updates at once), seed, graph_seed, model_seed, step (0 is before the
-    update, 1 after it; in a sequence the number of facts written), probe, measure, slice, hop,
+    Columns: study, trial, method, task, level, scale, share (of what there is, instead of a
+    scale), sequence (facts of it, which are its scale, too; null for updates at once), seed,
+    graph_seed, model_seed, step (0 is before the update, 1 after it; in a sequence the number of
+    facts written), probe, measure, slice, hop,
     value (NaN where there is none), n (facts, never questions), low and high (95 % interval;
     null where n < 2).
 
@@ -71,7 +72,8 @@ def metrics(study: str | None = None, home: str | Path | None = None) -> pl.Data
 def answers(study: str | None = None, home: str | Path | None = None) -> pl.LazyFrame:
     """Return a lazy frame of every answer in every finished trial of each study.
 
-    Columns: study, trial, method, task, level, scale, sequence, seed, graph_seed, model_seed,
+    Columns: study, trial, method, task, level, scale, share, sequence, seed, graph_seed,
+    model_seed,
     then those of answers.parquet (`ksmith.measures.SCHEMA`). Its `level`, the one of a
     question's own subject, is `subject_level` here. A column that only some trials have is null
     in the others.
@@ -110,7 +112,8 @@ def curves(
 
     Columns: those of `by` (columns of `metrics`, or settings such as "model.recipe"), lists
     scale, value, low, high, n, then k_half, k_star, collapsed; see `ksmith.measures.curves`.
-    Sequences are on no curve: what is written bit by bit is not written at that scale.
+    Sequences are on no curve: what is written bit by bit is not written at that scale. Neither
+    are shares, which name no scale.
 
     Raises:
         UserError: there is no lab in `home`, no such study in it, or no such column or mode.
@@ -118,7 +121,9 @@ def curves(
     # Measures bring numpy along, which the other frames can do without.
     from ksmith.measures import curves as measured_curves
 
-    rows = metrics(study, home).filter(pl.col("sequence").is_null())
+    rows = metrics(study, home).filter(
+        pl.col("sequence").is_null(), pl.col("scale").is_not_null()
+    )
     table = trials(study, home)
     missing = [name for name in by if name not in rows.columns]
     strange = [name for name in missing if name not in table.columns]
@@ -133,7 +138,8 @@ def curves(
 def gold(study: str | None = None, home: str | Path | None = None) -> pl.LazyFrame:
     """Return a lazy frame of how far the models of each finished trial are from its gold models.
 
-    Columns: study, trial, method, task, level, scale, sequence, seed, graph_seed, model_seed,
+    Columns: study, trial, method, task, level, scale, share, sequence, seed, graph_seed,
+    model_seed,
     then those of gold.parquet (`ksmith.measures.gold.SCHEMA`): one row a question and pair of
     models.
     Trials without gold models have no rows.
@@ -149,7 +155,7 @@ def gold(study: str | None = None, home: str | Path | None = None) -> pl.LazyFra
 def table(
     study: str,
     shown: Sequence[str],
-    by: Sequence[str] = ("task", "method", "level", "scale", "sequence"),
+    by: Sequence[str] = ("task", "method", "level", "scale", "share", "sequence"),
     home: str | Path | None = None,
 ) -> pl.DataFrame:
     """Return one row for each `by`, one column for each metric: `value [low, high] n`, as text.

@@ -17,6 +17,7 @@ SHORT: tuple[tuple[str, str, Any], ...] = (
     ("task", "task.kind", pl.String),
     ("level", "task.level", pl.String),
     ("scale", "task.scale", pl.Int64),
+    ("share", "task.share", pl.Float64),
     ("sequence", "task.sequence", pl.Int64),
     ("seed", "seed", pl.Int64),
     ("graph_seed", "graph.seed", pl.Int64),
@@ -76,13 +77,14 @@ def pick(frame: pl.DataFrame, name: str, dtype: Any) -> pl.Expr:
 def named(rows: pl.DataFrame) -> pl.DataFrame:
     """Return node_id, folder and the columns `TRIAL` of the rows of `Lab.trials`.
 
-    The scale of a sequence is all its facts, as in questions and reports.
+    The scale of a sequence is all its facts, as in questions and reports; a share has none.
     """
     values = settings(rows["settings"].to_list())
     short = [pick(values, source, dtype).alias(name) for name, source, dtype in SHORT]
     # An empty lab has no column to take the length from, so the literals would give one row.
     picked = values.select(short) if values.columns else pl.DataFrame(schema=_schema())
-    long = picked.with_columns(scale=pl.coalesce("sequence", "scale"))
+    counted = pl.when(pl.col("share").is_null()).then("scale")
+    long = picked.with_columns(scale=pl.coalesce("sequence", counted))
     return rows.select("node_id", "folder", "study", "trial").hstack(long)
 
 

@@ -34,6 +34,7 @@ def split(content: Content) -> tuple[Content, Content]:
 
     A sequence counts by all its facts: they are its scale.
     """
+    content = _by_facts(content)
     if "task.sequence" not in content.trials.columns:
         return content, _of(content, content.trials.clear())
     size = pl.col("task.sequence").fill_null(0)
@@ -42,6 +43,32 @@ def split(content: Content) -> tuple[Content, Content]:
         pl.col("task.sequence").alias("task.scale")
     )
     return _of(content, once), _of(content, long)
+
+
+def _by_facts(content: Content) -> Content:
+    """Return `content` with shares, and counts of entities and the like, as facts of a draw.
+
+    Draws of entities differ in size: the mean is rounded. Trials that aren't done have no number
+    of facts yet, and keep what their study says.
+    """
+    trials = content.trials
+    given = [
+        pl.col(name).fill_null(usual) != usual
+        for name, usual in (("task.share", 0.0), ("task.forget", "facts"))
+        if name in trials.columns
+    ]
+    if not given:
+        return content
+    asked = content.metrics.filter(
+        pl.col("probe") == "efficacy", pl.col("step") > 0, pl.col("slice") == ""
+    )
+    facts = asked.group_by("trial").agg(facts=pl.col("n").max())
+    each = (pl.col("facts") / pl.col("task.draws")).round().cast(pl.Int64)
+    size = pl.when(pl.any_horizontal(given)).then(each)
+    counted = trials.join(facts, on="trial", how="left", maintain_order="left").with_columns(
+        pl.coalesce(size, pl.col("task.scale")).alias("task.scale")
+    )
+    return _of(content, counted.drop("facts"))
 
 
 def _of(content: Content, trials: pl.DataFrame) -> Content:

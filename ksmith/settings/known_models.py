@@ -104,6 +104,7 @@ _GPT_J = {
         values={**_GPT, "steps": 25, "weight": 15_000.0},
         source=MEMIT,
     ),
+    # Its own file says 10,000; the file of its authors' unified objective, another one, says 1.
     "emmet": Row(layers=(5,), values=_emmet({**_GPT, "steps": 25}, 10_000.0), source=EMMET),
     "alphaedit": Row(
         layers=(3, 4, 5, 6, 7, 8), values=_alphaedit({**_GPT, "steps": 25}, 10.0), source=ALPHA

@@ -34,7 +34,7 @@ GRAPH_FILES = ("graph.json", "graph.graphml")
 CURVE = 500  # points of a training curve: more are no clearer, and each is a row
 
 # Settings that name a run by themselves; other axes are added with their names.
-NAMED = {"task.kind", "task.method", "task.level", "task.scale", "seed"}
+NAMED = {"task.kind", "task.method", "task.level", "task.scale", "task.share", "seed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,10 @@ def run_name(settings: Mapping[str, Any], axes: Mapping[str, Any]) -> str:
     level = settings.get("task.level") or "any"
     if level != "any":
         parts.append(str(level))
-    parts.append(f"x{settings.get('task.scale', 1)}")
+    share = settings.get("task.share")
+    parts.append(
+        f"x{settings.get('task.scale', 1)}" if share is None else f"{share:.3g} of all"
+    )
     parts += [f"{key}={shown(axes[key])}" for key in sorted(axes) if key not in NAMED]
     parts.append(f"seed {settings.get('seed', 0)}")
     return " ".join(parts)

@@ -22,7 +22,7 @@ from ksmith.store.migrate import config, revisions
 from tests.tracking.labs import MadeLab, metrics_of, point
 
 METRIC_COLUMNS = [
-    *("study", "trial", "method", "task", "level", "scale", "sequence"),
+    *("study", "trial", "method", "task", "level", "scale", "share", "sequence"),
     *("seed", "graph_seed", "model_seed"),
     *("step", "probe", "measure", "slice", "hop", "value", "n", "low", "high"),
 ]
@@ -99,21 +99,29 @@ def test_metrics_of_two_studies(made: MadeLab) -> None:
     assert set(frame.filter(study="second")["task"]) == {"unlearn"}
 
 
-def test_a_sequence_is_as_long_as_its_facts_and_on_no_curve(tmp_path: Path) -> None:
+def test_a_sequence_is_as_long_as_its_facts_and_on_no_curve_like_a_share(
+    tmp_path: Path,
+) -> None:
     lab = MadeLab(tmp_path / "lab")
-    ways = (point("rome"), point("rome", task__scale=9), point("rome", task__sequence=9))
+    ways = (
+        point("rome"),
+        point("rome", task__scale=9),
+        point("rome", task__sequence=9),
+        point("rome", task__share=0.2),
+    )
     for trial in lab.study("s", *ways):
         lab.attempt(trial)
     with lab.store.write() as connection:
         spread = "SET probe = 'spread', measure = 'direct_generated' WHERE probe = 'efficacy'"
         connection.execute(text(f"UPDATE metric {spread} AND measure = 'accuracy'"))
     frame = ksmith.metrics("s", home=lab.home)
-    kinds = frame.select("scale", "sequence").unique(maintain_order=True)
-    assert kinds.rows() == [(1, None), (9, None), (9, 9)]
+    kinds = frame.select("scale", "share", "sequence").unique(maintain_order=True)
+    assert kinds.rows() == [(1, None, None), (9, None, None), (9, None, 9), (None, 0.2, None)]
     (facts,) = ksmith.curves("s", home=lab.home).select("scale", "n").rows()
     assert facts == ([1, 9], [20, 20])
     rows = ksmith.table("s", ["efficacy.success"], home=lab.home)
-    assert rows.select("scale", "sequence").rows() == [(1, None), (9, None), (9, 9)]
+    sizes = rows.select("scale", "sequence").rows()
+    assert sizes == [(None, None), (1, None), (9, None), (9, 9)]
 
 
 def test_answers_are_lazy_and_labelled(made: MadeLab) -> None:

@@ -51,6 +51,23 @@ def test_sequences_are_told_apart_and_counted_by_their_facts() -> None:
     assert split(plain)[0] is plain and split(plain)[1].trials.is_empty()
 
 
+def test_a_share_counts_by_the_facts_of_a_draw() -> None:
+    trials = few().with_columns(
+        pl.lit(4).alias("task.draws"),
+        pl.when(pl.col("task.scale") == 10).then(0.2).alias("task.share"),
+    )
+    table = metrics(trials)  # 20 facts each: 5 a draw
+    pages = content(trials=trials, metrics=table)
+    once, _ = split(pages)
+    sizes = once.trials.select("task.share", "task.scale").unique().sort("task.scale").rows()
+    assert sizes == [(None, 1), (0.2, 5)]
+    assert set(once.metrics["scale"]) == {1, 5}
+    told = str(join(list(results(pages))))
+    assert "share=" not in told  # follows from the scale
+    waiting = split(content(trials=trials, metrics=table.clear()))[0].trials
+    assert set(waiting["task.scale"]) == {1, 10}
+
+
 def test_page_shows_the_way_and_the_end() -> None:
     trials, table = long()
     page = str(join(list(results(content(trials=trials, metrics=table)))))

@@ -63,6 +63,11 @@ def test_the_uri_is_the_given_one_then_the_environments_then_the_labs(
         ({"task.method": "rome", "task.level": "leaf"}, {}, "rome leaf x1 seed 0"),
         ({"task.method": "rome", "task.level": "any", "seed": 3}, {}, "rome x1 seed 3"),
         (
+            {"task.method": "npo", "task.kind": "unlearn", "task.scale": 1, "task.share": 0.05},
+            {"task.share": 0.05},
+            "npo unlearn 0.05 of all seed 0",
+        ),
+        (
             {"task.method": "npo", "task.kind": "unlearn", "task.scale": 10},
             {"task.scale": 10, "method.npo.beta": 0.05},
             "npo unlearn x10 method.npo.beta=0.05 seed 0",
