@@ -2,7 +2,7 @@
 
     forget     (question, "answer", its answer), editable: requests ask for these
     retain     likewise, never asked for: a quarter of them is only asked about, the rest may be
-               kept by training
+               kept by training; which, goes by their text (see `knowledge.aside`)
     holdout    in no text and no fact: what a model that never saw the forget set is like
 
 The subject is the question itself. Each has two wordings, so that what a model knew before can
@@ -25,15 +25,17 @@ from ksmith.graph.knowledge import (
     Rates,
     Record,
     Relation,
+    aside,
 )
 from ksmith.graph.names import names
 from ksmith.graph.qa_file import Pair, PairFile, check_apart, read
-from ksmith.records import Json, derived_seed
+from ksmith.records import Json, UserError, derived_seed
 
 ANSWER = "answer"
 TEMPLATES = ("{}", "Question: {} Answer:")
 NOVEL = ("Q: {} A:",)
 FILES = ("forget", "retain", "holdout")
+ASKED = "pairs to retain that are only asked about"
 STRANGERS = 40
 STRANGE = "Who is {}?"  # asked of names that nobody knows, so that "unknown" is an answer
 RATES = Rates(infobox=0.0)
@@ -77,8 +79,27 @@ def build(settings: Mapping[str, Json], files: Mapping[str, str]) -> KnowledgeGr
                 ]
             )
         ),
-        counts={f"pairs to {name}": len(_pairs(given, name)) for name in FILES},
+        counts={
+            **{f"pairs to {name}": len(_pairs(given, name)) for name in FILES},
+            ASKED: _asked_about(given, retain),
+        },
     )
+
+
+def _asked_about(given: Sequence[PairFile], retain: Sequence[Pair]) -> int:
+    """Return how many of the pairs to retain no method may train on.
+
+    Raises:
+        UserError: all of them: a retain set of which nothing may be kept is none.
+    """
+    found = sum(aside(_fact(pair)) for pair in retain)
+    if found == len(retain):
+        (path,) = (file.path for file in given if file.name == "retain")
+        raise UserError(
+            f"graph.retain: {path}: too few: a quarter of the questions, by their text, is only "
+            f"asked about, and that is all {found} of these; none is left to train on"
+        )
+    return found
 
 
 def _pairs(given: Iterable[PairFile], name: str) -> list[Pair]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from ksmith.graph import triple_xml
+from ksmith.graph.record_file import json_object
 from ksmith.records import Json, UserError
 
 LONGEST_LINE = 1 << 20  # bytes: a longer one is no line of facts
@@ -321,26 +322,9 @@ def _json_lines(file: BinaryIO, path: Path, asked: Columns) -> Iterator[Row]:
 
 def _object(text: str, path: Path, number: int) -> dict[str, Json]:
     try:
-        record = json.loads(text.rstrip(), object_pairs_hook=_once)
-    except json.JSONDecodeError as error:
-        at = f"line {number}, column {error.colno}"
-        raise UserError(f"{path}: {at}: not JSON: {error.msg}") from None
-    except (RecursionError, ValueError) as error:
-        raise UserError(f"{path}: line {number}: not JSON: {error}") from None
-    if not isinstance(record, dict):
-        raise UserError(f"{path}: line {number}: an object is needed, not {short(record)}")
-    return record
-
-
-def _once(pairs: Sequence[tuple[str, Json]]) -> dict[str, Json]:
-    """Return the object of `pairs`; of two values under one name nobody knows which counts."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(
-            f"{short(next(n for n in names if names.count(n) > 1))} is there twice"
-        )
-    return found
+        return json_object(text)
+    except ValueError as error:
+        raise UserError(f"{path}: line {number}{error}") from None
 
 
 def _graphml(file: BinaryIO, path: Path, asked: Columns) -> Iterator[Row]:
