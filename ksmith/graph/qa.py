@@ -56,7 +56,7 @@ def build(settings: Mapping[str, Json], files: Mapping[str, str]) -> KnowledgeGr
     forget, retain, holdout = (_pairs(given, name) for name in FILES)
     told = [*forget, *retain]
     news = _new_answers(forget, retain, random.Random(derived_seed(settings["seed"], "new")))
-    answers = dict.fromkeys([*(pair.answer for pair in told), *news])
+    answers = dict.fromkeys([*(pair.answer for pair in told), *filter(None, news)])
     strangers = names(STRANGERS, random.Random(derived_seed(settings["seed"], "strangers")))
     return KnowledgeGraph(
         source="qa",
