@@ -16,6 +16,7 @@ from ksmith.measures import recalled
 from ksmith.measures.memory_table import (
     FORGET,
     HOLDOUT,
+    NEAR,
     OF_STATEMENTS,
     PROBE,
     RETAIN,
@@ -28,7 +29,7 @@ SCHEMA: dict[str, Any] = {
     "step": pl.Int32,  # of the model; null: a gold model
     "gold": pl.Int32,  # which
     "draw": pl.Int32,
-    "set": pl.String,  # forget, retain, trained, holdout
+    "set": pl.String,  # forget, retain, near, trained, holdout
     "fact": pl.String,
     "subject": pl.String,
     "wording": pl.String,
@@ -47,10 +48,9 @@ SCHEMA: dict[str, Any] = {
     "near": pl.Boolean,  # of what stays: near the forget set; null: nobody can say
 }
 ROW = ("draw", "set", "prompt", "answer")  # one statement, whatever the model
-_kept = pl.col("set") == RETAIN
 PARTS = {  # of retain; where nobody can say what is near, there is neither of the two
-    "near": _kept & pl.col("near"),
-    "far": _kept & ~pl.col("near"),
+    "near": pl.col("set").is_in([RETAIN, NEAR]) & pl.col("near"),
+    "far": (pl.col("set") == RETAIN) & ~pl.col("near"),
     "trained": pl.col("set") == TRAINED,
 }
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 FORGET, RETAIN, HOLDOUT = SETS = ("forget", "retain", "holdout")
+NEAR = "near"  # more of what is near the forget set: slice retain.near, and no other
 TRAINED = "trained"  # what a method may train on to keep it: slice retain.trained, and no other
 PROBE = "memory"
 

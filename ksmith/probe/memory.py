@@ -4,7 +4,8 @@ Forget: the old answers of what is requested, in the request's own words and in 
 training never showed of the fact. Retain: facts that the draw leaves as they are and that no
 method may train on to keep (`aside`), so that what is measured is not what was practised.
 Trained: facts that a method may train on to keep them. Holdout: facts that no model saw. Of what
-stays it is told whether it is near the forget set (see `graph/near.py`).
+stays it is told whether it is near the forget set (see `graph/near.py`); where a sample of it has
+few that are, more of them are asked about, apart from it.
 
 Beside each answer stand wrong ones: a user's own, where a file of questions has them, else other
 objects of the type, none of them true, before or after.
@@ -19,15 +20,16 @@ from typing import NamedTuple
 from ksmith.graph import KnowledgeGraph, paraphrases, retain, statement
 from ksmith.graph.chance import Chance
 from ksmith.graph.knowledge import Record
-from ksmith.graph.near import Surroundings
+from ksmith.graph.near import Near, Surroundings
 from ksmith.probe.aliases import Aliases
 from ksmith.probe.draw import Draw
 from ksmith.probe.options import Pools, others
 from ksmith.records import Json, Request, Statement, derived_seed
 
-STAYS = ("retain", "trained")  # sets that an update should leave as they are
+STAYS = ("retain", "near", "trained")  # sets that an update should leave as they are
 WRONG = 5  # wrong answers, as TOFU has
 REWORDED = 2  # wordings of a forgotten fact beside the request's own
+LOOKED = 2000  # further facts that are looked at for near ones
 LEAST = 20  # facts of a set that a draw is asked about, however many draws there are
 
 
@@ -35,7 +37,7 @@ class Item(NamedTuple):
     """One statement of a set."""
 
     draw: int
-    set: str  # forget, retain, trained, holdout
+    set: str  # forget, retain, near (more of what is near), trained, holdout
     statement: Statement
     names: tuple[str, ...]  # by which the answer may be written
     wrong: tuple[str, ...]
@@ -73,14 +75,26 @@ def items(
     found: list[Item] = []
     for number, mine in sorted(draws.items()):
         draw = Draw(graph=graph, number=number, requests=tuple(mine))
+        near = asking.surroundings.near(mine)
+        stays = _retained(graph, pools, draw, seed)
+        kept = list(islice(stays, room))
         sets = {
             "forget": list(_forgotten(graph, mine)),
-            "retain": list(islice(_retained(graph, pools, draw, seed), room)),
+            "retain": kept,
+            "near": list(_nearer(near, kept, stays)) if near else [],
             "trained": retain(graph, mine, room, derived_seed(seed, "memory", "trained")),
             "holdout": unseen,
         }
-        found += asking.items(draw, sets)
+        found += asking.items(draw, sets, near)
     return found
+
+
+def _nearer(
+    near: Near, kept: Sequence[Statement], rest: Iterator[Statement]
+) -> Iterator[Statement]:
+    """Yield more of what is near, where a sample of all that stays has little of it."""
+    lacks = max(0, LEAST - sum(map(near.holds, kept)))
+    yield from islice(filter(near.holds, islice(rest, LOOKED)), lacks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +106,10 @@ class _Asking:
     surroundings: Surroundings
     seed: int
 
-    def items(self, draw: Draw, sets: Mapping[str, Sequence[Statement]]) -> Iterator[Item]:
+    def items(
+        self, draw: Draw, sets: Mapping[str, Sequence[Statement]], near: Near | None
+    ) -> Iterator[Item]:
         """Yield the items of a draw, set by set."""
-        near = self.surroundings.near(draw.requests)
         new = {request.fact: request.targets for request in draw.requests}
         for name, statements in sets.items():
             for one in statements:

@@ -8,6 +8,7 @@ import pytest
 
 from ksmith import graph
 from ksmith.graph.knowledge import set_aside
+from ksmith.graph.near import Surroundings
 from ksmith.probe.memory import LEAST, WRONG, Item, items
 from tests.graph.test_qa import forget, pair, retain, saved, task, worded
 from tests.probe.test_generated import known_graph
@@ -37,12 +38,29 @@ def test_what_stays_is_near_or_far_and_trained_on_or_never(kind: str) -> None:
             assert item.near is None and name in touched[item.draw]
         else:
             assert item.near is not None and name not in touched[item.draw]
-            assert set_aside(name) == (item.set == "retain")
+            assert set_aside(name) == (item.set != "trained")
+            assert item.near or item.set != "near"
             assert known.fact[name].stored
         assert item.statement.object not in item.wrong and len(item.wrong) <= WRONG
     sizes = Counter((item.draw, item.set) for item in found)
     assert {sizes[draw, name] for draw in (0, 1) for name in ("retain", "trained")} == {LEAST}
     assert len({item.near for item in found if item.set == "retain"}) == 2
+    for draw in (0, 1):
+        mine = [i for i in found if i.draw == draw and i.set in ("retain", "near")]
+        assert len({item.statement.fact for item in mine}) == len(mine)
+        here = {item.statement.fact for item in mine if item.near}
+        near = near_facts(known, kind, draw) - touched[draw]
+        assert here == near or (here < near and len(here) >= LEAST)
+
+
+def near_facts(known: graph.KnowledgeGraph, kind: str, draw: int) -> set[str]:
+    """Return the facts near a draw that no method trains on, all of them."""
+    told = task(share=0.1, forget=kind, level="leaf", draws=2)
+    mine = [r for r in graph.requests(known, told, 0, covariates=False) if r.draw == draw]
+    near = Surroundings(known, kind).near(mine)
+    assert near is not None
+    stated = (graph.statement(known, f.subject, f.relation, f.object) for f in known.stated)
+    return {s.fact for s in stated if set_aside(s.fact) and near.holds(s)}
 
 
 def test_a_users_own_wrong_and_reworded_answers_stand_beside_the_right_one(
