@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ksmith.cli.fits import check_lengths
 from ksmith.cli.shell import note
 from ksmith.records import StudyError, UserError, canonical
 from ksmith.settings.graph import MINED
@@ -33,6 +34,7 @@ def check_facts(study: "Study") -> None:
         StudyError: every task that asks for more facts than its graph has.
     """
     graphs: dict[str, Any] = {}
+    own: list[tuple[Any, Any]] = []  # of questions and answers: settings, graph
     asked: dict[str, str | None] = {}
     for point in study.points:
         settings = point.settings["graph"]
@@ -44,6 +46,9 @@ def check_facts(study: "Study") -> None:
             _say_left_out(point.files, graphs[name])
             if settings["source"] == "triples":
                 _say_found(study, graphs[name])
+            if settings["source"] == "qa":
+                _say_sets(graphs[name])
+                own.append((settings, graphs[name]))
         task = {k: v for k, v in point.settings["task"].items() if k not in ("method", "kind")}
         key = canonical([name, task])
         if key not in asked:
@@ -51,6 +56,7 @@ def check_facts(study: "Study") -> None:
     found = sorted({text for text in asked.values() if text})
     if found:
         raise StudyError("\n".join(f"{_about(study, text)}: {text}" for text in found))
+    check_lengths(study, own, lambda *names: _place(study, *names))
 
 
 def _about(study: "Study", complaint: str) -> str:
@@ -116,6 +122,18 @@ def _say_found(study: "Study", known: Any) -> None:
         if len(objects) < OPTIONS:
             few = f"{relation!r} has {len(objects)} objects"
             note(f"{few}: too few for a choice of four; questions about it have no options")
+
+
+def _say_sets(known: Any) -> None:
+    """Say of a user's own retain set what is not known from the file: which part is for what."""
+    from ksmith.graph.qa import ASKED
+
+    counts = known.counts
+    only, whole = counts[ASKED], counts["pairs to retain"]
+    note(
+        f"graph.retain: {only:,} of its {whole:,} pairs are only asked about, by their text; the "
+        f"other {whole - only:,} may be trained on"
+    )
 
 
 def _complaint(known: Any, task: dict[str, Any]) -> str | None:

@@ -29,6 +29,7 @@ from ksmith.graph.knowledge import (
 )
 from ksmith.graph.names import names
 from ksmith.graph.qa_file import Pair, PairFile, check_apart, read
+from ksmith.graph.text import prompt_of, stated, whole
 from ksmith.records import Json, UserError, derived_seed
 
 ANSWER = "answer"
@@ -157,3 +158,38 @@ def _record(number: int, pair: Pair, new: str) -> Record:
         reworded=pair.paraphrased_answer,
         wrong=pair.perturbed_answer,
     )
+
+
+# --- what is said and asked -------------------------------------------------------------------
+
+
+def set_of(graph: KnowledgeGraph) -> Mapping[str, str]:
+    """Return fact -> the file that it is from."""
+    found = {fact.name: FILES[0 if fact.editable else 1] for fact in graph.facts}
+    return found | {fact.name: FILES[2] for fact in graph.holdout}
+
+
+def told(graph: KnowledgeGraph) -> dict[str, list[str]]:
+    """Return the sentences of each set that training states."""
+    found: dict[str, list[str]] = {}
+    for fact in graph.stated:
+        ends = whole(graph, fact.object)
+        found.setdefault(FILES[0 if fact.editable else 1], []).extend(
+            stated(prompt_of(graph, fact, index), fact.object, whole=ends)
+            for index in fact.wordings
+        )
+    return found
+
+
+def asked(graph: KnowledgeGraph) -> dict[str, list[str]]:
+    """Return each question, in each of its wordings, with each of its own answers, by set."""
+    sets = set_of(graph)
+    found: dict[str, list[str]] = {name: [] for name in FILES}
+    facts = {fact.name: fact for fact in (*graph.facts, *graph.holdout)}
+    for name, record in graph.record.items():
+        fact = facts[name]
+        prompts = [template.replace("{}", fact.subject, 1) for template in TEMPLATES]
+        prompts += [asked.template for asked in record.paraphrases]
+        answers = [fact.object, record.new, record.reworded, *record.wrong]
+        found[sets[name]] += [f"{one} {two}" for one in prompts for two in answers if two]
+    return found
