@@ -99,6 +99,14 @@ def check(graph: KnowledgeGraph, task: Mapping[str, Json]) -> None:
     _available(graph, Asking.of(task))
 
 
+def drawn_of(graph: KnowledgeGraph, task: Mapping[str, Json]) -> tuple[int, int, str]:
+    """Return how many sets a draw of `task` has, of how many, and what they are called."""
+    asking = Asking.of(task)
+    there = len(sets(graph, asking.forget, asking.level, asking.relation))
+    size = asking.scale if asking.share is None else part(asking.share, there)
+    return size, there, editable(asking.forget, there)
+
+
 def _divided(order: Sequence[Set], asking: Asking) -> Iterator[Sequence[Fact]]:
     """Yield the facts of each draw.
 

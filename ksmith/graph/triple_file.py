@@ -177,13 +177,25 @@ def find_columns(headers: Sequence[str], asked: Columns) -> dict[str, int]:
     if len(headers) == 2 and "relation" in missing:
         return {"subject": found.get("subject", 0), "object": found.get("object", 1)}
     if missing:
-        raise ValueError(
-            f"no column for the {missing[0]}: name it by graph.{missing[0]}_column"
-        )
+        raise ValueError(_missing(missing[0], headers, plain, found))
     twice = next((at for at in found.values() if plain.count(plain[at]) > 1), None)
     if twice is not None:
         raise ValueError(f"two columns are called {short(headers[twice])}")
     return found | _extra(plain, found)
+
+
+def _missing(
+    part: str, headers: Sequence[str], plain: Sequence[str], found: Mapping[str, int]
+) -> str:
+    """Return that a column is missing, and who has the one that looks like it."""
+    taken = {plain[place]: other for other, place in found.items()}
+    word = next((w for w in (f"{part}label", *COMMON[part]) if w in taken), None)
+    has = (
+        f", as graph.{taken[word]}_column has {short(headers[plain.index(word)])}"
+        if word
+        else ""
+    )
+    return f"no column for the {part}{has}: name it by graph.{part}_column"
 
 
 def _extra(plain: Sequence[str], found: Mapping[str, int]) -> dict[str, int]:
