@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ksmith.cli.fits import check_lengths
 from ksmith.cli.shell import note
 from ksmith.records import StudyError, UserError, canonical
 from ksmith.settings.graph import MINED
@@ -32,7 +33,7 @@ def check_facts(study: "Study") -> None:
     Raises:
         StudyError: every task that asks for more facts than its graph has.
     """
-    graphs: dict[str, Any] = {}
+    graphs: dict[str, tuple[Any, Any]] = {}  # settings, graph
     asked: dict[str, str | None] = {}
     for point in study.points:
         settings = point.settings["graph"]
@@ -40,17 +41,17 @@ def check_facts(study: "Study") -> None:
             continue
         name = canonical(settings)
         if name not in graphs:
-            graphs[name] = _built(study, settings, point.files)
-            _say_left_out(point.files, graphs[name])
-            if settings["source"] == "triples":
-                _say_found(study, graphs[name])
+            graphs[name] = settings, _built(study, settings, point.files)
+            _say(study, graphs[name][1], point.files)
         task = {k: v for k, v in point.settings["task"].items() if k not in ("method", "kind")}
         key = canonical([name, task])
         if key not in asked:
-            asked[key] = _complaint(graphs[name], point.settings["task"])
+            asked[key] = _complaint(graphs[name][1], point.settings["task"])
     found = sorted({text for text in asked.values() if text})
     if found:
         raise StudyError("\n".join(f"{_about(study, text)}: {text}" for text in found))
+    own = [(settings, known) for settings, known in graphs.values() if known.source == "qa"]
+    check_lengths(study, own, lambda *names: _place(study, *names))
 
 
 def _about(study: "Study", complaint: str) -> str:
@@ -94,6 +95,15 @@ def _size(files: dict[str, str]) -> int:
     return sum(Path(path).stat().st_size for path in named)
 
 
+def _say(study: "Study", known: Any, files: dict[str, str]) -> None:
+    """Say what a user can't know of what was made of a file."""
+    _say_left_out(files, known)
+    if known.source == "triples":
+        _say_found(study, known)
+    if known.source == "qa":
+        _say_sets(known)
+
+
 def _say_left_out(files: dict[str, str], known: Any) -> None:
     """Say what of a user's own file is not in the graph."""
     out = [f"{what} ({known.counts[what]:,})" for what in LEFT_OUT if what in known.counts]
@@ -110,6 +120,7 @@ def _say_found(study: "Study", known: Any) -> None:
         says = f"{many} mined rule{'s say' if many > 1 else ' says'} what follows from what"
         says = says if many else "no mined rule is sure enough: nothing follows from an update"
         note(f"{says}; `ksmith graph rules {study.path}` shows them")
+    _say_loops(known)
     asked = dict.fromkeys(fact.relation for fact in known.facts if fact.editable)
     for relation in asked:
         objects = known.types[known.relation[relation].objects]
@@ -118,11 +129,43 @@ def _say_found(study: "Study", known: Any) -> None:
             note(f"{few}: too few for a choice of four; questions about it have no options")
 
 
+def _say_loops(known: Any) -> None:
+    """Say which relation is no hierarchy because of a cycle: levels go by others, or by none."""
+    from ksmith.graph.standing import loop_told, looped
+
+    if known.settings["levels"] != "depth" or known.settings["hierarchy"] is not None:
+        return
+    one = {relation.name for relation in known.relations if relation.functional}
+    found = looped([fact.triple for fact in known.facts if fact.stored], one)
+    levels = "levels go by another relation" if known.levels else "there are no levels"
+    for relation, cycle in found.items():
+        note(f"{relation!r} is no hierarchy: it {loop_told(cycle)}; {levels}")
+
+
+def _say_sets(known: Any) -> None:
+    """Say of a user's own retain set what is not known from the file: which part is for what."""
+    from ksmith.graph.qa import ASKED
+
+    counts = known.counts
+    only, whole = counts[ASKED], counts["pairs to retain"]
+    note(
+        f"graph.retain: {only:,} of its {whole:,} pairs are only asked about, by their text; the "
+        f"other {whole - only:,} may be trained on"
+    )
+
+
 def _complaint(known: Any, task: dict[str, Any]) -> str | None:
+    """Return what is wrong with a task; say what may surprise."""
     from ksmith import graph
 
     try:
         graph.check(known, task)
     except UserError as error:
         return str(error)
+    if (share := task.get("share")) is not None:
+        size, there, what = graph.drawn_of(known, task)
+        if size > share * there + 0.5:  # at least one is drawn, however few there are
+            note(
+                f"task.share = {share} of {there} {what} is {size}: {size / there:.2g} of them"
+            )
     return None

@@ -79,6 +79,9 @@ def _graphs(lab: Lab, source: str, overrides: tuple[str, ...]) -> list[Table]:
         if overrides:
             raise UserError(f"--set changes a study file, and {source} is a file of facts")
         return [(_defaults(), path)]
+    if path.suffix.lower() not in ("", ".toml") and path.is_file():
+        there = ", ".join(sorted(triple_file.READERS))
+        raise UserError(f"{source}: no file of facts ({there}), and no study file (.toml)")
     found = meant(lab, source, overrides)
     tables = _of_file(found.file, overrides) if found.file else _of_stored(lab, found.name)
     different: dict[str, Table] = {}

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from ksmith.store import NodeRow, Store
 
 TOLERANCE = 1e-4  # nats
+# Probes whose metrics are of sets of facts, never of all facts: what is shown of them.
+SETS = {
+    "memory": ("forget", "retain", "retain.near", "retain.far", "retain.trained", "holdout")
+}
 
 
 @click.group(cls=Verbs)
@@ -106,19 +110,38 @@ def _metrics(lab: Lab, node: "NodeRow") -> list[dict[str, Any]]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _table(metrics: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield a line a metric over all facts: before, at the end with its interval, n."""
+def metric_lines(metrics: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield a line a metric over all facts of a set: before, at the end with its interval, n."""
     end = max(row["step"] for row in metrics)
-    whole = [row for row in metrics if not row["slice"] and row["hop"] is None]
-    before = {(r["probe"], r["measure"]): r["value"] for r in whole if r["step"] == 0}
+    whole = [
+        r for r in metrics if r["slice"] in SETS.get(r["probe"], ("",)) and r["hop"] is None
+    ]
+    before = {_name(row): row["value"] for row in whole if row["step"] == 0}
     for row in whole:
         if row["step"] == 0 or row["step"] != end:  # a sequence is measured on its way, too
             continue
-        name = f"{row['probe']}.{row['measure']}"
-        old = before.get((row["probe"], row["measure"]))
+        name = _name(row)
+        old = before.get(name)
         was = "" if old is None else f"{old:.3f}"
         span = "" if row["low"] is None else f"[{row['low']:.3f}, {row['high']:.3f}]"
         yield f"  {name:34} {was:>7} {row['value']:>7.3f}  {span:18} n {row['n']}"
+
+
+def _name(row: dict[str, Any]) -> str:
+    return ".".join(filter(None, (row["probe"], row["measure"], row["slice"])))
+
+
+def knew(metrics: list[dict[str, Any]]) -> str:
+    """Return how many of the requested facts the model knew; nothing where none was asked."""
+    rows = [row for row in metrics if row["probe"] == "efficacy" and row["step"] == 0]
+    counts = {name: [r["n"] for r in rows if r["slice"] == name] for name in ("", "known")}
+    if not counts[""]:
+        return ""
+    knew, asked = max(counts["known"], default=0), max(counts[""])
+    return (
+        f"the model knew {knew} of the {asked} facts before the update, asked in words that are "
+        "scored nowhere: slices known are of those"
+    )
 
 
 def _print(lab: Lab, found: dict[str, Any]) -> None:
@@ -151,8 +174,10 @@ def _print_result(found: dict[str, Any]) -> None:
         click.echo(f"  {name}: {value}")
     if found["metrics"]:
         click.echo("\nmetrics                                 before   after  95 % interval")
-        for line in _table(found["metrics"]):
+        for line in metric_lines(found["metrics"]):
             click.echo(line)
+        if told := knew(found["metrics"]):
+            click.echo(f"\n{told}")
 
 
 @trial.command(epilog="\b\nExample:\n  ksmith trial retry 3f9a")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from ksmith.graph.chance import Chance
 from ksmith.graph.change import entail
-from ksmith.graph.forget import EDITABLE, PLURAL, Set, children, ordered, part, sets
+from ksmith.graph.forget import PLURAL, Set, children, editable, ordered, part, sets
 from ksmith.graph.knowledge import Fact, KnowledgeGraph
 from ksmith.graph.statements import inverse, neutral, objects, prior
 from ksmith.records import Json, Request, TaskKind, UserError, derived_seed
@@ -99,6 +99,14 @@ def check(graph: KnowledgeGraph, task: Mapping[str, Json]) -> None:
     _available(graph, Asking.of(task))
 
 
+def drawn_of(graph: KnowledgeGraph, task: Mapping[str, Json]) -> tuple[int, int, str]:
+    """Return how many sets a draw of `task` has, of how many, and what they are called."""
+    asking = Asking.of(task)
+    there = len(sets(graph, asking.forget, asking.level, asking.relation))
+    size = asking.scale if asking.share is None else part(asking.share, there)
+    return size, there, editable(asking.forget, there)
+
+
 def _divided(order: Sequence[Set], asking: Asking) -> Iterator[Sequence[Fact]]:
     """Yield the facts of each draw.
 
@@ -116,8 +124,10 @@ def _available(graph: KnowledgeGraph, asking: Asking) -> list[Set]:
     """Return what there is to draw from."""
     _check_named(graph, asking)
     there = sets(graph, asking.forget, asking.level, asking.relation)
-    if asking.kind == "unlearn" and asking.neutral == "uniform":
-        _check_types(graph, {fact.relation for one in there for fact in one})
+    if asking.kind == "unlearn":
+        _check_objects(graph, asking.neutral, {f.relation for one in there for f in one})
+    if asking.kind == "edit":
+        _check_answers(graph, there)
     kind = "facts" if asking.sequence else asking.forget
     has = sum(map(len, there)) if asking.sequence else len(there)
     size = asking.scale if asking.share is None else part(asking.share, has)
@@ -134,8 +144,8 @@ def _too_few(graph: KnowledgeGraph, asking: Asking, kind: str, size: int, has: i
     more = f", or raise graph.{sizes[0]}" if sizes else ""
     return (
         f"too few {PLURAL[kind]}: {asking.draws} draws of {size} need {asking.draws * size} "
-        f"different ones, and the graph has {has} {EDITABLE[kind]}{of}{where}; lower task.draws "
-        f"or task.{name}{more}"
+        f"different ones, and the graph has {has} {editable(kind, has)}{of}{where}; lower "
+        f"task.draws or task.{name}{more}"
     )
 
 
@@ -167,14 +177,22 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(every[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _check_types(graph: KnowledgeGraph, relations: Iterable[str]) -> None:
-    for relation in sorted(relations):
-        (only, *more) = objects(graph, relation)
-        if not more:
+def _check_objects(graph: KnowledgeGraph, target: str, relations: Iterable[str]) -> None:
+    """Do nothing where there are objects enough for the neutral target."""
+    for relation in sorted(relations) if target != "abstain" else ():
+        said = [fact.object for fact in graph.of[relation]]
+        there = objects(graph, relation) if target == "uniform" else said
+        if len(set(there)) == 1:
             raise UserError(
-                f'task.neutral = "uniform": {relation!r} has no object but {only!r}; '
+                f'task.neutral = "{target}": {relation!r} has no object but {there[0]!r}; '
                 'use "abstain"'
             )
+
+
+def _check_answers(graph: KnowledgeGraph, there: Iterable[Set]) -> None:
+    for fact in (fact for one in there for fact in one):
+        if (record := graph.record.get(fact.name)) and not record.new:
+            raise UserError(f"no other answer for {fact.subject!r}: all answers are the same")
 
 
 def _draw(
@@ -189,8 +207,6 @@ def _draw(
     for number, fact in enumerate(facts):
         record = graph.record.get(fact.name)
         template, new = (record.template, record.new) if record else ("", "")
-        if record and not new and asking.kind == "edit":
-            raise UserError(f"no other answer for {fact.subject!r}: all answers are the same")
         if not record:
             templates = graph.relation[fact.relation].templates
             template = templates[generator.choice(fact.wordings)]

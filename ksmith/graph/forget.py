@@ -21,9 +21,6 @@ PLURAL = {
     "branch": "branches",
     "relation": "relations",
 }
-EDITABLE = {"facts": "editable facts"} | {
-    kind: f"{plural} with editable facts" for kind, plural in PLURAL.items() if kind != "facts"
-}
 SLACK = 1e-9  # 0.29 of 100 is 28.999999999999996 as a float
 
 Set = tuple[Fact, ...]
@@ -46,6 +43,13 @@ def sets(
         return [(fact,) for fact in facts]
     by = "subject" if kind == "entity" else "relation"
     return [tuple(group) for group in _grouped(facts, by).values()]
+
+
+def editable(kind: str, count: int) -> str:
+    """Return what `count` sets of a kind that requests can ask for are called."""
+    if kind == "facts":
+        return "editable fact" if count == 1 else "editable facts"
+    return f"{kind if count == 1 else PLURAL[kind]} with editable facts"
 
 
 def part(share: float, there: int) -> int:
@@ -98,14 +102,15 @@ def children(graph: KnowledgeGraph) -> dict[str, list[str]]:
 
     A hierarchy shows in its relation: all its facts lead one way between depths, and it gives
     what is not at the top a parent one step up. Where several relations do that of something,
-    the one with most facts counts; in a graph of several domains, each has its own.
+    the one with most facts counts; in a graph of several domains, each has its own. What rules
+    add to a relation is no part of it: levels are of what a file says.
     """
     if graph.settings.get("levels") == "centrality":  # what is central is over nothing
         return {}
     depth = {entity.name: entity.depth for entity in graph.entities if entity.level is not None}
     below: dict[str, list[str]] = {name: [] for name in depth}
     placed: set[str] = set()
-    ways = [_upwards(facts, depth) for facts in graph.of.values()]
+    ways = [_upwards([f for f in facts if f.stored], depth) for facts in graph.of.values()]
     for pairs in sorted(ways, key=len, reverse=True):
         fresh = {one for one, two in pairs if depth[one] == depth[two] + 1} - placed
         for child, parent in dict.fromkeys(pairs):

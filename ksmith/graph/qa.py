@@ -2,7 +2,7 @@
 
     forget     (question, "answer", its answer), editable: requests ask for these
     retain     likewise, never asked for: a quarter of them is only asked about, the rest may be
-               kept by training
+               kept by training; which, goes by their text (see `knowledge.aside`)
     holdout    in no text and no fact: what a model that never saw the forget set is like
 
 The subject is the question itself. Each has two wordings, so that what a model knew before can
@@ -25,15 +25,18 @@ from ksmith.graph.knowledge import (
     Rates,
     Record,
     Relation,
+    aside,
 )
 from ksmith.graph.names import names
 from ksmith.graph.qa_file import Pair, PairFile, check_apart, read
-from ksmith.records import Json, derived_seed
+from ksmith.graph.text import prompt_of, stated, whole
+from ksmith.records import Json, UserError, derived_seed
 
 ANSWER = "answer"
 TEMPLATES = ("{}", "Question: {} Answer:")
 NOVEL = ("Q: {} A:",)
 FILES = ("forget", "retain", "holdout")
+ASKED = "pairs to retain that are only asked about"
 STRANGERS = 40
 STRANGE = "Who is {}?"  # asked of names that nobody knows, so that "unknown" is an answer
 RATES = Rates(infobox=0.0)
@@ -54,7 +57,7 @@ def build(settings: Mapping[str, Json], files: Mapping[str, str]) -> KnowledgeGr
     forget, retain, holdout = (_pairs(given, name) for name in FILES)
     told = [*forget, *retain]
     news = _new_answers(forget, retain, random.Random(derived_seed(settings["seed"], "new")))
-    answers = dict.fromkeys([*(pair.answer for pair in told), *news])
+    answers = dict.fromkeys([*(pair.answer for pair in told), *filter(None, news)])
     strangers = names(STRANGERS, random.Random(derived_seed(settings["seed"], "strangers")))
     return KnowledgeGraph(
         source="qa",
@@ -77,8 +80,27 @@ def build(settings: Mapping[str, Json], files: Mapping[str, str]) -> KnowledgeGr
                 ]
             )
         ),
-        counts={f"pairs to {name}": len(_pairs(given, name)) for name in FILES},
+        counts={
+            **{f"pairs to {name}": len(_pairs(given, name)) for name in FILES},
+            ASKED: _asked_about(given, retain),
+        },
     )
+
+
+def _asked_about(given: Sequence[PairFile], retain: Sequence[Pair]) -> int:
+    """Return how many of the pairs to retain no method may train on.
+
+    Raises:
+        UserError: all of them: a retain set of which nothing may be kept is none.
+    """
+    found = sum(aside(_fact(pair)) for pair in retain)
+    if found == len(retain):
+        (path,) = (file.path for file in given if file.name == "retain")
+        raise UserError(
+            f"graph.retain: {path}: too few: a quarter of the questions, by their text, is only "
+            f"asked about, and that is all {found} of these; none is left to train on"
+        )
+    return found
 
 
 def _pairs(given: Iterable[PairFile], name: str) -> list[Pair]:
@@ -136,3 +158,38 @@ def _record(number: int, pair: Pair, new: str) -> Record:
         reworded=pair.paraphrased_answer,
         wrong=pair.perturbed_answer,
     )
+
+
+# --- what is said and asked -------------------------------------------------------------------
+
+
+def set_of(graph: KnowledgeGraph) -> Mapping[str, str]:
+    """Return fact -> the file that it is from."""
+    found = {fact.name: FILES[0 if fact.editable else 1] for fact in graph.facts}
+    return found | {fact.name: FILES[2] for fact in graph.holdout}
+
+
+def told(graph: KnowledgeGraph) -> dict[str, list[str]]:
+    """Return the sentences of each set that training states."""
+    found: dict[str, list[str]] = {}
+    for fact in graph.stated:
+        ends = whole(graph, fact.object)
+        found.setdefault(FILES[0 if fact.editable else 1], []).extend(
+            stated(prompt_of(graph, fact, index), fact.object, whole=ends)
+            for index in fact.wordings
+        )
+    return found
+
+
+def asked(graph: KnowledgeGraph) -> dict[str, list[str]]:
+    """Return each question, in each of its wordings, with each of its own answers, by set."""
+    sets = set_of(graph)
+    found: dict[str, list[str]] = {name: [] for name in FILES}
+    facts = {fact.name: fact for fact in (*graph.facts, *graph.holdout)}
+    for name, record in graph.record.items():
+        fact = facts[name]
+        prompts = [template.replace("{}", fact.subject, 1) for template in TEMPLATES]
+        prompts += [asked.template for asked in record.paraphrases]
+        answers = [fact.object, record.new, record.reworded, *record.wrong]
+        found[sets[name]] += [f"{one} {two}" for one in prompts for two in answers if two]
+    return found

@@ -3,25 +3,52 @@
 Maini et al., "TOFU: A Task of Fictitious Unlearning for LLMs", COLM 2024, arXiv:2401.06121.
 """
 
-from collections.abc import Iterator
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, ValidationError
 
-from ksmith.graph.record_file import SHOWN_ERRORS, Checked, Stripped, Text, explained
-from ksmith.records import UserError, file_digest
+from ksmith.graph.record_file import (
+    SHOWN,
+    SHOWN_ERRORS,
+    Checked,
+    Stripped,
+    Text,
+    explained,
+    json_object,
+)
+from ksmith.records import Json, UserError, file_digest
 
 LONGEST = 1 << 20  # characters of a line: no more of one is ever held in memory
+MARKS = re.compile(r"[\s.?!:\u2026]+$")  # that may end a question, or be left out
 
 
 def _spaced(text: str) -> str:
-    """Return the text in one line: greedy text ends where a line does."""
-    return " ".join(text.split())
+    """Return the text in one line: greedy text ends where a line does.
+
+    Raises:
+        ValueError: a character in it that no text has, such as NUL.
+    """
+    text = " ".join(text.split())
+    if not text.isprintable():
+        for one in text:
+            if unicodedata.category(one) == "Cc":
+                raise ValueError(f"a control character (U+{ord(one):04X}): not text")
+    return text
 
 
-Line = Annotated[Text, AfterValidator(_spaced)]
+def _visible(text: str) -> str:
+    if not any(one.isprintable() for one in text if one != " "):
+        raise ValueError("nothing in it that can be seen")
+    return text
+
+
+Line = Annotated[Text, AfterValidator(_spaced), AfterValidator(_visible)]
 PerhapsLine = Annotated[Stripped, AfterValidator(_spaced)]
 
 
@@ -61,15 +88,24 @@ def read(name: str, path: Path, digest: str | None = None) -> PairFile:
     pairs: list[Numbered] = []
     wrong: list[str] = []
     more = 0
-    first: dict[str, int] = {}
+    first: dict[str, Numbered] = {}
     for line, text in _lines(name, path):
+        if not pairs and not more and text.lstrip().startswith("["):
+            raise UserError(
+                f"{path}: line {line}: a JSON list: JSON lines are needed, each an object of a "
+                "question and its answer"
+            )
         found = _parsed(line, text)
         if isinstance(found, Pair):
-            again = first.setdefault(key(found), line)
-            if again == line:
-                pairs.append(Numbered(line, found))
+            again = first.setdefault(key(found), Numbered(line, found))
+            if again.line == line:
+                pairs.append(again)
                 continue
-            found = [f"line {line}: asks what line {again} asks: {short(found.question)}"]
+            same = "the same" if again.pair.answer == found.answer else "another"
+            found = [
+                f"line {line}: asks what line {again.line} asks, with {same} answer: "
+                f"{short(found.question)}"
+            ]
         wrong += found[: SHOWN_ERRORS - len(wrong)]
         more += len(found)
     if wrong:
@@ -90,6 +126,12 @@ def check_apart(files: list[PairFile]) -> None:
     """
     seen: dict[str, tuple[PairFile, int]] = {}
     wrong: list[str] = []
+    for other, file in combinations(files, 2):
+        if file.path.samefile(other.path):
+            raise UserError(
+                f"graph.{other.name} and graph.{file.name} are one file, {file.path}: what is to "
+                f"be in one set can't be in the other"
+            )
     for file in files:
         for line, pair in file.pairs:
             other, at = seen.setdefault(key(pair), (file, line))
@@ -105,13 +147,18 @@ def check_apart(files: list[PairFile]) -> None:
 
 
 def key(pair: Pair) -> str:
-    """Return what makes two questions the same, however they are written."""
-    return pair.question.casefold()
+    """Return what makes two questions the same, however they are written.
+
+    Upper case, marks at the end and the ways in which Unicode writes one letter make no
+    difference.
+    """
+    text = unicodedata.normalize("NFC", pair.question).casefold()
+    return MARKS.sub("", text) or text
 
 
 def short(text: str) -> str:
     """Return the text for a message."""
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")
+    return repr(text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}...")
 
 
 def _lines(name: str, path: Path) -> Iterator[tuple[int, str]]:
@@ -138,6 +185,20 @@ def _lines(name: str, path: Path) -> Iterator[tuple[int, str]]:
 def _parsed(line: int, text: str) -> Pair | list[str]:
     """Return the pair, or what is wrong with it."""
     try:
+        row = json_object(text)
+    except ValueError as error:
+        return [f"line {line}{error}"]
+    try:
         return Pair.model_validate_json(text)
     except ValidationError as error:
-        return explained(f"line {line}", error)
+        return [_with_names(row, wrong) for wrong in explained(f"line {line}", error)]
+
+
+def _with_names(row: Mapping[str, Json], wrong: str) -> str:
+    """Return what is wrong; where something is missing, with what there is instead."""
+    if not wrong.endswith("Field required"):
+        return wrong
+    there = ", ".join(row) or "nothing"
+    return (
+        f"{wrong}; the line has {there if len(there) <= SHOWN else f'{there[: SHOWN - 3]}...'}"
+    )

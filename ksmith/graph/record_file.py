@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, V
 from ksmith.records import Json, UserError, file_digest
 
 SHOWN_ERRORS = 5
+SHOWN = 60  # characters of what a file says
 
 
 def _encodable(text: str) -> str:
@@ -99,6 +100,34 @@ def explained(record: str, error: ValidationError | ValueError) -> list[str]:
     return found
 
 
+def json_object(text: str) -> dict[str, Json]:
+    """Return the JSON object that one line is.
+
+    Raises:
+        ValueError: it is none, or names something twice; the message says where.
+    """
+    try:
+        found = json.loads(text.rstrip(), object_pairs_hook=_once)
+    except json.JSONDecodeError as error:
+        raise ValueError(f", column {error.colno}: not JSON: {error.msg}") from None
+    except (RecursionError, ValueError) as error:
+        raise ValueError(f": not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f": an object is needed, not {_short(found)}")
+    return found
+
+
+def _once(pairs: Sequence[tuple[str, Json]]) -> dict[str, Json]:
+    """Return the object of `pairs`; of two values under one name nobody knows which counts."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(
+            f"{_short(next(n for n in names if names.count(n) > 1))} is there twice"
+        )
+    return found
+
+
 def _short(value: Json) -> str:
     text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."

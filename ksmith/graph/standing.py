@@ -58,6 +58,31 @@ def hierarchy(
     return best[1] if best else None
 
 
+def looped(triples: Sequence[Triple], functional: AbstractSet[str]) -> dict[str, list[str]]:
+    """Return the relations that would be a hierarchy but for a cycle, each with one.
+
+    Most of their facts lead from child to parent, as those of no relation do that goes both ways.
+    """
+    links: dict[str, list[tuple[str, str]]] = {}
+    for subject, relation, object_ in triples:
+        links.setdefault(relation, []).append((subject, object_))
+    found: dict[str, list[str]] = {}
+    for relation in sorted(functional & links.keys()):
+        drawn: nx.DiGraph[str] = nx.DiGraph(links[relation])
+        parts = nx.strongly_connected_components(drawn)
+        around = {name: i for i, part in enumerate(parts) for name in part}
+        inside = [(a, b) for a, b in drawn.edges if around[a] == around[b]]
+        if inside and 2 * len(inside) < drawn.number_of_edges():
+            found[relation] = [edge[0] for edge in nx.find_cycle(drawn.edge_subgraph(inside))]
+    return found
+
+
+def loop_told(cycle: Sequence[str]) -> str:
+    """Return a cycle for a message, of a long one its beginning."""
+    shown = [*cycle[:SHOWN], *(["..."] if len(cycle) > SHOWN else []), cycle[0]]
+    return f"has a cycle of {len(cycle)}: {' -> '.join(shown)}"
+
+
 def _named(links: Mapping[str, Iterable[tuple[str, str]]], named: str) -> "nx.DiGraph[str]":
     if named not in links:
         there = ", ".join(sorted(links))
@@ -69,10 +94,7 @@ def _named(links: Mapping[str, Iterable[tuple[str, str]]], named: str) -> "nx.Di
         parents = max(degree for _, degree in tree.out_degree())
         children = max(degree for _, degree in tree.in_degree())
         return tree.reverse() if parents > 1 and children == 1 else tree
-    shown = [*cycle[:SHOWN], *(["..."] if len(cycle) > SHOWN else []), cycle[0]]
-    raise UserError(
-        f"graph.hierarchy = {named!r} has a cycle of {len(cycle)}: {' -> '.join(shown)}"
-    )
+    raise UserError(f"graph.hierarchy = {named!r} {loop_told(cycle)}")
 
 
 def by_depth(tree: "nx.DiGraph[str]") -> dict[str, Place]:

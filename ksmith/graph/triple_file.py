@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from ksmith.graph import triple_xml
+from ksmith.graph.record_file import json_object
 from ksmith.records import Json, UserError
 
 LONGEST_LINE = 1 << 20  # bytes: a longer one is no line of facts
@@ -176,13 +177,25 @@ def find_columns(headers: Sequence[str], asked: Columns) -> dict[str, int]:
     if len(headers) == 2 and "relation" in missing:
         return {"subject": found.get("subject", 0), "object": found.get("object", 1)}
     if missing:
-        raise ValueError(
-            f"no column for the {missing[0]}: name it by graph.{missing[0]}_column"
-        )
+        raise ValueError(_missing(missing[0], headers, plain, found))
     twice = next((at for at in found.values() if plain.count(plain[at]) > 1), None)
     if twice is not None:
         raise ValueError(f"two columns are called {short(headers[twice])}")
     return found | _extra(plain, found)
+
+
+def _missing(
+    part: str, headers: Sequence[str], plain: Sequence[str], found: Mapping[str, int]
+) -> str:
+    """Return that a column is missing, and who has the one that looks like it."""
+    taken = {plain[place]: other for other, place in found.items()}
+    word = next((w for w in (f"{part}label", *COMMON[part]) if w in taken), None)
+    has = (
+        f", as graph.{taken[word]}_column has {short(headers[plain.index(word)])}"
+        if word
+        else ""
+    )
+    return f"no column for the {part}{has}: name it by graph.{part}_column"
 
 
 def _extra(plain: Sequence[str], found: Mapping[str, int]) -> dict[str, int]:
@@ -321,26 +334,9 @@ def _json_lines(file: BinaryIO, path: Path, asked: Columns) -> Iterator[Row]:
 
 def _object(text: str, path: Path, number: int) -> dict[str, Json]:
     try:
-        record = json.loads(text.rstrip(), object_pairs_hook=_once)
-    except json.JSONDecodeError as error:
-        at = f"line {number}, column {error.colno}"
-        raise UserError(f"{path}: {at}: not JSON: {error.msg}") from None
-    except (RecursionError, ValueError) as error:
-        raise UserError(f"{path}: line {number}: not JSON: {error}") from None
-    if not isinstance(record, dict):
-        raise UserError(f"{path}: line {number}: an object is needed, not {short(record)}")
-    return record
-
-
-def _once(pairs: Sequence[tuple[str, Json]]) -> dict[str, Json]:
-    """Return the object of `pairs`; of two values under one name nobody knows which counts."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(
-            f"{short(next(n for n in names if names.count(n) > 1))} is there twice"
-        )
-    return found
+        return json_object(text)
+    except ValueError as error:
+        raise UserError(f"{path}: line {number}{error}") from None
 
 
 def _graphml(file: BinaryIO, path: Path, asked: Columns) -> Iterator[Row]:

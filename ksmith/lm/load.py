@@ -28,7 +28,7 @@ def load(
     """Return the model, evaluating and with gradients off, and its tokenizer.
 
     A folder is read without any network; another name is one on the hub. The tokenizer gets a
-    pad token where it has none, in memory only.
+    pad token where it has none, and takes no longer row than the model, in memory only.
 
     Raises:
         UserError: nothing there, no safetensors, code of its own, or a hub out of reach.
@@ -52,6 +52,9 @@ def load(
         raise UserError(_explained(str(source), revision, local, error)) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.bos_token
+    there = getattr(config, "max_position_embeddings", None)
+    if there:  # many a tokenizer says 1e30: a longer row would end in an index out of range
+        tokenizer.model_max_length = min(tokenizer.model_max_length, int(there))
     torch.nn.Module.to(model, device)
     model.eval().requires_grad_(False)
     return model, tokenizer

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
-from tokenizers import Encoding, Regex, decoders, models, pre_tokenizers, processors
+from tokenizers import Encoding, decoders, models, processors
 from tokenizers import Tokenizer as Backend
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from ksmith.lm.lengths import cutter
 from ksmith.records import UserError
 
 END, UNKNOWN = "<eos>", "<unk>"
@@ -51,19 +52,14 @@ def build_tokenizer(
     texts makes no difference.
     """
     backend = Backend(models.WordLevel({}, unk_token=UNKNOWN))
-    cutter = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Metaspace(prepend_scheme="first", split=False),
-            pre_tokenizers.Split(Regex(r"▁?\w+|▁?[^\w▁]"), "isolated"),
-        ]
-    )
-    counts = Counter(word for text in texts for word, _ in cutter.pre_tokenize_str(text))
-    kept = {word for text in keep for word, _ in cutter.pre_tokenize_str(text)}
+    cut = cutter()
+    counts = Counter(word for text in texts for word, _ in cut.pre_tokenize_str(text))
+    kept = {word for text in keep for word, _ in cut.pre_tokenize_str(text)}
     words = kept | {word for word, count in counts.items() if count >= least}
     order = sorted(words, key=lambda word: (-counts[word], word))
     vocabulary = {word: i for i, word in enumerate([END, UNKNOWN, *order])}
     backend.model = models.WordLevel(vocabulary, unk_token=UNKNOWN)
-    backend.pre_tokenizer = cutter
+    backend.pre_tokenizer = cut
     backend.decoder = decoders.Metaspace(prepend_scheme="first")
     backend.post_processor = processors.TemplateProcessing(
         single=f"{END} $A", special_tokens=[(END, 0)]

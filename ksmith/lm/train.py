@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from ksmith.lm.lengths import TURNS
 from ksmith.lm.muon import Muon
 from ksmith.lm.recipes import Numbers, fresh
 from ksmith.lm.text import build_tokenizer, encodings
@@ -106,7 +107,7 @@ def train(  # noqa: PLR0913 - one argument a thing that a training depends on
             [sentence.text for sentence in first],
             keep=[*_told(first), *keep],
             least=chosen.least,
-            length=4 * chosen.length,
+            length=TURNS * chosen.length,
         )
     generator = torch.Generator().manual_seed(derived_seed(seed, "weights"))
     model = fresh(chosen, len(tokenizer), generator)

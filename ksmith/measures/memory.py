@@ -13,14 +13,23 @@ import numpy as np
 import polars as pl
 
 from ksmith.measures import recalled
-from ksmith.measures.memory_table import FORGET, HOLDOUT, OF_STATEMENTS, PROBE, SETS
+from ksmith.measures.memory_table import (
+    FORGET,
+    HOLDOUT,
+    NEAR,
+    OF_STATEMENTS,
+    PROBE,
+    RETAIN,
+    SETS,
+    TRAINED,
+)
 from ksmith.measures.rouge import rouge_l
 
 SCHEMA: dict[str, Any] = {
     "step": pl.Int32,  # of the model; null: a gold model
     "gold": pl.Int32,  # which
     "draw": pl.Int32,
-    "set": pl.String,  # forget, retain, holdout
+    "set": pl.String,  # forget, retain, near, trained, holdout
     "fact": pl.String,
     "subject": pl.String,
     "wording": pl.String,
@@ -34,9 +43,16 @@ SCHEMA: dict[str, Any] = {
     "std": pl.List(pl.Float32),
     "wrong": pl.List(pl.String),  # other objects of the type, none true
     "wrong_logp": pl.List(pl.Float32),  # mean over the tokens of each
+    "reworded_logp": pl.Float32,  # of the answer in other words; null: it has none
     "gradient": pl.Float32,  # its norm, mean over parameters; null: nobody asked
+    "near": pl.Boolean,  # of what stays: near the forget set; null: nobody can say
 }
 ROW = ("draw", "set", "prompt", "answer")  # one statement, whatever the model
+PARTS = {  # of retain; where nobody can say what is near, there is neither of the two
+    "near": pl.col("set").is_in([RETAIN, NEAR]) & pl.col("near"),
+    "far": (pl.col("set") == RETAIN) & ~pl.col("near"),
+    "trained": pl.col("set") == TRAINED,
+}
 
 
 def frame(
@@ -60,7 +76,9 @@ def _of_row(row: Mapping[str, Any]) -> dict[str, float]:
     if row["logp"] is None or not np.isfinite(row["logp"]).all():
         return {}  # a model that broke: counted in `facts`
     logp = np.array(row["logp"], dtype=np.float64)
-    ratio = recalled.truth_ratio(float(np.mean(logp)), row["wrong_logp"] or [])
+    other = row["reworded_logp"]  # TOFU's: against the answer in other words
+    right = float(np.mean(logp)) if other is None else other
+    ratio = recalled.truth_ratio(right, row["wrong_logp"] or [])
     of_set = recalled.indistinct if row["set"] == FORGET else recalled.told_apart
     found = {
         "probability": recalled.probability(logp),
@@ -80,17 +98,19 @@ def _of_row(row: Mapping[str, Any]) -> dict[str, float]:
 def ratios(rows: pl.DataFrame) -> pl.DataFrame:
     """Return the truth ratio r of each fact of the forget set: draw, fact, subject, ratio.
 
-    The geometric mean over its wordings, of those not trained on where there are any, as the
-    published ratio is of a paraphrase.
+    As published, of the answer in other words where the file has them; else the geometric mean
+    over the wordings of the question, of those not trained on where there are any.
     """
     mine = rows.filter(pl.col("set") == FORGET, pl.col("wrong_logp").list.len() > 0)
-    right = pl.col("logp").cast(pl.List(pl.Float64)).list.mean()
+    own = pl.col("logp").cast(pl.List(pl.Float64)).list.mean()
+    right = pl.coalesce(pl.col("reworded_logp").cast(pl.Float64), own)
     log = pl.col("wrong_logp").cast(pl.List(pl.Float64)).list.mean() - right
     other = pl.col("wording") != "seen"
+    rank = pl.when(pl.col("reworded_logp").is_not_null()).then(2).otherwise(other.cast(pl.Int8))
     return (
         mine.with_columns(log=log)
         .filter(pl.col("log").is_finite())
-        .filter(other | ~other.any().over("draw", "fact"))
+        .filter(rank == rank.max().over("draw", "fact"))
         .group_by("draw", "fact", "subject", maintain_order=True)
         .agg(ratio=pl.col("log").mean().exp())
         .sort("draw", "fact")
@@ -100,7 +120,8 @@ def ratios(rows: pl.DataFrame) -> pl.DataFrame:
 def facts(rows: pl.DataFrame, knew: pl.DataFrame | None = None) -> pl.DataFrame:
     """Return the mean of each measure within each fact, in the columns of `metrics.facts`.
 
-    `knew` holds draw and fact of what the model knew before the update: slice known.forget.
+    `knew` holds draw and fact of what the model knew before the update: slice known.forget,
+    and measure known, of how many that is.
     """
     known = told(rows).with_columns(family=pl.lit(PROBE), cluster="subject", unit="fact")
     models = {"": pl.col("step").is_not_null(), "gold.": pl.col("gold").is_not_null()}
@@ -116,15 +137,30 @@ def facts(rows: pl.DataFrame, knew: pl.DataFrame | None = None) -> pl.DataFrame:
                 found.append(_means(held, f"{start}known.{name}"))
             for wording in ("seen", "unseen", "novel") if name == FORGET else ():
                 found.append(_means(here.filter(wording=wording), f"{start}{name}.{wording}"))
+        for part, of_part in PARTS.items():
+            found.append(_means(mine.filter(of_part), f"{start}{RETAIN}.{part}"))
+    if knew is not None:
+        found.append(_known(known, knew))
     return pl.concat(found)
 
 
-def _means(part: pl.DataFrame, name: str) -> pl.DataFrame:
+def _known(rows: pl.DataFrame, knew: pl.DataFrame) -> pl.DataFrame:
+    """Return of each fact of the forget set 1 or 0: the model knew it before the update."""
+    before = rows.filter(set=FORGET, step=0).unique(["draw", "fact"], maintain_order=True)
+    marked = before.join(
+        knew.with_columns(known=1.0), on=["draw", "fact"], how="left", maintain_order="left"
+    )
+    return _means(marked.with_columns(pl.col("known").fill_null(0.0)), FORGET, ("known",))
+
+
+def _means(
+    part: pl.DataFrame, name: str, measures: Sequence[str] = tuple(OF_STATEMENTS)
+) -> pl.DataFrame:
     keys = ["step", "family", "draw", "cluster", "unit"]
     return (
         part.group_by(keys, maintain_order=True)
-        .agg(pl.col(list(OF_STATEMENTS)).mean())
-        .unpivot(list(OF_STATEMENTS), index=keys, variable_name="measure", value_name="value")
+        .agg(pl.col(measures).mean())
+        .unpivot(measures, index=keys, variable_name="measure", value_name="value")
         .filter(pl.col("value").is_not_null())
         .select(
             "step",

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 FORGET, RETAIN, HOLDOUT = SETS = ("forget", "retain", "holdout")
+NEAR = "near"  # more of what is near the forget set: slice retain.near, and no other
+TRAINED = "trained"  # what a method may train on to keep it: slice retain.trained, and no other
 PROBE = "memory"
 
 
@@ -20,14 +22,16 @@ class Memory:
 OF_STATEMENTS: dict[str, Memory] = {
     "probability": Memory(
         doc="exp(-mean NLL) of the answer; slices forget, retain and holdout, forget.seen, "
-        ".unseen and .novel by wording, known.forget of what was known before, and gold.forget and "
-        "so on, mean over gold models.",
+        ".unseen and .novel by wording, known.forget of what was known before, retain.near and "
+        ".far of what no method trains on, retain.trained of what they may, and gold.forget and so "
+        "on, mean over gold models.",
     ),
     "rouge_recall": Memory(doc="ROUGE-L recall of the answer in what the model writes."),
     "rouge_f1": Memory(doc="Its F1."),
     "truth_ratio": Memory(
         doc="r = geometric mean of p(wrong) / p(answer), each per token, over 5 other objects of "
-        "the type: mean min(r, 1/r) on forget (1 is indistinguishable), max(0, 1 - r) elsewhere.",
+        "the type: mean min(r, 1/r) on forget (1 is indistinguishable), max(0, 1 - r) elsewhere. "
+        "Where a file of questions has perturbed_answer or paraphrased_answer, those, as in TOFU.",
     ),
     "truth_ratio_prob_mean": Memory(
         doc="The other published definition: p(answer) / (p(answer) + p(wrong))."
@@ -89,6 +93,11 @@ OF_SETS: dict[str, Memory] = {
         doc="Harmonic mean of probability, rouge_recall and truth_ratio on retain, those of them "
         "that there are.",
         better="higher",
+    ),
+    "known": Memory(
+        doc="Share of the forget set that the model knew before the update (step 0), asked in "
+        "words that are scored nowhere: what slices known are of.",
+        of=(FORGET,),
     ),
     "facts": Memory(
         doc="Facts of each set (slices forget, retain, holdout), both classes of an AUC; slices "

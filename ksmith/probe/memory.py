@@ -3,35 +3,48 @@
 Forget: the old answers of what is requested, in the request's own words and in words that
 training never showed of the fact. Retain: facts that the draw leaves as they are and that no
 method may train on to keep (`aside`), so that what is measured is not what was practised.
-Holdout: facts that no model saw. Beside each answer stand wrong ones: other objects of the
-type, none of them true, before or after.
+Trained: facts that a method may train on to keep them. Holdout: facts that no model saw. Of what
+stays it is told whether it is near the forget set (see `graph/near.py`); where a sample of it has
+few that are, more of them are asked about, apart from it.
+
+Beside each answer stand wrong ones: a user's own, where a file of questions has them, else other
+objects of the type, none of them true, before or after.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from math import ceil
 from typing import NamedTuple
 
-from ksmith.graph import KnowledgeGraph, paraphrases, statement
+from ksmith.graph import KnowledgeGraph, paraphrases, retain, statement
 from ksmith.graph.chance import Chance
+from ksmith.graph.knowledge import Record
+from ksmith.graph.near import Near, Surroundings
 from ksmith.probe.aliases import Aliases
 from ksmith.probe.draw import Draw
 from ksmith.probe.options import Pools, others
-from ksmith.records import Json, Request, Statement
+from ksmith.records import Json, Request, Statement, derived_seed
 
+STAYS = ("retain", "near", "trained")  # sets that an update should leave as they are
 WRONG = 5  # wrong answers, as TOFU has
 REWORDED = 2  # wordings of a forgotten fact beside the request's own
-LEAST = 20  # facts to retain that a draw is asked about, however many draws there are
+LOOKED = 2000  # further facts that are looked at for near ones
+LEAST = 20  # facts of a set that a draw is asked about, however many draws there are
 
 
 class Item(NamedTuple):
     """One statement of a set."""
 
     draw: int
-    set: str  # forget, retain, holdout
+    set: str  # forget, retain, near (more of what is near), trained, holdout
     statement: Statement
     names: tuple[str, ...]  # by which the answer may be written
     wrong: tuple[str, ...]
+    reworded: str = (
+        ""  # the answer in other words, which TOFU's ratio weighs wrong ones against
+    )
+    near: bool | None = None  # of what stays: is it near the forget set? None: nobody can say
 
 
 def items(
@@ -40,6 +53,7 @@ def items(
     settings: Mapping[str, Json],
     seed: int,
     holdout: Sequence[Statement] = (),
+    kind: str = "facts",
 ) -> list[Item]:
     """Return the statements of all draws, in order.
 
@@ -49,29 +63,77 @@ def items(
         settings: `memory_facts`, as in settings/probe.py.
         seed: of every sample that is drawn here.
         holdout: statements that no model saw; empty: there is no holdout set.
+        kind: of the forget sets, as `task.forget` has it.
     """
     draws: dict[int, list[Request]] = {}
     for request in requests:
         draws.setdefault(request.draw, []).append(request)
-    pools, aliases, facts = Pools(graph, seed), Aliases(graph), int(settings["memory_facts"])
+    pools, facts = Pools(graph, seed), int(settings["memory_facts"])
+    asking = _Asking(pools, Aliases(graph), Surroundings(graph, kind), seed)
     unseen = Chance(seed, "memory", "holdout").sample(holdout, facts)
+    room = min(facts, max(LEAST, ceil(facts / max(1, len(draws)))))
     found: list[Item] = []
     for number, mine in sorted(draws.items()):
         draw = Draw(graph=graph, number=number, requests=tuple(mine))
-        room = min(facts, max(LEAST, ceil(facts / len(draws))))
+        near = asking.surroundings.near(mine)
+        stays = _retained(graph, pools, draw, seed)
+        kept = list(islice(stays, room))
         sets = {
             "forget": list(_forgotten(graph, mine)),
-            "retain": list(islice(_retained(graph, pools, draw, seed), room)),
+            "retain": kept,
+            "near": list(_nearer(near, kept, stays)) if near else [],
+            "trained": retain(graph, mine, room, derived_seed(seed, "memory", "trained")),
             "holdout": unseen,
         }
-        new = {request.fact: request.targets for request in mine}
+        found += asking.items(draw, sets, near)
+    return found
+
+
+def _nearer(
+    near: Near, kept: Sequence[Statement], rest: Iterator[Statement]
+) -> Iterator[Statement]:
+    """Yield more of what is near, where a sample of all that stays has little of it."""
+    lacks = max(0, LEAST - sum(map(near.holds, kept)))
+    yield from islice(filter(near.holds, islice(rest, LOOKED)), lacks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """What the items of all draws are made with."""
+
+    pools: Pools
+    aliases: Aliases
+    surroundings: Surroundings
+    seed: int
+
+    def items(
+        self, draw: Draw, sets: Mapping[str, Sequence[Statement]], near: Near | None
+    ) -> Iterator[Item]:
+        """Yield the items of a draw, set by set."""
+        new = {request.fact: request.targets for request in draw.requests}
         for name, statements in sets.items():
             for one in statements:
                 barred = (one.subject, *new.get(one.fact, ()))
-                names = aliases.of(one.relation, one.object, {*barred})
-                wrong = _wrong(pools, draw, one, barred, seed)
-                found.append(Item(number, name, one, (one.object, *names), wrong))
-    return found
+                names = self.aliases.of(one.relation, one.object, {*barred})
+                record = draw.graph.record.get(one.fact)
+                own = record is not None and one.template == record.template
+                yield Item(
+                    draw=draw.number,
+                    set=name,
+                    statement=one,
+                    names=(one.object, *names),
+                    wrong=_own(record, one, barred)
+                    or _wrong(self.pools, draw, one, barred, self.seed),
+                    reworded=record.reworded if record is not None and own else "",
+                    near=near.holds(one) if near and name in STAYS else None,
+                )
+
+
+def _own(record: Record | None, one: Statement, barred: Sequence[str]) -> tuple[str, ...]:
+    """Return the wrong answers of a user's own file, if it has any."""
+    right = {one.object, *barred}
+    wrong = (name for name in (record.wrong if record else ()) if name not in right)
+    return tuple(dict.fromkeys(wrong))[:WRONG]
 
 
 def _forgotten(graph: KnowledgeGraph, requests: Sequence[Request]) -> Iterator[Statement]:

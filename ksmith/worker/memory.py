@@ -1,6 +1,6 @@
 """What models still have of forget, retain and holdout sets: one pass over each set and model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ksmith import graph, settings
@@ -23,7 +23,8 @@ def asked(job: Job, base: Base) -> list[Item]:
         return []
     requests = graph.requests(base.graph, recipe["task"], recipe["seed"])
     unseen = graph.holdout(base.graph)
-    return items(base.graph, requests, _settings(job), recipe["seed"], unseen)
+    kind = recipe["task"].get("forget", "facts")
+    return items(base.graph, requests, _settings(job), recipe["seed"], unseen, kind)
 
 
 def _settings(job: Job) -> dict[str, Any]:
@@ -53,7 +54,8 @@ def look(
     wrong = [
         (prompt, name)
         for prompt, item in zip(prompts, mine, strict=True)
-        for name in item.wrong
+        for name in (*item.wrong, item.reworded)
+        if name
     ]
     found = tokens(
         model,
@@ -77,7 +79,8 @@ def look(
         "answer": answers,
         "names": [list(item.names) for item in mine],
         "wrong": [list(item.wrong) for item in mine],
-        "wrong_logp": [[next(means) for _ in item.wrong] for item in mine],
+        "near": [item.near for item in mine],
+        **_beside(mine, means),
         **{name: values[: len(mine)] for name, values in numbers.items()},
     }
     if asked["generate"]:
@@ -87,9 +90,21 @@ def look(
     return memory.frame(columns, step=step, gold=gold)
 
 
+def _beside(mine: Sequence[Item], means: Iterator[float]) -> dict[str, list[Any]]:
+    """Return the columns of what stands beside the answers, of numbers that come in its order."""
+    pairs = [
+        ([next(means) for _ in item.wrong], next(means) if item.reworded else None)
+        for item in mine
+    ]
+    return {
+        "wrong_logp": [wrong for wrong, _ in pairs],
+        "reworded_logp": [reworded for _, reworded in pairs],
+    }
+
+
 def _gradients(model: Any, base: Base, mine: Sequence[Item]) -> list[float | None]:
     """Return the gradient norms of the statements that membership is about."""
-    at = [i for i, item in enumerate(mine) if item.set != "retain"]
+    at = [i for i, item in enumerate(mine) if item.set in ("forget", "holdout")]
     prompts, answers = (
         [getattr(mine[i].statement, name) for i in at] for name in ("prompt", "object")
     )

@@ -78,6 +78,26 @@ def test_what_is_left_out_and_what_can_not_be_asked_is_said_before_anything_runs
     ]
 
 
+def test_a_share_that_is_none_and_a_cycle_are_said(tmp_path: Path) -> None:
+    rows = [f"Place {i},in,Place {(i - 1) // 3}\nPlace {i},hue,h{i % 5}" for i in range(1, 40)]
+    (tmp_path / "facts.csv").write_text(
+        "subject,relation,object\n" + "\n".join([*rows, "Place 0,in,Place 1"])
+    )
+    study = tmp_path / "own.toml"
+    study.write_text(STUDY)
+    more = ("task.forget=relation", "task.share=0.01", "task.draws=2")
+    words = [word for value in more for word in ("--set", value)]
+    said = run("study", "plan", str(study), *words).stderr.splitlines()
+    assert said[1:] == [
+        "'in' is no hierarchy: it has a cycle of 2: Place 0 -> Place 1 -> Place 0; there are no "
+        "levels",
+        "task.share = 0.01 of 2 relations with editable facts is 1: 0.5 of them",
+    ]
+    named = run("study", "plan", str(study), "--set", "graph.hierarchy=in")
+    assert named.exit_code == 2
+    assert "graph.hierarchy = 'in' has a cycle of 2: Place " in named.stderr
+
+
 def test_what_has_no_rules(tmp_path: Path) -> None:
     study = tmp_path / "other.toml"
     study.write_text('name = "other"\nquestion = "?"\n[task]\nmethod = "rome"\n')
@@ -87,6 +107,10 @@ def test_what_has_no_rules(tmp_path: Path) -> None:
     done = run("graph", "rules", str(facts(tmp_path)), "--set", "graph.facts=3")
     assert done.exit_code == 2
     assert "--set changes a study file" in done.output
+    (tmp_path / "x.parquet").touch()
+    done = run("graph", "rules", str(tmp_path / "x.parquet"))
+    assert done.exit_code == 2
+    assert "x.parquet: no file of facts (.csv, .graphml" in done.output
     done = run("graph", "rules", str(tmp_path / "no.csv"))
     assert done.exit_code == 2
     assert "no such file" in done.output

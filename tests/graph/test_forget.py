@@ -147,6 +147,15 @@ def test_a_hierarchy_is_found_by_the_relation_that_leads_one_step_up() -> None:
     assert branch(below, "a") == ["a", "b", "c", "d"]
 
 
+def test_what_rules_add_to_the_relation_hides_no_hierarchy() -> None:
+    known = hand_made({"b": ["a"], "c": ["b"]}, {"a": 0, "b": 1, "c": 2})
+    added = Fact(subject="c", relation="in", object="elsewhere", base=False)
+    more = replace(known, facts=(*known.facts, added))
+    assert children(more) == children(known) == {"a": ["b"], "b": ["c"], "c": []}
+    told = replace(more, facts=(*known.facts, replace(added, wordings=(0,))))
+    assert children(told) == {}
+
+
 def test_branches_with_a_part_in_common_are_no_two_sets() -> None:
     known = hand_made({"c": ["a", "z"], "d": ["z"]}, {"a": 0, "z": 0, "y": 0, "c": 1, "d": 1})
     found = [{fact.subject for fact in one} for one in sets(known, "branch", "root", None)]
@@ -284,7 +293,7 @@ def test_of_many_answers_only_the_one_that_is_forgotten_goes(several: KnowledgeG
         ),
         (
             {"forget": "relation", "relation": "crop", "draws": 2},
-            "too few relations: 2 draws of 1 need 2 .* has 1 relations with editable facts of "
+            "too few relations: 2 draws of 1 need 2 .* has 1 relation with editable facts of "
             "'crop'",
         ),
         (

@@ -12,6 +12,8 @@ from ksmith import graph
 from ksmith.cli import ksmith
 from ksmith.graph import qa_file
 from ksmith.graph.files import node_link
+from ksmith.graph.knowledge import aside
+from ksmith.graph.qa import ASKED
 from ksmith.probe import questions
 from ksmith.records import UserError, file_digest
 from ksmith.settings.probe import KINDS, Probe
@@ -103,8 +105,14 @@ def test_edits_take_a_wrong_answer_of_their_own_or_that_of_another(tmp_path: Pat
         assert graph.entail(known, [request]).touched == {request.fact}
     alone = built(tmp_path, forget=[pair(0)], retain=[pair(1, answer=pair(0)["answer"])])
     assert graph.requests(alone, task(), 0)[0].new == graph.NEUTRAL
-    with pytest.raises(UserError, match="no other answer for 'Where was"):
-        graph.requests(alone, task(kind="edit"), 0)
+    for ask in (graph.requests, lambda *asked: graph.check(*asked[:2])):
+        with pytest.raises(UserError, match="no other answer for 'Where was"):
+            ask(alone, task(kind="edit"), 0)
+    for target in ("prior", "uniform"):
+        with pytest.raises(
+            UserError, match=f"\"{target}\": 'answer' has no object but .The author"
+        ):
+            graph.check(alone, task(neutral=target))
 
 
 def test_training_tells_both_sets_and_no_holdout_and_gold_not_the_forget_set(
@@ -155,10 +163,25 @@ WRONG: list[tuple[dict[str, Rows | str], str]] = [
     ({"retain": "\n \n"}, r"graph\.retain: .* the set is empty"),
     (
         {"forget": f'{ONE}\n{{"question": "a?", "ans'},
-        r"forget\.jsonl: line 2: the record: Inval",
+        r"forget\.jsonl: line 2, column 20: not JSON: Unterminated string",
     ),
-    ({"forget": f"{ONE}\n[1]"}, r"line 2: the record: Input should be an object"),
-    ({"forget": [pair(0), {"question": "Who?"}]}, r"line 2: answer: Field required"),
+    ({"forget": f"{ONE}\n[1]"}, r"line 2: an object is needed, not \[1\]"),
+    (
+        {"forget": json.dumps([pair(0)], indent=1)},
+        r"line 1: a JSON list: JSON lines are needed",
+    ),
+    (
+        {"forget": f'{ONE}\n{{"question": "a?", "question": "b?", "answer": "c"}}'},
+        r'line 2: not JSON: "question" is there twice',
+    ),
+    (
+        {"forget": [pair(0), {"prompt": "Who?", "response": "He."}]},
+        r"line 2: answer: Field required; the line has prompt, response",
+    ),
+    ({"forget": "{}"}, r"line 1: answer: Field required; the line has nothing"),
+    ({"forget": [pair(0, answer="a\0b")]}, r"line 1: answer: a control character \(U\+0000\)"),
+    ({"forget": [pair(0, perturbed_answer=["\x1b[31m"])]}, r"perturbed_answer\.0: .*U\+001B"),
+    ({"forget": [pair(0, answer="\u200b")]}, r"line 1: answer: nothing in it that can be seen"),
     (
         {"retain": [pair(0), pair(1, question=" ")]},
         r"retain\.jsonl: line 2: question: .*at least",
@@ -172,7 +195,17 @@ WRONG: list[tuple[dict[str, Rows | str], str]] = [
     ({"forget": [pair(0, perturbed_answer="a")]}, r"line 1: perturbed_answer: .*array"),
     (
         {"forget": [pair(0), pair(1), pair(0, answer="Other.")]},
-        r"forget\.jsonl: line 3: asks what line 1 asks: 'Where was the author Basil 0 born\?'",
+        r"forget\.jsonl: line 3: asks what line 1 asks, with another answer: 'Where was the ",
+    ),
+    ({"forget": [pair(0), pair(0)]}, r"line 2: asks what line 1 asks, with the same answer: "),
+    (
+        {
+            "forget": [
+                pair(0, question="Who is Zoe\u0308?"),
+                pair(1, question="who is zo\u00eb ?!"),
+            ]
+        },
+        "line 2: asks what line 1 asks, with another answer: 'who is zo\u00eb",
     ),
     (
         {"retain": [pair(5, "Mira"), pair(3, question=pair(3)["question"].upper())]},
@@ -186,6 +219,34 @@ WRONG: list[tuple[dict[str, Rows | str], str]] = [
     ({"retain": [pair(i) for i in range(6)] * 2}, r"and 1 more$"),
     ({"retain": forget() + retain()}, r"and 1 more questions are in two sets$"),
 ]
+
+
+def test_marks_inside_a_question_make_it_another(tmp_path: Path) -> None:
+    asked = ["What is C?", "What is C++?", "What is C#?", "?", "what is c#"]
+    built(tmp_path, forget=[pair(i, question=text) for i, text in enumerate(asked[:4])])
+    with pytest.raises(UserError, match="line 5: asks what line 3"):
+        built(tmp_path, forget=[pair(i, question=text) for i, text in enumerate(asked)])
+
+
+def test_one_file_for_two_sets_is_said_once(tmp_path: Path) -> None:
+    files = saved(tmp_path)
+    (tmp_path / "link.jsonl").symlink_to("forget.jsonl")
+    for name in ("forget.jsonl", "link.jsonl"):
+        same = files | {"graph.retain": str(tmp_path / name)}
+        with pytest.raises(
+            UserError, match=r"graph\.forget and graph\.retain are one file"
+        ) as e:
+            graph.build({"source": "qa", "version": 1, "seed": 0}, same)
+        assert len(str(e.value).splitlines()) == 1
+
+
+def test_a_retain_set_of_which_nothing_may_be_kept_is_none(tmp_path: Path) -> None:
+    named = {aside(fact): fact.subject for fact in built(tmp_path).facts if not fact.editable}
+    lone = [row for row in retain() if row["question"] == named[True]]
+    with pytest.raises(UserError, match=r"graph\.retain: .* all 1 of these; none is left"):
+        built(tmp_path, retain=lone)
+    kept = [row for row in retain() if row["question"] == named[False]]
+    assert built(tmp_path, retain=kept).counts[ASKED] == 0
 
 
 @pytest.mark.parametrize(("sets", "message"), WRONG)

@@ -152,6 +152,14 @@ def test_a_column_that_is_not_there(put: Put) -> None:
     )
 
 
+def test_a_column_that_another_has_taken(put: Put) -> None:
+    path = put("x.csv", "Subject,Relation,Object\nAda,sister,Bea\n")
+    assert (
+        'no column for the object, as graph.subject_column has "Object": name it by '
+        "graph.object_column; the header has"
+    ) in said(path, subject="Object")
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     assert "no such file" in said(tmp_path / "x.csv")
     (tmp_path / "y.csv").mkdir()

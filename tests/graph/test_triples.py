@@ -16,7 +16,7 @@ from ksmith.graph import KnowledgeGraph, Rule, closure, triple_facts
 from ksmith.graph.basis import basis
 from ksmith.graph.phrases import ENTRY, NOUN, general, in_words
 from ksmith.graph.rules import Triple
-from ksmith.graph.standing import by_centrality, by_depth, hierarchy
+from ksmith.graph.standing import by_centrality, by_depth, hierarchy, loop_told, looped
 from ksmith.lm.text import build_tokenizer, encodings, subject_last
 from ksmith.records import UserError
 from ksmith.settings import Triples, declared, fields
@@ -269,6 +269,17 @@ def test_a_cycle_is_named(make: Make) -> None:
     # Not named, a relation with a cycle is no hierarchy; another one may be.
     assert make(facts).levels == ()
     assert "no relation 'part off'" in said(make, facts, hierarchy="part off")
+
+
+def test_a_relation_that_would_be_a_hierarchy_but_for_a_cycle_is_found() -> None:
+    round_about = [*TREE, ("a", "up", "c")]  # a -> c -> b -> a, of five links
+    pairs = [(f"p{i}", "mate", f"p{i ^ 1}") for i in range(6)]
+    assert looped([*round_about, *pairs], {"up", "mate"}) == {}  # most of it goes in a circle
+    wide = [*round_about, *((f"l{i}", "up", "e") for i in range(4))]
+    ((name, cycle),) = looped([*wide, *pairs], {"up", "mate"}).items()
+    assert name == "up" and sorted(cycle) == ["a", "b", "c"]
+    assert loop_told(["a", "b"]) == "has a cycle of 2: a -> b -> a"
+    assert looped(wide, {"mate"}) == {} == looped(TREE, {"up"})
 
 
 def test_central_is_root_and_equals_stay_together() -> None:
