@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ksmith import graph, settings
-from ksmith.lm.tokens import gradient_norms, greedy, tokens
+from ksmith.lm import prefill
+from ksmith.lm.tokens import gradient_norms, greedy
 from ksmith.probe.memory import Item, items
 from ksmith.records import Metric, derived_seed
 from ksmith.worker.job import Job
@@ -43,30 +44,22 @@ def look(
 ) -> "pl.DataFrame":
     """Return what `model` makes of the statements, a row each; see `measures.memory.SCHEMA`.
 
-    Answers and wrong answers go through it together, once.
+    A prompt goes through it once, its answer and wrong ones after it.
     """
     from ksmith.measures import memory
 
     asked = _settings(job)
     prompts = [item.statement.prompt for item in mine]
     answers = [item.statement.object for item in mine]
-    wrong = [
-        (prompt, name)
-        for prompt, item in zip(prompts, mine, strict=True)
-        for name in item.wrong
-    ]
-    found = tokens(
-        model,
-        base.tokenizer,
-        [*prompts, *(prompt for prompt, _ in wrong)],
-        [*answers, *(name for _, name in wrong)],
+    seen = prefill.look(
+        model, base.tokenizer, prefill.Asked(prompts, answers, [item.wrong for item in mine])
     )
+    found = seen.tokens
     counts = found.counts.tolist()
     numbers = {
         name: [part.tolist() for part in getattr(found, name).split(counts)]
         for name in ("logp", "hit", "mean", "std")
     }
-    means = iter(sum(part) / len(part) for part in numbers["logp"][len(mine) :])
     columns: dict[str, list[Any]] = {
         "draw": [item.draw for item in mine],
         "set": [item.set for item in mine],
@@ -77,8 +70,8 @@ def look(
         "answer": answers,
         "names": [list(item.names) for item in mine],
         "wrong": [list(item.wrong) for item in mine],
-        "wrong_logp": [[next(means) for _ in item.wrong] for item in mine],
-        **{name: values[: len(mine)] for name, values in numbers.items()},
+        "wrong_logp": seen.others,
+        **numbers,
     }
     if asked["generate"]:
         columns["generated"] = list(greedy(model, base.tokenizer, prompts, answers))
