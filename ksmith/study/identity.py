@@ -38,6 +38,7 @@ MOMENTS = 1  # raise it when second moments of the same settings change
 GOLD = 1  # raise it when a gold model of the same settings changes
 ALIASES = 1  # raise it when other aliases count as answers
 COMPARED = 2  # raise it when trials are compared with gold models in another way
+SETS = 2  # raise it when other things are seen of forget, retain and holdout sets
 STANDARD = 1  # raise it when other things than answers are read off a gold model
 
 
@@ -55,6 +56,8 @@ def nodes(point: Point, methods: Mapping[str, type[Method]] = METHODS) -> dict[s
     measured = dict(settings["probe"])
     if aliased(settings["graph"]):  # no other question can have any
         measured["aliases"] = ALIASES
+    if measured.get("memory"):
+        measured["memory_version"] = SETS
     probe = {key: value for key, value in measured.items() if key not in OF_WEIGHTS}
     graph = Node(
         kind="graph", recipe={"graph": settings["graph"]}, files=_files(point, "graph.")

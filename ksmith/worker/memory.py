@@ -13,6 +13,7 @@ from ksmith.worker.opening import Base
 
 if TYPE_CHECKING:
     import polars as pl
+    from torch import Tensor
 
 FILE = "memory.parquet"
 
@@ -40,10 +41,12 @@ def look(
     mine: Sequence[Item],
     *,
     step: int | None,
-    gold: int | None = None,
-) -> "pl.DataFrame":
+    keep: Sequence[int] = (),
+) -> tuple["pl.DataFrame", "Tensor"]:
     """Return what `model` makes of the statements, a row each; see `measures.memory.SCHEMA`.
 
+    And the log-probabilities (tokens, vocab) of all words, nats, in the places of the tokens of
+    those answers that `keep` names.
     A prompt goes through it once, its answer and wrong ones after it.
     """
     from ksmith.measures import memory
@@ -51,9 +54,8 @@ def look(
     asked = _settings(job)
     prompts = [item.statement.prompt for item in mine]
     answers = [item.statement.object for item in mine]
-    seen = prefill.look(
-        model, base.tokenizer, prefill.Asked(prompts, answers, [item.wrong for item in mine])
-    )
+    wrong = [item.wrong for item in mine]
+    seen = prefill.look(model, base.tokenizer, prefill.Asked(prompts, answers, wrong, keep))
     found = seen.tokens
     counts = found.counts.tolist()
     numbers = {
@@ -77,7 +79,7 @@ def look(
         columns["generated"] = list(greedy(model, base.tokenizer, prompts, answers))
     if asked["memory_gradients"]:
         columns["gradient"] = _gradients(model, base, mine)
-    return memory.frame(columns, step=step, gold=gold)
+    return memory.frame(columns, step=step), seen.whole
 
 
 def _gradients(model: Any, base: Base, mine: Sequence[Item]) -> list[float | None]:
@@ -116,10 +118,18 @@ def gathered(job: Job, seen: Sequence["pl.DataFrame"]) -> "pl.DataFrame | None":
     return rows
 
 
-def measure(job: Job, rows: "pl.DataFrame | None") -> list[Metric]:
-    """Return the metrics of whole sets; those of single statements are with all the others."""
+def measure(
+    job: Job, rows: "pl.DataFrame | None", far: "pl.DataFrame | None" = None
+) -> list[Metric]:
+    """Return the metrics of whole sets; those of single statements are with all the others.
+
+    Args:
+        job: the trial.
+        rows: of memory.parquet.
+        far: of memory_gold.parquet.
+    """
     from ksmith.measures import memory_models
 
     if rows is None:
         return []
-    return memory_models.metrics(rows, derived_seed(job.spec.recipe["seed"], "bootstrap"))
+    return memory_models.metrics(rows, derived_seed(job.spec.recipe["seed"], "bootstrap"), far)
