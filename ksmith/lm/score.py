@@ -7,7 +7,6 @@ on from its cached keys and values, candidates that share all but their last tok
 Sampled text, which takes a hundred times as long, is `lm/sample.py`'s.
 """
 
-import copy
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedTokenizerBase
 
 from ksmith.lm import sample
-from ksmith.lm.cache import after
+from ksmith.lm.cache import after, fork
 from ksmith.lm.text import encode
 from ksmith.records import Answer, Question, UserError
 
@@ -206,14 +205,6 @@ def _forward(model: nn.Module, ids: Tensor, cache: Any, keep: int) -> Tensor:
     return out.logits[:, -keep:].float()
 
 
-def _fork(cache: Any, index: Tensor) -> Any:
-    """Return a cache of the given rows of `cache`, which stays as it is."""
-    made = copy.copy(cache)
-    made.layers = [copy.copy(layer) for layer in cache.layers]
-    made.batch_select_indices(index)
-    return made
-
-
 def _first_tokens(rows: list[_Row], logits: Tensor, best: list[int]) -> None:
     """Fill in the first token of every candidate: the whole of it, mostly."""
     picks = [
@@ -254,7 +245,7 @@ def _continue(
     device = next(model.parameters()).device
     index = torch.tensor([i for (i, _), _ in items], device=device)
     heads = torch.tensor([head for (_, head), _ in items], device=device)  # (n, m)
-    logits = _forward(model, heads, _fork(cache, index), keep=heads.shape[1])  # (n, m, vocab)
+    logits = _forward(model, heads, fork(cache, index), keep=heads.shape[1])  # (n, m, vocab)
     log_z = logits.logsumexp(-1)  # (n, m)
     inner = logits[:, :-1].gather(-1, heads[:, 1:, None])[..., 0] - log_z[:, :-1]
     best = logits.argmax(-1).tolist()
@@ -273,7 +264,7 @@ def _generate(model: nn.Module, rows: list[_Row], cache: Any, ends: "_Ends", roo
     """Fill in the greedy tokens after the first; a row leaves the batch when it is finished."""
     device = next(model.parameters()).device
     alive = [i for i, row in enumerate(rows) if not ends.finished(row, room)]
-    mine: Any = _fork(cache, torch.tensor(alive, device=device)) if alive else None
+    mine: Any = fork(cache, torch.tensor(alive, device=device)) if alive else None
     while alive:
         ids = torch.tensor([[rows[i].greedy[-1]] for i in alive], device=device)
         told = _forward(model, ids, mine, keep=1)[:, -1].argmax(-1).tolist()

@@ -25,6 +25,7 @@ from torch.func import functional_call
 from transformers import PreTrainedTokenizerBase
 
 from ksmith.lm.hooks import only_before
+from ksmith.lm.ops import widened
 from ksmith.lm.score import score
 from ksmith.lm.text import Batch, encode
 from ksmith.records import Question
@@ -75,33 +76,80 @@ def tokens(
     places: dict[tuple[str, str], int] = {}
     turn = [places.setdefault(row, len(places)) for row in zip(prompts, answers, strict=True)]
     batch = encode(tokenizer, [prompt for prompt, _ in places], [end for _, end in places])
+    found = Numbers(batch.answer.sum(1))
+    every = torch.arange(len(batch.ids))
+    with torch.inference_mode():
+        for at, logits, gold in packed(model, batch, every, batch_tokens, batch_logits):
+            found.put(at, logits, gold)
+    return found.made().of(torch.tensor(turn, dtype=torch.int64))
+
+
+class Numbers:
+    """Numbers of answer tokens, filled in as passes give them, in any order."""
+
+    def __init__(self, counts: Tensor, keep: Tensor | None = None) -> None:
+        """Begin with nothing.
+
+        Args:
+            counts: (n,) tokens of each answer.
+            keep: (T,) bool: tokens of whose place the whole distribution is kept.
+        """
+        self.counts = counts
+        self.keep = torch.zeros(int(counts.sum()), dtype=torch.bool) if keep is None else keep
+        self._slot = self.keep.cumsum(0) - 1
+        self._found: tuple[Tensor, ...] = ()
+        self._whole: Tensor | None = None
+
+    def put(self, at: Tensor, logits: Tensor, gold: Tensor) -> None:
+        """Fill in the tokens `at` (m,), which are `gold` (m,), from `logits` (m, vocab).
+
+        The logits are overwritten.
+        """
+        kept = self.keep[at]
+        if kept.any():
+            mine = logits[kept.to(logits.device)]
+            if self._whole is None:
+                self._whole = mine.new_empty(
+                    (int(self.keep.sum()), mine.shape[1]), device="cpu"
+                )
+            self._whole[self._slot[at[kept]]] = mine.log_softmax(-1).cpu()
+        parts = [part.cpu() for part in moments(logits, gold)]
+        if not self._found:
+            self._found = tuple(part.new_empty(len(self.keep)) for part in parts)
+        for whole, part in zip(self._found, parts, strict=True):
+            whole[at] = part
+
+    def made(self) -> Tokens:
+        """Return what was filled in."""
+        none = torch.empty(0)
+        found = self._found or (none, none.bool(), none, none)
+        # Tensors of inference mode take part in nothing else.
+        return Tokens(self.counts, *(part.clone() for part in found))
+
+    def whole(self) -> Tensor:
+        """Return the log-probabilities (kept, vocab) of all words where `keep` says, nats."""
+        return torch.empty(0, 0) if self._whole is None else self._whole.clone()
+
+
+def packed(
+    model: nn.Module, batch: Batch, rows: Tensor, batch_tokens: int, batch_logits: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yield places (m,) among all answer tokens of `batch`, their logits (m, vocab), the tokens.
+
+    Of some `rows` of it, those of about one length together, each once.
+    """
     counts = batch.answer.sum(1)
     ends = counts.cumsum(0)
-    found: Tokens | None = None
-    vocabulary = int(getattr(model, "config").vocab_size)  # noqa: B009 typed as a plain module
-    with torch.inference_mode():
-        for rows in _packed(batch, batch_tokens, max(1, batch_logits // vocabulary)):
-            mine = _cut(batch, rows)
-            logits, gold = answer_logits(model, mine)
-            logp, hit, mean, std = (part.cpu() for part in moments(logits, gold))
-            if found is None:
-                total = int(counts.sum())
-                wide = [logp.new_empty(total) for _ in range(3)]
-                found = Tokens(counts, wide[0], hit.new_empty(total), wide[1], wide[2])
-            spans = [
-                torch.arange(int(ends[i] - counts[i]), int(ends[i])) for i in rows.tolist()
-            ]
-            at = torch.cat(spans)
-            found.logp[at], found.hit[at] = logp, hit
-            found.mean[at], found.std[at] = mean, std
-    if found is None:
-        none = torch.empty(0)
-        return Tokens(counts, none, none.bool(), none, none)
-    # Tensors of inference mode take part in nothing else.
-    made = Tokens(
-        counts, *(part.clone() for part in (found.logp, found.hit, found.mean, found.std))
-    )
-    return made.of(torch.tensor(turn))
+    most = max(1, batch_logits // vocabulary(model))
+    for group in _packed(_cut(batch, rows), batch_tokens, most) if len(rows) else ():
+        mine = rows[group]
+        spans = [torch.arange(int(ends[i] - counts[i]), int(ends[i])) for i in mine.tolist()]
+        yield torch.cat(spans), *answer_logits(model, _cut(batch, mine))
+
+
+def vocabulary(model: nn.Module) -> int:
+    """Return how many words the head of `model` gives a logit."""
+    return int(getattr(model, "config").vocab_size)  # noqa: B009 typed as a plain module
 
 
 def moments(logits: Tensor, gold: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -134,8 +182,7 @@ def answer_logits(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
     ids = batch.ids[:, :-1].to(next(model.parameters()).device)
     with only_before(model, row.to(ids.device), column.to(ids.device)):
         logits = model(input_ids=ids, use_cache=False).logits[0]
-    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return wide, batch.ids[row, column].to(ids.device)
+    return widened(logits), batch.ids[row, column].to(ids.device)
 
 
 def _packed(batch: Batch, most: int, answers: int) -> Iterator[Tensor]:
@@ -229,5 +276,4 @@ def _loss(model: nn.Module, weights: dict[str, Tensor], row: Batch) -> Tensor:
     arguments: dict[str, Any] = {"input_ids": ids, "use_cache": False}
     with only_before(model, torch.zeros_like(at).to(ids.device), at.to(ids.device)):
         logits = functional_call(model, weights, kwargs=arguments).logits[0]
-    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return nn.functional.cross_entropy(wide, row.ids[0, at].to(ids.device))
+    return nn.functional.cross_entropy(widened(logits), row.ids[0, at].to(ids.device))

@@ -1,4 +1,4 @@
-"""Of whole sets: can members be told, how far from gold models, what is left of utility.
+"""Of whole sets: can members be told, what is left of utility.
 
 Membership is an area under the curve, forget against holdout. It is taken within each draw,
 whose model it is about, and over the pairs of all draws: a replicate draws updates, with their
@@ -13,32 +13,27 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ksmith.measures import memory, samples
+from ksmith.measures import margin, memory, memory_gold, samples
 from ksmith.measures.bootstrap import replicates
-from ksmith.measures.gold import over, pairs
 from ksmith.measures.gold_metrics import Number, summary
 from ksmith.measures.gold_resampled import Resampled
 from ksmith.measures.memory import ATTACKS
-from ksmith.measures.memory_table import FORGET, HOLDOUT, MEMORY, PROBE, RETAIN, SETS
+from ksmith.measures.memory_gold import HIGHEST
+from ksmith.measures.memory_table import FORGET, HOLDOUT, PROBE, RETAIN, SETS
 from ksmith.records import Metric, derived_seed
 
 Floats = NDArray[np.float64]
 
 UTILITY = ("probability", "rouge_recall", "truth_ratio")  # parts of model_utility, on retain
 
-HIGHEST = {
-    name: np.inf if row.high is None else row.high
-    for name, row in MEMORY.items()
-    if row.low is not None
-}
 
-
-def metrics(rows: pl.DataFrame, seed: int) -> list[Metric]:
+def metrics(rows: pl.DataFrame, seed: int, far: pl.DataFrame | None = None) -> list[Metric]:
     """Return the metrics of whole sets.
 
     Args:
         rows: of memory.parquet: before (step 0), after, and of gold models where there are any.
         seed: of the bootstrap.
+        far: of memory_gold.parquet, where there are gold models.
     """
     before = rows.filter(step=0)
     golds = rows["gold"].drop_nulls().unique().sort().to_list()
@@ -49,8 +44,10 @@ def metrics(rows: pl.DataFrame, seed: int) -> list[Metric]:
         found += _counts(mine, step)
         found += _utility(mine, step, seed)
         found += _membership(mine, standard if step else [], before if step else None, seed)
-    if len(standard) > 1:
-        found += _quality(rows, standard, seed)
+    if standard:
+        found += memory_gold.quality(rows, standard, seed)
+    if far is not None:
+        found += memory_gold.answers(far, seed)
     return found
 
 
@@ -59,8 +56,10 @@ def _counts(rows: pl.DataFrame, step: int) -> Iterator[Metric]:
     broken = ~pl.col("logp").list.eval(pl.element().is_finite()).list.all().fill_null(False)
     for name in SETS:
         mine = rows.filter(set=name)
-        total = mine.select("draw", "fact").n_unique() if mine.height else 0
-        without = mine.filter(broken).select("draw", "fact").unique().height
+        # All draws are asked about one holdout set: each of its facts is one.
+        unit = ["fact"] if name == HOLDOUT else ["draw", "fact"]
+        total = mine.select(unit).n_unique() if mine.height else 0
+        without = mine.filter(broken).select(unit).unique().height
         for part, value in ((name, total), (f"{name}.broken", without)):
             if total:
                 yield Metric(
@@ -172,68 +171,26 @@ def _membership(
     found = [both.number(step, f"auc_{name}", area) for name, area in areas.items()]
     if golds:
         own = np.stack([both.area(memory.scores(one), "min_k") for one in standard], 1)
-        weights = both.drawn.golds
-        gold = (own * weights).sum(1) / weights.sum(1)
-        found.append(both.number(step, "privleak", samples.privleak(areas["min_k"], gold)))
-        apart = [
-            np.abs(samples.privleak(own[:, i], own[:, j]))
-            for i in range(golds)
-            for j in range(golds)
-            if i != j
-        ]  # there are two gold models or none: settings/task.py
-        found.append(both.number(step, "privleak_gold", np.mean(apart, 0)))
+        found += _leaks(both, areas["min_k"], own, step)
     return summary(found, both.drawn, HIGHEST)
 
 
-# --- forget quality ---------------------------------------------------------------------------
+def _leaks(both: Pairs, mine: Floats, own: Floats, step: int) -> Iterator[Number]:
+    """Yield PrivLeak, its margin, and what it is in units of that.
 
-
-def _quality(rows: pl.DataFrame, standard: Sequence[pl.DataFrame], seed: int) -> list[Metric]:
-    """Return D against gold models before and after, the margin among these, and p."""
-    models = [memory.ratios(rows.filter(step=step)) for step in (0, 1)]
-    models += [memory.ratios(one) for one in standard]
-    keys = ["draw", "fact", "subject"]
-    table = models[0].select(keys)
-    for i, model in enumerate(models):
-        named = model.select(*keys, pl.col("ratio").alias(str(i)))
-        table = table.join(named, on=keys, how="inner", maintain_order="left")
-    if table.is_empty():
-        return []
-    golds = len(standard)
-    drawn = Resampled.of(table.with_columns(cluster="subject", unit="fact"), golds, seed)
-    weights = drawn.counts[:, drawn.cluster][:, drawn.unit]
-    values = table.select(map(str, range(len(models)))).to_numpy()
-    every = pairs(golds)
-    far = np.stack(
-        [
-            samples.weighted_ks(
-                values[:, pair.other + 2 if pair.other is not None else pair.step or 0],
-                values[:, pair.gold + 2],
-                weights,
-                weights,
-            )
-            for pair in every
-        ],
-        1,
+    Args:
+        both: the pairs.
+        mine: (rows,) the AUC of the model.
+        own: (rows, golds) those of gold models.
+        step: of the model.
+    """
+    weights = both.drawn.golds
+    gold = (own * weights).sum(1) / weights.sum(1)
+    every = [mine, mine, *own.T]
+    far = margin.matrix(
+        own.shape[1], lambda model, i: np.abs(samples.privleak(every[model], own[:, i]))
     )
-    before, after, margin = over(far, every, drawn.golds)
-    facts, subjects = table.height, table["subject"].n_unique()
-
-    def number(step: int, measure: str, many: Floats) -> Number:
-        return Number(
-            step=step, probe=PROBE, measure=measure, slice=FORGET, many=many,
-            n=facts, clusters=subjects, draws=table["draw"].n_unique(),
-        )  # fmt: skip
-
-    found = [number(0, "ks", before), number(1, "ks", after), number(1, "ks_gold", margin)]
-    told = summary(found, drawn, HIGHEST)
-    for step in (0, 1):
-        mine = [i for i, pair in enumerate(every) if pair.step == step]
-        log = float(np.mean([samples.ks_p(far[0, i], facts, facts)[1] for i in mine]))
-        for measure, value in (("ks_log10_p", log), ("ks_p", 10.0**log)):
-            told.append(
-                Metric(
-                    step=step, probe=PROBE, measure=measure, slice=FORGET, value=value, n=facts
-                )
-            )
-    return told
+    _, among = margin.means(far, weights)
+    yield both.number(step, "privleak", samples.privleak(mine, gold))
+    yield both.number(step, "privleak_gold", among)
+    yield both.number(step, "privleak_margin", margin.relative(far)[:, step])

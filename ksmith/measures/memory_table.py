@@ -7,6 +7,12 @@ NEAR = "near"  # more of what is near the forget set: slice retain.near, and no 
 TRAINED = "trained"  # what a method may train on to keep it: slice retain.trained, and no other
 PROBE = "memory"
 
+MARGIN = (
+    "in units of the margin, which is that of the gold model that is farthest from the others: "
+    "the interval, over updates and subjects, is within (all of it <= 1), outside (> 1) or "
+    "undecided."
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
@@ -75,14 +81,26 @@ OF_SETS: dict[str, Memory] = {
         high=None,
     ),
     "privleak_gold": Memory(
-        doc="The margin: mean |PrivLeak| of one gold model against another.", high=None
+        doc="Mean |PrivLeak| of one gold model against another.", high=None
     ),
+    "privleak_margin": Memory(
+        doc=f"Mean |PrivLeak| against each gold model {MARGIN}", better="lower", high=None
+    ),
+    "kl": Memory(
+        doc="Distance in answers: KL(gold || model) over the vocabulary in the places of an "
+        "answer's tokens, nats, mean over gold models; slices forget, retain, holdout.",
+        better="lower",
+        high=None,
+    ),
+    "kl_gold": Memory(doc="The same of one gold model from the others.", high=None),
+    "kl_margin": Memory(doc=f"`kl` {MARGIN}", better="lower", high=None),
     "ks": Memory(
         doc="Forget quality: Kolmogorov and Smirnov's D of the forget set's truth ratios and those "
-        "of a gold model, mean over gold models (0 the same); an interval draws facts of both.",
+        "of a gold model, mean over gold models (0 the same); an interval draws the facts of both.",
         better="lower",
     ),
-    "ks_gold": Memory(doc="The margin: D of two gold models, mean over pairs."),
+    "ks_gold": Memory(doc="D of two gold models, mean over pairs."),
+    "ks_margin": Memory(doc=f"`ks` {MARGIN}", better="lower", high=None),
     "ks_log10_p": Memory(
         doc="log10 of D's p-value, mean over gold models; of few facts it proves nothing.",
         low=None,
@@ -100,7 +118,8 @@ OF_SETS: dict[str, Memory] = {
         of=(FORGET,),
     ),
     "facts": Memory(
-        doc="Facts of each set (slices forget, retain, holdout), both classes of an AUC; slices "
+        doc="Facts of each set (slices forget, retain, holdout), both classes of an AUC: of the "
+        "holdout set, which all draws are asked about, each once. Slices "
         "forget.broken and so on: those for which the model gives no number.",
         high=None,
     ),

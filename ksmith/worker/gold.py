@@ -16,7 +16,7 @@ from ksmith.lm.load import load
 from ksmith.lm.score import score
 from ksmith.lm.states import States, load_states, save_states, states
 from ksmith.records import Metric, Question, Request, derived_seed
-from ksmith.worker import memory, opening
+from ksmith.worker import memory, memory_gold, opening
 from ksmith.worker.asking import every_question
 from ksmith.worker.job import Job
 
@@ -64,7 +64,10 @@ def make_standard(job: Job) -> dict[str, Any]:
     answers = score(model, base.tokenizer, asked)
     measures.frame(asked, answers, step=1).write_parquet(job.folder / "answers.parquet")
     if sets := [item for item in memory.asked(job, base) if item.draw == draw]:
-        memory.look(job, base, model, sets, step=None).write_parquet(job.folder / memory.FILE)
+        keep = memory_gold.kept(base, sets)
+        rows, said = memory.look(job, base, model, sets, step=None, keep=keep)
+        rows.write_parquet(job.folder / memory.FILE)
+        memory_gold.save(said, job.folder)
     if asked:
         save_states(look(model, base, asked), job.folder / "states.safetensors")
     return {"questions": len(asked)}

@@ -1,10 +1,11 @@
 """What models still have of forget, retain and holdout sets: one pass over each set and model."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ksmith import graph, settings
-from ksmith.lm.tokens import gradient_norms, greedy, tokens
+from ksmith.lm import prefill
+from ksmith.lm.tokens import gradient_norms, greedy
 from ksmith.probe.memory import Item, items
 from ksmith.records import Metric, derived_seed
 from ksmith.worker.job import Job
@@ -12,6 +13,7 @@ from ksmith.worker.opening import Base
 
 if TYPE_CHECKING:
     import polars as pl
+    from torch import Tensor
 
 FILE = "memory.parquet"
 
@@ -40,35 +42,27 @@ def look(
     mine: Sequence[Item],
     *,
     step: int | None,
-    gold: int | None = None,
-) -> "pl.DataFrame":
+    keep: Sequence[int] = (),
+) -> tuple["pl.DataFrame", "Tensor"]:
     """Return what `model` makes of the statements, a row each; see `measures.memory.SCHEMA`.
 
-    Answers and wrong answers go through it together, once.
+    And the log-probabilities (tokens, vocab) of all words, nats, in the places of the tokens of
+    those answers that `keep` names.
+    A prompt goes through it once, its answer and wrong ones after it.
     """
     from ksmith.measures import memory
 
     asked = _settings(job)
     prompts = [item.statement.prompt for item in mine]
     answers = [item.statement.object for item in mine]
-    wrong = [
-        (prompt, name)
-        for prompt, item in zip(prompts, mine, strict=True)
-        for name in (*item.wrong, item.reworded)
-        if name
-    ]
-    found = tokens(
-        model,
-        base.tokenizer,
-        [*prompts, *(prompt for prompt, _ in wrong)],
-        [*answers, *(name for _, name in wrong)],
-    )
+    beside = [[*item.wrong, *([item.reworded] if item.reworded else [])] for item in mine]
+    seen = prefill.look(model, base.tokenizer, prefill.Asked(prompts, answers, beside, keep))
+    found = seen.tokens
     counts = found.counts.tolist()
     numbers = {
         name: [part.tolist() for part in getattr(found, name).split(counts)]
         for name in ("logp", "hit", "mean", "std")
     }
-    means = iter(sum(part) / len(part) for part in numbers["logp"][len(mine) :])
     columns: dict[str, list[Any]] = {
         "draw": [item.draw for item in mine],
         "set": [item.set for item in mine],
@@ -80,25 +74,24 @@ def look(
         "names": [list(item.names) for item in mine],
         "wrong": [list(item.wrong) for item in mine],
         "near": [item.near for item in mine],
-        **_beside(mine, means),
-        **{name: values[: len(mine)] for name, values in numbers.items()},
+        **_beside(mine, seen.others),
+        **numbers,
     }
     if asked["generate"]:
         columns["generated"] = list(greedy(model, base.tokenizer, prompts, answers))
     if asked["memory_gradients"]:
         columns["gradient"] = _gradients(model, base, mine)
-    return memory.frame(columns, step=step, gold=gold)
+    return memory.frame(columns, step=step), seen.whole
 
 
-def _beside(mine: Sequence[Item], means: Iterator[float]) -> dict[str, list[Any]]:
-    """Return the columns of what stands beside the answers, of numbers that come in its order."""
-    pairs = [
-        ([next(means) for _ in item.wrong], next(means) if item.reworded else None)
-        for item in mine
-    ]
+def _beside(
+    mine: Sequence[Item], means: Sequence[Sequence[float]]
+) -> dict[str, list[list[float]] | list[float | None]]:
+    """Return the columns of what stands beside the answers: wrong ones, then the reworded one."""
+    both = list(zip(mine, means, strict=True))
     return {
-        "wrong_logp": [wrong for wrong, _ in pairs],
-        "reworded_logp": [reworded for _, reworded in pairs],
+        "wrong_logp": [list(told[: len(item.wrong)]) for item, told in both],
+        "reworded_logp": [told[-1] if item.reworded else None for item, told in both],
     }
 
 
@@ -138,10 +131,18 @@ def gathered(job: Job, seen: Sequence["pl.DataFrame"]) -> "pl.DataFrame | None":
     return rows
 
 
-def measure(job: Job, rows: "pl.DataFrame | None") -> list[Metric]:
-    """Return the metrics of whole sets; those of single statements are with all the others."""
+def measure(
+    job: Job, rows: "pl.DataFrame | None", far: "pl.DataFrame | None" = None
+) -> list[Metric]:
+    """Return the metrics of whole sets; those of single statements are with all the others.
+
+    Args:
+        job: the trial.
+        rows: of memory.parquet.
+        far: of memory_gold.parquet.
+    """
     from ksmith.measures import memory_models
 
     if rows is None:
         return []
-    return memory_models.metrics(rows, derived_seed(job.spec.recipe["seed"], "bootstrap"))
+    return memory_models.metrics(rows, derived_seed(job.spec.recipe["seed"], "bootstrap"), far)

@@ -57,7 +57,8 @@ def make_before(job: Job) -> dict[str, Any]:
     answers = score(base.model, base.tokenizer, questions)
     measures.frame(questions, answers, step=0).write_parquet(job.folder / "answers.parquet")
     if sets := memory.asked(job, base):
-        memory.look(job, base, base.model, sets, step=0).write_parquet(job.folder / memory.FILE)
+        rows, _ = memory.look(job, base, base.model, sets, step=0)
+        rows.write_parquet(job.folder / memory.FILE)
     return {
         "questions": len(questions),
         "letters": letters(job, base),

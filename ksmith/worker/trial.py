@@ -11,9 +11,10 @@ from ksmith.lm import drift
 from ksmith.lm.delta import Delta
 from ksmith.lm.score import score
 from ksmith.lm.states import States
+from ksmith.probe.memory import Item
 from ksmith.records import Answer, Question, Request, derived_seed
 from ksmith.settings.task import checkpoints
-from ksmith.worker import figures, gold, memory, opening
+from ksmith.worker import figures, gold, memory, memory_gold, opening
 from ksmith.worker.asking import by_draw, due, every_question, letters, written
 from ksmith.worker.inputs import inputs
 from ksmith.worker.job import Job
@@ -33,6 +34,19 @@ class Seen:
     tensors: list[Any] = field(default_factory=list[Any])  # rows of tensors.parquet
     inside: dict[int, States] = field(default_factory=dict[int, States])  # to compare with gold
     sets: list[Any] = field(default_factory=list[Any])  # rows of memory.parquet
+    said: dict[int, Any] = field(default_factory=dict[int, Any])  # ... word by word
+    items: list[Item] = field(default_factory=list[Item])  # of all sets
+
+    def look_at_sets(
+        self, job: Job, base: opening.Base, mine: Sequence[Item], draw: int, step: int
+    ) -> None:
+        """Look at what the model, which is updated now, has of some statements of a draw."""
+        held = bool(job.spec.recipe["task"].get("gold"))
+        keep = memory_gold.kept(base, mine) if held else ()
+        rows, said = memory.look(job, base, base.model, mine, step=step, keep=keep)
+        self.sets.append(rows)
+        if held:
+            self.said[draw] = said
 
 
 def make_trial(job: Job) -> dict[str, Any]:
@@ -63,7 +77,8 @@ def make_trial(job: Job) -> dict[str, Any]:
     seed = derived_seed(job.spec.recipe["seed"], "bootstrap")
     sets = memory.gathered(job, seen.sets)
     metrics = measures.metrics(rows, seed, moved, chain, sets)
-    metrics += memory.measure(job, sets)
+    far = memory_gold.compared(job, base, seen.items, seen.said)
+    metrics += memory.measure(job, sets, far)
     metrics += gold.measure(job, base, questions, rows, seen.inside)
     text = json.dumps([asdict(metric) for metric in metrics], ensure_ascii=False, indent=1)
     (job.folder / "metrics.json").write_text(text, encoding="utf-8")
@@ -99,8 +114,7 @@ def _seen(
     task = job.spec.recipe["task"]
     long = bool(task.get("sequence"))
     look = _looked(job, base, questions)
-    sets = memory.asked(job, base)
-    seen = Seen()
+    seen = Seen(items=memory.asked(job, base))
     ends: list[Delta] = []
     for draw, chain in enumerate(updates(job, base)):
         own = [question for question in questions if question.draw == draw]
@@ -112,9 +126,11 @@ def _seen(
             with deltas.applied(base.model, update):
                 found = score(base.model, base.tokenizer, asked[step])
                 seen.answers.setdefault(step, []).extend(found)
-                if sets:
-                    mine = memory.due(sets, draw, draws[draw][:step] if long else draws[draw])
-                    seen.sets.append(memory.look(job, base, base.model, mine, step=step))
+                if seen.items:
+                    mine = memory.due(
+                        seen.items, draw, draws[draw][:step] if long else draws[draw]
+                    )
+                    seen.look_at_sets(job, base, mine, draw, step)
                 if look is not None:
                     seen.tensors += drift.behaviour(base.model, look, draw, step)
                 if held:

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from ksmith.lm.prefill import Asked, look
 from ksmith.lm.text import encode
-from ksmith.lm.tokens import tokens
 from ksmith.measures import recalled
 from tests.benchmarks import world
 
@@ -37,19 +37,21 @@ def main(words: list[str] | None = None) -> dict[str, Any]:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shape", default="gpt2-4x128", choices=list(world.SHAPES))
     parser.add_argument("--n", type=int, default=200)
+    parser.add_argument("--words", type=int, default=3, help="of an answer, at most")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args(words)
     torch.set_num_threads(1)
     model = world.model(given.shape)
     requests = world.requests(given.n)
-    rows = [(request.prompt, request.old) for request in requests]
+    rows = [(r.prompt, _answer(i, 0, given.words)) for i, r in enumerate(requests)]
     wrong = [
-        (p, world.THINGS[(i + 7 * j) % len(world.THINGS)])
+        (p, _answer(i, j, given.words))
         for i, (p, _) in enumerate(rows)
         for j in range(1, WRONG + 1)
     ]
-    found: dict[str, Any] = {"shape": given.shape, "n": given.n, "torch": torch.__version__}
+    found: dict[str, Any] = {"shape": given.shape, "n": given.n, "words": given.words}
+    found["torch"] = torch.__version__
     apart = 0.0
     for name, more in (("tokens", []), ("with_truth_ratio", wrong)):
         ours: list[float] = []
@@ -70,6 +72,14 @@ def main(words: list[str] | None = None) -> dict[str, Any]:
     return found
 
 
+def _answer(row: int, turn: int, words: int) -> str:
+    """Return an answer of one word, or of more, up to `words`: as many of each length."""
+    own = [
+        world.THINGS[(row * 17 + 7 * turn + 5 * k) % len(world.THINGS)] for k in range(words)
+    ]
+    return " ".join(own[: 1 + (row + turn) % words])
+
+
 def timed(work: Callable[[], dict[str, float]]) -> tuple[dict[str, float], float]:
     """Return what some work gives, and the CPU seconds that it took."""
     start = time.process_time()
@@ -78,18 +88,22 @@ def timed(work: Callable[[], dict[str, float]]) -> tuple[dict[str, float], float
 
 def once(model: nn.Module, rows: Rows, wrong: Rows) -> dict[str, float]:
     """Return the mean of every metric, from one pass."""
-    every = [*rows, *wrong]
-    found = tokens(model, world.tokenizer(), [p for p, _ in every], [a for _, a in every])
+    others = [
+        [name for _, name in wrong[i * WRONG : (i + 1) * WRONG]] for i in range(len(rows))
+    ]
+    asked = Asked([p for p, _ in rows], [a for _, a in rows], others)
+    seen = look(model, world.tokenizer(), asked)
+    found = seen.tokens
     counts = found.counts.tolist()
     parts = [
         getattr(found, name).double().split(counts) for name in ("logp", "mean", "std", "hit")
     ]
     numbers = [[part.numpy() for part in row] for row in zip(*parts, strict=True)]
-    values = [_metrics(row, answer) for row, (_, answer) in zip(numbers, rows, strict=False)]
+    values = [_metrics(row, answer) for row, (_, answer) in zip(numbers, rows, strict=True)]
     made = {name: statistics.fmean(value[name] for value in values) for name in METRICS}
     if wrong:
-        means = [float(row[0].mean()) for row in numbers]
-        made["truth_ratio"] = _ratio(means[: len(rows)], means[len(rows) :])
+        right = [float(row[0].mean()) for row in numbers]
+        made["truth_ratio"] = _ratio(right, [mean for means in seen.others for mean in means])
     return made
 
 

@@ -127,6 +127,7 @@ def test_membership_by_hand() -> None:
         assert area.n == 2 and area.low is not None and area.low < area.value
     assert found[1, "memory.facts.forget"].value == 3
     assert found[1, "memory.facts.holdout"].value == 2
+    assert area.n == min(found[1, f"memory.facts.{name}"].n for name in ("forget", "holdout"))
     # Nothing moved since before the update: no loss fell more than another.
     assert found[1, "memory.auc_reference.forget"].value == 0.5
     assert (0, "memory.auc_reference.forget") not in found
@@ -177,6 +178,17 @@ def test_forget_quality_by_hand() -> None:
     assert found[1, "memory.ks_gold.forget"].value == pytest.approx(2 / 3)
     assert found[1, "memory.ks.forget"].value == pytest.approx((0 + 2 / 3) / 2)
     assert found[0, "memory.ks.forget"].value == pytest.approx((2 / 3 + 0) / 2)
+    assert found[1, "memory.ks_margin.forget"].value == pytest.approx((1 / 3) / (2 / 3))
+
+
+def test_with_one_gold_model_there_is_a_distance_and_no_margin() -> None:
+    said = [*FORGET, *HOLDOUT]
+    found = named(
+        memory_models.metrics(pl.concat([rows(said, 0), rows(said, 1), *golds(said)]), 0)
+    )
+    told = {name for _, name in found if "ks" in name or "privleak" in name}
+    names = ("ks", "ks_log10_p", "ks_p", "privleak")
+    assert told == {f"memory.{name}.forget" for name in names}
 
 
 def test_without_gold_models_nothing_is_said_about_them() -> None:
@@ -186,11 +198,12 @@ def test_without_gold_models_nothing_is_said_about_them() -> None:
 
 def test_every_metric_is_in_the_table_and_inside_of_its_bounds() -> None:
     said = [*FORGET, *HOLDOUT, ("retain", 0.5, 0.2), ("retain", 0.7, 0.2)]
-    other = [(name, p / 3, wrong) for name, p, wrong in said]
+    other = [(name, p / (5 if name == "forget" else 1), wrong) for name, p, wrong in said]
     models = [rows(said, 0, texts=["Oslo"] * 7), rows(other, 1, texts=["x"] * 7)]
     table = pl.concat([*models, *golds(said, other)])
     found = [*memory_models.metrics(table, 0), *of_statements(table).values()]
-    assert {metric.measure for metric in found} == set(MEMORY) - {"auc_gradient"}
+    elsewhere = {"auc_gradient", "kl", "kl_gold", "kl_margin"}  # see test_memory_gold.py
+    assert {metric.measure for metric in found} == set(MEMORY) - elsewhere
     for metric in found:
         row = MEMORY[metric.measure]
         assert row.low is None or metric.value >= row.low, metric

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 import ksmith
 from ksmith import study
-from ksmith.measures import memory
+from ksmith.measures import memory, memory_gold
 from ksmith.measures.gold import SCHEMA
 from ksmith.records import Node, Outcome, Spec
 from ksmith.store import Store
@@ -126,6 +126,14 @@ def test_a_trial_says_what_is_left_of_its_sets_and_of_those_of_gold_models(
             found[step, "model_utility", "retain"]["n"] == found[step, "facts", "retain"]["n"]
         )
     assert (1, "probability", "gold.retain") in found and (1, "ks_gold", "forget") in found
+    for name in ("kl", "kl_gold", "kl_margin"):
+        for part in ("forget", "retain"):
+            assert found[1, name, part]["value"] >= 0
+    far = pl.read_parquet(folder / "memory_gold.parquet")
+    assert dict(far.schema) == memory_gold.SCHEMA
+    # Of each statement: two models and each gold model, from each gold model but its own.
+    assert far.height == 3 * 2 * rows.filter(step=1).height
+    assert far["kl"].null_count() == 0
     # Nobody gave a holdout set: what needs one is absent, not 1/2.
     assert not [key for key in found if key[1].startswith(("auc", "privleak"))]
 

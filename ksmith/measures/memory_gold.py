@@ -1,0 +1,226 @@
+"""How far what a model says of its sets is from what gold models say of them.
+
+Forget quality: Kolmogorov and Smirnov's D of the truth ratios of the forget set. Distance in
+answers, of each set: KL(gold || model) over the vocabulary in the places of an answer's tokens,
+each after the true ones before it. Both beside the same between gold models, and in units of the
+margin (see `margin`). Where there is no gold model there is nothing here: no number stands in.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ksmith.measures import margin, memory, samples
+from ksmith.measures.bootstrap import replicates
+from ksmith.measures.gold_metrics import Number, summary
+from ksmith.measures.gold_resampled import Resampled
+from ksmith.measures.margin import STEPS
+from ksmith.measures.memory_table import FORGET, MEMORY, PROBE, SETS
+from ksmith.records import Metric
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# Of memory_gold.parquet: one row a statement, model and gold model.
+SCHEMA: dict[str, Any] = {
+    "step": pl.Int32,  # of the model that is compared; null: a gold model
+    "other": pl.Int32,  # which
+    "gold": pl.Int32,  # the gold model that it is compared with
+    "draw": pl.Int32,
+    "set": pl.String,
+    "fact": pl.String,
+    "subject": pl.String,
+    "wording": pl.String,
+    "prompt": pl.String,
+    "answer": pl.String,
+    "kl": pl.Float64,  # mean over the answer's tokens, nats; null: a model that broke
+}
+NAMES = ("draw", "set", "fact", "subject", "wording", "prompt", "answer")  # of a statement
+
+HIGHEST = {
+    name: np.inf if row.high is None else row.high
+    for name, row in MEMORY.items()
+    if row.low is not None
+}
+
+
+# --- distance in answers ----------------------------------------------------------------------
+
+
+def divergence(gold: Floats, model: Floats) -> Floats:
+    """Return (m,) KL(gold || model) = sum p (log p - log q), nats, of rows of log-probabilities.
+
+    What a gold model rules out adds nothing. nan where the model broke; inf where it rules out
+    what a gold model does not.
+    """
+    with np.errstate(invalid="ignore"):
+        terms = np.exp(gold) * (gold - model)
+    return np.maximum(np.where(np.isneginf(gold), 0.0, terms).sum(-1), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What the models of one draw say of the same statements."""
+
+    statements: Mapping[str, Sequence[Any]]  # the columns NAMES, (n,) each
+    counts: Ints  # (n,) tokens of each answer
+    models: Sequence[Floats]  # of steps 0 and 1: (tokens, vocab) log-probabilities, nats
+    golds: Sequence[Floats]  # ... of each gold model
+
+    def table(self) -> pl.DataFrame:
+        """Return one row a statement, model and gold model; see `SCHEMA`."""
+        every = [*self.models, *self.golds]
+        starts = np.cumsum(self.counts) - self.counts
+        parts: list[pl.DataFrame] = []
+        for number, model in enumerate(every):
+            for gold, standard in enumerate(self.golds):
+                other = number - STEPS if number >= STEPS else None
+                if other == gold:
+                    continue
+                kl = np.add.reduceat(divergence(standard, model), starts) / self.counts
+                step = number if other is None else None
+                size = len(self.counts)
+                columns = {**self.statements, "kl": kl, "gold": [gold] * size}
+                columns |= {"step": [step] * size, "other": [other] * size}
+                parts.append(pl.DataFrame(columns, SCHEMA).with_columns(_finite("kl")))
+        return pl.concat(parts)
+
+
+def _finite(name: str) -> pl.Expr:
+    return pl.when(pl.col(name).is_finite()).then(name).alias(name)
+
+
+def wide(far: pl.DataFrame) -> tuple[pl.DataFrame, Floats]:
+    """Return the statements of a table of `SCHEMA`, sorted, and (n, models, golds) distances."""
+    golds = int(far["gold"].n_unique())
+    model = pl.coalesce("step", pl.col("other") + STEPS)
+    place = (model * golds + pl.col("gold")).alias("place")
+    table = (
+        far.with_columns(place)
+        .pivot("place", index=list(NAMES), values="kl", aggregate_function="first")
+        .sort("draw", "set", "fact", "prompt", "answer")
+    )
+    names = [str(i) for i in range((STEPS + golds) * golds)]
+    empty = pl.lit(None, pl.Float64)
+    columns = table.select(
+        (pl.col(name) if name in table.columns else empty.alias(name)).fill_null(float("nan"))
+        for name in names
+    )
+    return table.select(NAMES), columns.to_numpy().reshape(table.height, STEPS + golds, golds)
+
+
+def answers(far: pl.DataFrame, seed: int) -> list[Metric]:
+    """Return the metrics of a table of `SCHEMA`: kl, kl_gold and kl_margin of each set."""
+    statements, kl = wide(far)
+    found: list[Metric] = []
+    for name in SETS:
+        rows = np.flatnonzero((statements["set"] == name).to_numpy())
+        if not len(rows):
+            continue
+        mine = statements[rows.tolist()].with_columns(cluster="subject", unit="fact")
+        golds = kl.shape[-1]
+        drawn = Resampled.of(mine, golds, seed)
+        total, n = drawn.sums(kl[rows].reshape(len(rows), -1), np.arange(len(rows)))
+        many = replicates(drawn.counts, total, n).reshape(-1, STEPS + golds, golds)
+        told = [~np.isnan(kl[rows, step]).any(1) for step in (0, 1)]  # the rest broke
+        sizes = [Sizes.of(mine.filter(pl.Series(there))) for there in told]
+        found += summary(list(numbers("kl", name, many, drawn, sizes)), drawn, HIGHEST)
+    return found
+
+
+# --- what is said of any distance -------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What a number rests upon."""
+
+    n: int  # facts
+    clusters: int  # subjects
+    draws: int
+
+    @classmethod
+    def of(cls, table: pl.DataFrame) -> "Sizes":
+        """Return the sizes of a table with columns draw, fact and subject."""
+        facts, subjects = (
+            table.select("draw", name).unique().height for name in ("fact", "subject")
+        )
+        return cls(facts, subjects, table["draw"].n_unique())
+
+
+def numbers(
+    measure: str, part: str, far: Floats, drawn: Resampled, sizes: Sequence[Sizes]
+) -> Iterator[Number]:
+    """Yield `measure` of steps 0 and 1, `measure`_gold, and `measure`_margin of both steps.
+
+    Args:
+        measure: its name.
+        part: the slice.
+        far: (rows of `drawn`, models, golds).
+        drawn: what is resampled.
+        sizes: what the numbers of each step rest upon.
+    """
+    steps, among = margin.means(far, drawn.golds)
+    relative = margin.relative(far)
+    told = [(0, measure, steps[:, 0]), (1, measure, steps[:, 1]), (1, f"{measure}_gold", among)]
+    told += [(step, f"{measure}_margin", relative[:, step]) for step in (0, 1)]
+    for step, name, many in told:
+        yield Number(
+            step=step,
+            probe=PROBE,
+            measure=name,
+            slice=part,
+            many=many,
+            n=sizes[step].n,
+            clusters=sizes[step].clusters,
+            draws=sizes[step].draws,
+        )
+
+
+# --- forget quality ---------------------------------------------------------------------------
+
+
+def quality(rows: pl.DataFrame, standard: Sequence[pl.DataFrame], seed: int) -> list[Metric]:
+    """Return D against gold models before and after, the same among these, and p.
+
+    Args:
+        rows: of memory.parquet.
+        standard: those of each gold model.
+        seed: of the bootstrap.
+    """
+    models = [memory.ratios(rows.filter(step=step)) for step in (0, 1)]
+    models += [memory.ratios(one) for one in standard]
+    keys = ["draw", "fact", "subject"]
+    table = models[0].select(keys)
+    for i, model in enumerate(models):
+        named = model.select(*keys, pl.col("ratio").alias(str(i)))
+        table = table.join(named, on=keys, how="inner", maintain_order="left")
+    if table.is_empty():
+        return []
+    golds = len(standard)
+    drawn = Resampled.of(table.with_columns(cluster="subject", unit="fact"), golds, seed)
+    weights = drawn.counts[:, drawn.cluster][:, drawn.unit]
+    values = table.select(map(str, range(len(models)))).to_numpy()
+
+    def apart(model: int, gold: int) -> Floats:
+        pair = values[:, model], values[:, STEPS + gold]
+        return samples.weighted_ks(*pair, weights, weights)
+
+    far = margin.matrix(golds, apart)
+    sizes = Sizes.of(table)
+    found = summary(list(numbers("ks", FORGET, far, drawn, [sizes, sizes])), drawn, HIGHEST)
+    return [*found, *_p(far[0], sizes.n)]
+
+
+def _p(far: Floats, n: int) -> Iterator[Metric]:
+    """Yield p-values of distances (models, golds) between samples of n."""
+    for step in (0, 1):
+        log = float(np.mean([samples.ks_p(d, n, n)[1] for d in far[step].tolist()]))
+        for measure, value in (("ks_log10_p", log), ("ks_p", 10.0**log)):
+            yield Metric(
+                step=step, probe=PROBE, measure=measure, slice=FORGET, value=value, n=n
+            )
