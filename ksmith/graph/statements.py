@@ -9,7 +9,7 @@ from itertools import islice
 from ksmith.graph.chance import Chance
 from ksmith.graph.change import entail
 from ksmith.graph.knowledge import NEUTRAL, Asked, Change, Fact, KnowledgeGraph
-from ksmith.records import Request, Statement, UserError, Wording, derived_seed, fact_name
+from ksmith.records import Request, Statement, UserError, Wording, fact_name
 
 
 def statement(
@@ -148,27 +148,41 @@ def picked(
 
 
 def retain(
-    graph: KnowledgeGraph, requests: Sequence[Request], n: int, seed: int
+    graph: KnowledgeGraph,
+    requests: Sequence[Request],
+    n: int | None,
+    seed: int,
+    *,
+    near: bool = True,
 ) -> list[Statement]:
-    """Return at most `n` stated facts for a method to keep, none of which a probe asks about.
+    """Return stated facts for a method to keep, in a drawn order: at most `n`, or all.
 
-    None is touched by the change, about the subject of a request, of a request's relation with
-    its old or new object, set aside, or one that held-out sentences tell.
+    None is touched by the change, set aside, or one that held-out sentences tell. With `near`
+    false, none is about the subject of a request or of a request's relation with its old or new
+    object either. Of more, the first are those of fewer.
     """
-    generator = random.Random(derived_seed(seed, "retain", *(r.fact for r in requests)))
     place = graph.passing_place
-    barred = sorted({place[f.triple] for f in _near(graph, requests) if f.triple in place})
+    changed = list(_changed(graph, requests))
+    barred = sorted(
+        {
+            place[fact.triple]
+            for fact in (changed if near else [*changed, *_near(graph, requests)])
+            if fact.triple in place
+        }
+    )
     left = range(len(place) - len(barred))
     # The i-th of the facts that are left comes after those of the barred that stand before it.
     steps = [index - before for before, index in enumerate(barred)]
+    names = sorted(request.fact for request in requests)
+    drawn = Chance(seed, "retain", *names).sample(left, len(left) if n is None else n)
     return [
-        _drawn(graph, graph.passing[i + bisect_right(steps, i)], generator)
-        for i in generator.sample(left, min(n, len(left)))
+        _drawn(graph, fact, Chance(seed, "retain", "wording", fact.name))
+        for fact in (graph.passing[i + bisect_right(steps, i)] for i in drawn)
     ]
 
 
-def _near(graph: KnowledgeGraph, requests: Sequence[Request]) -> Iterator[Fact]:
-    """Yield the facts that a retain set must not hold; looked up, as there may be many draws."""
+def _changed(graph: KnowledgeGraph, requests: Sequence[Request]) -> Iterator[Fact]:
+    """Yield the facts that the requests touch; looked up, as there may be many draws."""
     change = entail(graph, requests)
     for changed in (
         *change.target.values(),
@@ -177,6 +191,10 @@ def _near(graph: KnowledgeGraph, requests: Sequence[Request]) -> Iterator[Fact]:
     ):
         about = graph.about.get(changed.subject, ())
         yield from (fact for fact in about if fact.relation == changed.relation)
+
+
+def _near(graph: KnowledgeGraph, requests: Sequence[Request]) -> Iterator[Fact]:
+    """Yield the facts that probes of what is near ask about."""
     for request in requests:
         yield from graph.about[request.subject]
         for object_ in (request.old, request.new):

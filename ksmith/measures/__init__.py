@@ -4,7 +4,7 @@ Both halves of ksmith use this room: a worker derives a trial's metrics here, a 
 and pools them.
 """
 
-from ksmith.measures.answers import SCHEMA, frame, steps, with_written
+from ksmith.measures.answers import SCHEMA, frame, steps, with_trained, with_written
 from ksmith.measures.compare import Difference, differences, last, paired, pool
 from ksmith.measures.curves import curves
 from ksmith.measures.drift import DRIFT, OBJECTIVE, log_min_max, tensors
@@ -41,6 +41,7 @@ __all__ = [
     "reliable",
     "steps",
     "tensors",
+    "with_trained",
     "with_written",
     "written",
 ]

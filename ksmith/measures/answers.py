@@ -5,7 +5,7 @@ update together. Whether a fact was *known* is decided here and once, for every 
 by the questions of probe "known" at step 0, whose wordings are scored nowhere else.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -47,6 +47,7 @@ SCHEMA: dict[str, Any] = {
     "predicted": pl.List(pl.Int32),  # the most probable tokens in the right answer's places
     "generated": pl.String,  # greedy text to its natural stop; for `fluency`: sampled text
     "known": pl.Boolean,  # was the fact known before? null: nobody asked
+    "trained": pl.Boolean,  # did the method train on the fact, to keep it? null: it did not
 }
 
 QUESTION = ("draw", "request", "probe", "set", "fact", "subject", "level", "hop", "stored")
@@ -78,7 +79,8 @@ def frame(questions: Sequence[Question], answers: Sequence[Answer], step: int) -
         columns[name] = [getattr(question, name) for question in questions]
     for name in ANSWER:
         columns[name] = [None if a is None else getattr(a, name) for a in said]
-    columns["known"] = columns["written_at"] = [None] * len(questions)
+    for name in ("known", "written_at", "trained"):
+        columns[name] = [None] * len(questions)
     series = [_series(name, columns[name], dtype) for name, dtype in SCHEMA.items()]
     return with_known(pl.DataFrame(series))
 
@@ -121,6 +123,23 @@ def with_written(rows: pl.DataFrame, written: Mapping[str, int]) -> pl.DataFrame
     return (
         rows.join(times, on="request", how="left", maintain_order="left")
         .with_columns(written_at="end")
+        .select(list(SCHEMA))
+    )
+
+
+def with_trained(rows: pl.DataFrame, trained: Iterable[tuple[int, str]]) -> pl.DataFrame:
+    """Return `rows` with `trained` filled in, at all steps, for these draws and facts."""
+    facts = pl.DataFrame(
+        list(trained), {"draw": pl.Int32, "fact": pl.String}, orient="row"
+    ).unique()
+    return (
+        rows.join(
+            facts.with_columns(it=pl.lit(True)),
+            on=["draw", "fact"],
+            how="left",
+            maintain_order="left",
+        )
+        .with_columns(trained="it")
         .select(list(SCHEMA))
     )
 

@@ -21,7 +21,7 @@ from ksmith.measures.drift import DRIFT, OBJECTIVE
 from ksmith.measures.memory_table import MEMORY
 from ksmith.measures.sequence import SEQUENCE
 from ksmith.measures.spread import COMBINED, SPREAD
-from ksmith.measures.table import BY_HOP, MEASURES, OF_SEQUENCES, PREPARED, SLICES
+from ksmith.measures.table import BY_HOP, MEASURES, OF_SEQUENCES, PREPARED, SLICES, TRAINED
 from ksmith.records import Metric
 
 Floats = NDArray[np.float64]
@@ -73,7 +73,9 @@ def metrics(
         sets: what was seen of forget, retain and holdout sets (see `memory.SCHEMA`), if anything.
     """
     tables = [facts(rows)]
-    prepared = rows if moved is None and written is None else _prepared(with_known(rows))
+    prepared = rows
+    if moved is not None or written is not None:
+        prepared = _prepared(with_known(rows)).filter(~TRAINED)
     if moved is not None:
         tables.append(drift.facts(prepared, moved).select(COLUMNS))
     if written is not None:
@@ -111,11 +113,13 @@ def facts(
     left_out = () if rows["written_at"].count() else OF_SEQUENCES
     for name in [name for name in slices if name in SLICES and name not in left_out and own]:
         inside, probes = SLICES[name]
-        part = prepared.filter(pl.col("probe").is_in(probes) & inside)
+        held = pl.lit(True) if name == "trained" else ~TRAINED
+        part = prepared.filter(pl.col("probe").is_in(probes) & inside & held)
         means.append(_means(part.with_columns(hop=pl.lit(-1)), name, own))
         hops = part.filter(pl.col("probe").is_in(BY_HOP))
         means.append(_means(hops, name, own))
     if several:  # measures of several probes at once
+        rows = rows.filter(~TRAINED)
         tables = (spread.facts(rows), drift.task_facts(rows))
         means += [table.select(COLUMNS) for table in tables]
     return pl.concat(means)
@@ -150,7 +154,7 @@ def _measured(rows: pl.DataFrame) -> pl.DataFrame:
     rows = rows.join(before, on="question", how="left", maintain_order="left")
     return rows.select(
         "step", "probe", "question", "hop", "wording", "stored", "known", "context",
-        "written_at",
+        "written_at", "trained",
         *UNIT,
         **{name: measure.column for name, measure in MEASURES.items()},
     )  # fmt: skip

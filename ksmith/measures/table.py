@@ -417,9 +417,12 @@ OLD, NEW = (pl.col("context") == name for name in ("old", "new"))
 # Of a sequence: asked about the batch just written, or about those before it.
 CURRENT = pl.col("written_at") == pl.col("step")
 EARLIER = (pl.col("written_at") < pl.col("step")).fill_null(False)
+# What a method was trained on to keep: of it there is a slice, and it is in no other.
+TRAINED = pl.col("trained").fill_null(False) & pl.col("probe").is_in(NEAR)
 OF_SEQUENCES = ("current", "earlier", "known.current", "known.earlier")
 
-# slice -> (which questions, of which probes); every slice is taken of step 0 and later alike.
+# slice -> (which questions, of which probes); every slice is taken of step 0 and later alike, and
+# all but "trained" hold none that are `TRAINED`.
 SLICES: dict[str, tuple[pl.Expr, tuple[str, ...]]] = {
     "": (pl.lit(True), (*ASKED, "known", "utility", TEXT)),
     "known": (KNOWN, ASKED),
@@ -433,6 +436,7 @@ SLICES: dict[str, tuple[pl.Expr, tuple[str, ...]]] = {
     "new_context": (NEW, ("conflict",)),
     "known.old_context": (KNOWN & OLD, ("conflict",)),
     "known.new_context": (KNOWN & NEW, ("conflict",)),
+    "trained": (TRAINED, NEAR),
     "stored": (STORED, FOLLOWING),
     "derived": (DERIVABLE, FOLLOWING),
     "known.stored": (KNOWN & STORED, FOLLOWING),

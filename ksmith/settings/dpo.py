@@ -11,7 +11,7 @@ from ksmith.settings.unlearning import Keeping
 class Dpo(Keeping):
     """Hyperparameters, named as in the paper; as IdkDPO where the neutral answer abstains."""
 
-    version: ClassVar[int] = 1  # raise it when a published number can move
+    version: ClassVar[int] = 2  # raise it when a published number can move
     edits: ClassVar[str] = "prefers the new object to the old one"
     unlearns: ClassVar[str] = "prefers {} to the old answer"
 

@@ -11,7 +11,7 @@ from ksmith.settings.unlearning import Unlearning
 class Pdu(Unlearning):
     """Hyperparameters, named as in the paper; alpha is what the weight of the bound is at first."""
 
-    version: ClassVar[int] = 1  # raise it when a published number can move
+    version: ClassVar[int] = 2  # raise it when a published number can move
     tasks: ClassVar[tuple[str, ...]] = ("unlearn",)
     edits: ClassVar[str] = "no: it flattens what is said where the new answer would stand"
     unlearns: ClassVar[str] = "flattens what is said in its place, whatever is neutral"

@@ -11,7 +11,7 @@ from ksmith.settings.unlearning import Keeping
 class ReLearn(Keeping):
     """Hyperparameters; the loss is the paper's default."""
 
-    version: ClassVar[int] = 1  # raise it when a published number can move
+    version: ClassVar[int] = 2  # raise it when a published number can move
     edits: ClassVar[str] = "learns the new object in several wordings"
     unlearns: ClassVar[str] = "learns {} in several wordings"
 

@@ -11,7 +11,7 @@ from ksmith.settings.unlearning import Unlearning
 class Rmu(Unlearning):
     """Hyperparameters, named as in the paper; lengths are relative to the states before."""
 
-    version: ClassVar[int] = 1  # raise it when a published number can move
+    version: ClassVar[int] = 2  # raise it when a published number can move
     tasks: ClassVar[tuple[str, ...]] = ("unlearn",)
     edits: ClassVar[str] = "no: the states that it leads astray leave no new answer to be read"
     unlearns: ClassVar[str] = (

@@ -11,7 +11,7 @@ from ksmith.settings.unlearning import Keeping
 class Undial(Keeping):
     """Hyperparameters, named as in the paper."""
 
-    version: ClassVar[int] = 1  # raise it when a published number can move
+    version: ClassVar[int] = 2  # raise it when a published number can move
     tasks: ClassVar[tuple[str, ...]] = ("unlearn",)
     edits: ClassVar[str] = "no: its target holds every answer but the old one where it was"
     unlearns: ClassVar[str] = "no target but the model's own other answers, whatever is neutral"

@@ -34,7 +34,17 @@ class Unlearning:
     batch: Count = setting(16, "facts of each set in a step")
     forget_weight: NotNegative = setting(1.0, "gamma: weight of the forget loss")
     retain_weight: NotNegative = setting(1.0, "alpha: weight of the retain loss")
-    retain: CountFromZero = setting(64, "facts in the retain set")
+    retain: CountFromZero | None = setting(
+        None,
+        "facts in the retain set, at most; by default the rest of the graph, but for one fact in "
+        "four, which probes ask about, and of more than steps x batch so many drawn ones",
+    )
+    retain_near: bool = setting(
+        True,
+        "facts near the forget set, of its subjects or with its objects, are in the retain set, "
+        "too",
+        omit_at_default=True,
+    )
     trainable: Literal["mlp_out", "mlp", "all"] = setting(
         "mlp_out",
         "the matrices that may move: the MLPs' second ones, all of MLPs, those of attention, too",

@@ -22,6 +22,8 @@ from ksmith.worker.inputs import inputs
 from ksmith.worker.instead import instead
 from ksmith.worker.job import Job
 from ksmith.worker.partial import Partial
+from ksmith.worker.retained import retained
+from ksmith.worker.retained import told as kept_by
 from ksmith.worker.sequence import Writer
 from ksmith.worker.trial import make_trial
 
@@ -86,12 +88,7 @@ def make_update(job: Job) -> dict[str, Any]:
         seed=derived_seed(recipe["seed"], "method", name),
         instead=instead(job, base.graph, draws, hp),
     )
-    retain: list[Sequence[Statement]] = []
-    if name in unlearn.UNLEARNERS:  # of a sequence, too: what no batch of the draw is about
-        retain = [
-            graph.retain(base.graph, draw, hp.retain, derived_seed(recipe["seed"], "retain", i))
-            for i, draw in enumerate(draws)
-        ]
+    retain = retained(base.graph, hp, draws, recipe["seed"])
     method = _called(name, base.model, hp, job)
     more: dict[str, Any] = {}
     if recipe["task"].get("sequence"):
@@ -113,6 +110,8 @@ def make_update(job: Job) -> dict[str, Any]:
         logs = [result.log for result in results]
     requests = [[asdict(request) for request in draw] for draw in draws]
     made = {"method": name, **told, "draws": logs, "requests": requests}
+    if any(retain):
+        made["retain"] = [kept_by(kept) for kept in retain]
     if kept:
         made["kept"] = kept
     _write_json(job, "update.json", made)

@@ -18,6 +18,7 @@ from ksmith.worker import figures, gold, memory, memory_gold, opening
 from ksmith.worker.asking import by_draw, due, every_question, letters, written
 from ksmith.worker.inputs import inputs
 from ksmith.worker.job import Job
+from ksmith.worker.retained import trained
 from ksmith.worker.sequence import WRITTEN
 from ksmith.worker.updates import updates
 
@@ -67,6 +68,7 @@ def make_trial(job: Job) -> dict[str, Any]:
         for step, answers in seen.answers.items()
     ]
     rows = measures.steps(before, *after)
+    rows = measures.with_trained(rows, trained(base.graph, job.spec.recipe, draws))
     chain = _chain(job)
     if chain is not None:
         when = {name: end for draw in draws for name, end in written(task, draw).items()}

@@ -76,13 +76,35 @@ def test_same_subject_asks_nothing_that_has_several_answers() -> None:
         assert world.world.objects(statement.relation, statement.subject) == [statement.object]
 
 
-def test_a_retain_set_holds_nothing_that_is_asked(
+def test_a_retain_set_is_the_rest_but_for_what_is_set_aside(
     world: KnowledgeGraph, requests: list[Request]
 ) -> None:
     draw = requests[:5]
-    kept = graph.retain(world, draw, 10_000, 0)
-    change = graph.entail(world, draw)
-    assert len(kept) > 100 and {s.fact for s in kept}.isdisjoint(change.touched)
+    kept = graph.retain(world, draw, None, 0)
+    touched = graph.entail(world, draw).touched
+    wanted = {fact.name for fact in world.passing} - touched
+    assert len(kept) == len(wanted) and {s.fact for s in kept} == wanted
+    own = [fact for fact in world.stated if aside(fact)]
+    assert 0.15 < len(own) / len(world.stated) < 0.35  # for probes of what is unrelated
+    assert {fact.name for fact in own}.isdisjoint(wanted)
+    near = {
+        s.fact
+        for request in draw
+        for s in (
+            *graph.neighbours(world, request, 99, 0),
+            *graph.same_subject(world, request, 99, 0),
+        )
+    }
+    assert near & wanted and near - wanted  # of what is near some is trained on, some is not
+    held = {sentence for sentence in graph.held_out(world, 10_000, 0)}
+    assert held.isdisjoint(f"{s.prompt} {s.object} ." for s in kept)
+
+
+def test_a_retain_set_may_hold_nothing_that_is_near(
+    world: KnowledgeGraph, requests: list[Request]
+) -> None:
+    draw = requests[:5]
+    kept = graph.retain(world, draw, None, 0, near=False)
     asked = {
         s.fact
         for request in draw
@@ -92,14 +114,26 @@ def test_a_retain_set_holds_nothing_that_is_asked(
             *graph.seen(world, request),
         )
     }
-    assert asked and asked.isdisjoint(s.fact for s in kept)
+    assert len(kept) > 100 and asked and asked.isdisjoint(s.fact for s in kept)
     pairs = {(s.relation, s.object) for s in kept}
     assert not [r for r in draw if {(r.relation, r.old), (r.relation, r.new)} & pairs]
-    own = [fact for fact in world.stated if aside(fact)]
-    assert 0.15 < len(own) / len(world.stated) < 0.35  # for probes of what is unrelated
-    assert {fact.name for fact in own}.isdisjoint(s.fact for s in kept)
-    assert graph.retain(world, draw, 64, 0) == graph.retain(world, draw, 64, 0)
-    assert len(graph.retain(world, draw, 64, 0)) == 64
+
+
+def test_a_smaller_retain_set_is_the_start_of_a_larger_one(
+    world: KnowledgeGraph, requests: list[Request]
+) -> None:
+    draw = requests[:5]
+    every = graph.retain(world, draw, None, 0)
+    assert graph.retain(world, draw[::-1], 64, 0) == every[:64]
+    assert graph.retain(world, draw, 10_000, 0) == every
+    assert graph.retain(world, draw, 64, 1) != every[:64]
+    assert graph.retain(world, draw, 0, 0) == []
+
+
+def test_of_half_the_facts_forgotten_a_rest_is_left(world: KnowledgeGraph) -> None:
+    half = graph.requests(world, TASK | {"share": 0.5, "draws": 1, "scale": 1}, 0)
+    assert len(graph.retain(world, half, None, 0)) > len(half)
+    assert len(graph.retain(world, half, None, 0, near=False)) < len(half) / 3
 
 
 def test_a_statement_says_which_wording_it_has(world: KnowledgeGraph) -> None:

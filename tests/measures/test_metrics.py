@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ksmith.measures import MEASURES, SLICES, metrics
+from ksmith.measures import MEASURES, SLICES, metrics, with_trained
 from ksmith.measures.bootstrap import unseen_share
 from ksmith.measures.metrics import means
 from tests.measures.rows import Trial, rate
@@ -270,6 +270,36 @@ def test_slices_and_hops() -> None:
     assert values == [0.5, 0.5, 0.5, 1, pytest.approx(1 / 3), 0, 0.5]
     assert found[1, "multi_hop.success.derived.hop2"].hop == 2
     assert (1, "multi_hop.success.stored.hop2") not in found
+
+
+def test_what_a_method_trained_on_to_keep_is_a_slice_of_its_own() -> None:
+    """And in no other; which facts were known is asked of all of them."""
+    trial = Trial()
+    for number, fact in enumerate(("trained on", "only asked", "only asked, too")):
+        more: dict[str, Any] = {
+            "set": "neighbour",
+            "right": "old",
+            "rival": "new",
+            "fact": fact,
+        }
+        more["request"] = f"0.{number % 2}"
+        trial.add("known", {"old": (-1, 1), "new": (-2, 1)}, step=0, best="old", **more)
+        near = trial.ask("same_subject", ["old", "new"], **more)
+        for step in (0, 1):
+            right = step == 0 or fact == "trained on"
+            trial.answer(step, near, {"old": (-1 if right else -3, 1), "new": (-2, 1)})
+    rows = with_trained(trial.rows(), [(0, "trained on"), (1, "only asked")])
+    assert rows.filter("trained")["fact"].unique().to_list() == ["trained on"]
+    assert rows["known"].to_list() == trial.rows()["known"].to_list()
+    found = {(m.step, m.name): (m.value, m.n) for m in metrics(rows, 0)}
+    for slice_, before, after in (("", (1, 2), (0, 2)), (".trained", (1, 1), (1, 1))):
+        name = f"same_subject.success{slice_}"
+        assert (found[0, name], found[1, name]) == (before, after)
+    assert found[1, "same_subject.success.known"] == (0, 2) and found[0, "known.accuracy"] == (
+        1,
+        3,
+    )
+    assert found[1, "spread.choice"] == (0, 2)
 
 
 def test_wordings_are_told_apart() -> None:

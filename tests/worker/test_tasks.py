@@ -11,7 +11,7 @@ import pytest
 
 from ksmith import graph, study
 from ksmith.lm.load import save
-from ksmith.records import Outcome, Question, Spec, UserError
+from ksmith.records import Outcome, Question, Request, Spec, UserError, derived_seed
 from ksmith.worker.attempt import perform
 from ksmith.worker.checkout import checkout
 from ksmith.worker.inputs import told
@@ -114,6 +114,31 @@ def test_a_descent_that_diverges_says_where_and_leaves_its_curve(
     (path,) = tmp_path.glob("assets/update-*/1-1/diverged.json")
     kept = json.loads(path.read_text())
     assert len(kept["curve"]["forget"]) == kept["step"] == int(match[1])
+
+
+def test_a_trial_says_what_was_trained_on_to_be_kept(stranger: Path, tmp_path: Path) -> None:
+    """An unlearner's retain set, and what of it probes ask about; an editor has none."""
+    own = ('task.method=["graddiff"]', "method.graddiff.steps=2", "method.graddiff.batch=20")
+    found = done(tmp_path, f"model.load={stranger}", *own)
+    assert {role: outcome.error for role, outcome in found.items() if outcome.error} == {}
+    (path,) = tmp_path.glob("assets/update-*/1-1/update.json")
+    made = json.loads(path.read_text(encoding="utf-8"))
+    assert [set(one) for one in made["retain"]] == [{"facts", "digest"}] * 2
+    assert [one["facts"] for one in made["retain"]] == [40, 40]  # no more can have their turn
+    (path,) = tmp_path.glob("outcomes/*/1-1/answers.parquet")
+    rows = pl.read_parquet(path)
+    known = graph.load(tmp_path / "assets" / found["graph"].key / "1-1")
+    for draw in (0, 1):
+        asked = [Request(**row) for row in made["requests"][draw]]
+        seed = derived_seed(0, "retain", draw)
+        kept = {s.fact for s in graph.retain(known, asked, 40, seed)}
+        mine = rows.filter(draw=draw, probe="same_subject")
+        assert set(mine.filter("trained")["fact"]) == set(mine["fact"]) & kept
+        assert mine["trained"].null_count() and mine["trained"].count()
+    plain = done(tmp_path / "plain", f"model.load={stranger}", "method.ft_l.layer=0")
+    assert plain["trial"].reason == "ok"
+    (path,) = (tmp_path / "plain").glob("outcomes/*/1-1/answers.parquet")
+    assert pl.read_parquet(path)["trained"].count() == 0
 
 
 def test_relearn_learns_a_users_answers(stranger: Path, tmp_path: Path) -> None:
