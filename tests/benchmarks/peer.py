@@ -34,7 +34,7 @@ from ksmith.lm.sites import sites
 from ksmith.lm.text import encode
 from ksmith.records import Request, UserError
 from tests.benchmarks import public
-from tests.benchmarks.edit import RESULTS, machine
+from tests.benchmarks.measured import RESULTS, machine
 from tests.benchmarks.trained import Small, small
 
 METHODS = ("rome", "memit", "ft")

@@ -19,7 +19,7 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -91,7 +91,7 @@ class _Finder(MetaPathFinder):
 
 
 @contextlib.contextmanager
-def imported(folder: Path) -> Iterator[None]:
+def imported(folder: Path) -> Generator[None]:
     """Yield while modules of the package can be imported; then forget them all."""
     finder = _Finder()
     before = set(sys.modules)
@@ -114,7 +114,7 @@ def imported(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def silent() -> Iterator[None]:
+def silent() -> Generator[None]:
     """Yield with what is printed going nowhere: it prints at every step."""
     nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - the next line closes it
     with nowhere, contextlib.redirect_stdout(nowhere):
