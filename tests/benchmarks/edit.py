@@ -9,59 +9,34 @@ a table and writes JSON.
 import argparse
 import json
 import os
-import platform
 import statistics
-import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import psutil
 import torch
-from torch import Tensor
 
-from ksmith.edit import EDITORS
-from ksmith.lm.assets import Assets
-from ksmith.lm.rows import Rows, at_subject, prefixes, rows
-from ksmith.lm.sites import sites
-from ksmith.lm.suffix import Place
-from ksmith.lm.targets import search
-from ksmith.records import Request
-from ksmith.settings import method as settings_of
-from tests.benchmarks import world
-from tests.benchmarks.counted import counted
-from tests.benchmarks.plain import plain
-from tests.benchmarks.plain import rows as plain_rows
+from tests.benchmarks.measured import FEW, LONG, RESULTS, Job, cpu_ms, growth_mb, machine
+from tests.benchmarks.searching import Case, Searching
+from tests.benchmarks.tuning import Tuning
 
-RESULTS = Path(__file__).parent / "results"
-
-
-@dataclass(frozen=True)
-class Case:
-    """One model and one method's way of asking."""
-
-    shape: str
-    method: str
-    layers: tuple[int, ...]  # the last one is where the vector is added
-    contexts: int
-    words: int  # of ten of the contexts; the others have five
-    whole: bool = True  # also time the editor, and not the search alone
-
-
+TUNED = ("ft", "ft_l", "lora", "mend")  # go by gradients, and search for no value
+SHAPE = "gpt2-4x128"
 CASES = {
-    "memit": Case("gpt2-4x128", "memit", (1, 2), 6, 10),
-    "emmet": Case("gpt2-4x128", "emmet", (2,), 6, 10),
-    "alphaedit": Case("gpt2-4x128", "alphaedit", (1, 2), 6, 10),
-    "rome": Case("gpt2-4x128", "rome", (1,), 21, 10),
-    "deep": Case("gpt2-12x256", "memit", (3,), 6, 10, whole=False),
-    "deep-llama": Case("llama-12x256", "memit", (3,), 6, 10, whole=False),
+    **{name: Case(SHAPE, name, (1,)) for name in TUNED},
+    "memit": Case(SHAPE, "memit", (1, 2), 6),
+    "emmet": Case(SHAPE, "emmet", (2,), 6),
+    "alphaedit": Case(SHAPE, "alphaedit", (1, 2), 6),
+    "r_rome": Case(SHAPE, "r_rome", (1,), 21, most=100),
+    "deep": Case("gpt2-12x256", "memit", (3,), 6, whole=False, most=10),
+    "deep-llama": Case("llama-12x256", "memit", (3,), 6, whole=False, most=10),
+    "rome": Case(SHAPE, "rome", (1,), 21),
     "toy": Case("toy", "memit", (0, 1), 3, 6),
     "toy-llama": Case("toy-llama", "rome", (1,), 3, 6),
+    **{f"toy-{name}": Case("toy", name, (1,), words=6) for name in TUNED},
 }
-ORDINARY = [name for name in CASES if not name.startswith("toy")]
+ORDINARY = [name for name in CASES if not name.startswith("toy")]  # what takes longest last
 
 
 @dataclass(frozen=True)
@@ -73,133 +48,58 @@ class Measured:
     part: str  # "search" or "edit", the whole of it
     n: int
     ms: float  # of CPU time a request
-    plain_ms: float  # ... of the plain loop's search
+    plain_ms: float  # ... of the plain loop: its search, or all of it where there is none
     ratio: float
     difference: float | None  # largest of ||delta - plain|| / ||plain||
     memory_mb: float  # growth of resident memory at most
-    # 1e9 operations of matrix products, a request; of a search
+    plain_memory_mb: float  # ... of the plain loop, of one request
+    # 1e9 operations of matrix products, a request; of what `difference` is about
     gflop: float | None
-    plain_gflop: float
+    plain_gflop: float | None
 
 
-class Setting:
-    """A case, ready to be run for any number of requests."""
-
-    def __init__(self, name: str, most: int, steps: int) -> None:
-        self.name, self.case = name, CASES[name]
-        case = self.case
-        self.model = world.model(case.shape)
-        self.s = sites(self.model)
-        self.assets: Assets = world.assets(self.model, list(case.layers), case.words)
-        self.requests: list[Request] = world.requests(most)
-        self.before = prefixes(self.assets.contexts, case.contexts)
-        one_layer = case.method == "rome"
-        where = {"layer": case.layers[0]} if one_layer else {"layers": list(case.layers)}
-        more = {"nullspace": 1e3} if case.method == "alphaedit" else {}
-        self.hp: Any = settings_of(
-            case.method,
-            {"steps": steps, "contexts": case.contexts, "stop_loss": 0.0, **where, **more},
-        )
-
-    def search(self, n: int) -> tuple[Tensor, Tensor]:
-        """Return what is found for the first `n` requests, (n, d), and their sizes (n,)."""
-        layer = self.case.layers[-1]
-        asked = self.rows(n)
-        site = self.s.mlp_out(layer)
-        bare = asked.where(asked.bare)
-        size = at_subject(self.model, bare, [site])[site].norm(dim=1)
-        found = search(self.model, asked, Place(site, self.s.head, size), self.hp)
-        return found.delta, size
-
-    def rows(self, n: int) -> Rows:
-        """Return the rows of the first `n` requests."""
-        assets = self.assets
-        return rows(assets.tokenizer, self.requests[:n], self.before, assets.kl_template)
-
-    def edit(self, n: int) -> None:
-        """Edit: `n` draws of one request with rome, one draw of all with the others."""
-        mine = self.requests[:n]
-        draws = [[one] for one in mine] if self.case.method == "rome" else [mine]
-        EDITORS[self.case.method](self.model, draws, self.hp, self.assets)
-
-    def plain(self, i: int, size: Tensor) -> Tensor:
-        """Return what the plain loop finds for request `i`, (d,)."""
-        assets = self.assets
-        asked = plain_rows(assets.tokenizer, self.requests[i], self.before, assets.kl_template)
-        return plain(self.model, asked, self.case.layers[-1], self.hp, size).delta
-
-
-def cpu_ms(run: Callable[[], object]) -> float:
-    """Return the process's CPU time in milliseconds."""
-    start = time.process_time()
-    run()
-    return 1e3 * (time.process_time() - start)
-
-
-def growth_mb(run: Callable[[], object]) -> float:
-    """Return by how much resident memory grows at most."""
-    process = psutil.Process()
-    start = most = process.memory_info().rss
-    done = threading.Event()
-
-    def look() -> None:
-        nonlocal most
-        while not done.wait(0.005):
-            most = max(most, process.memory_info().rss)
-
-    watcher = threading.Thread(target=look)
-    watcher.start()
-    try:
-        run()
-    finally:
-        done.set()
-        watcher.join()
-    return (max(most, process.memory_info().rss) - start) / 2**20
-
-
-MANY = 1000  # requests: they are timed once, and their memory in the same run
+def job(name: str, most: int, steps: int) -> Job:
+    """Return a case that is ready to be run."""
+    case = CASES[name]
+    if case.method in TUNED:
+        return Tuning(case.shape, case.method, case.layers[-1], most, steps)
+    return Searching(case, most, steps)
 
 
 def measure(name: str, numbers: list[int], *, steps: int, repeats: int) -> Iterator[Measured]:
     """Yield the lines of one case."""
-    setting = Setting(name, max(numbers), steps)
+    case = CASES[name]
+    numbers = [n for n in numbers if n <= case.most]
+    ready = job(name, max(numbers), steps)
+    ready.plain(0)  # warm
+    plain_memory = growth_mb(partial(ready.plain, 0))
     for n in numbers:
-        (delta, size), flops = counted(partial(setting.search, n))  # warm
-        few = min(n, 3)
-        loops = [partial(setting.plain, i, size[i]) for i in range(few)]
-        each = [counted(loop) for loop in loops]
-        same, plain_flops = [one for one, _ in each], sum(made for _, made in each)
-        difference = max(
-            float((delta[i] - one).norm() / one.norm()) for i, one in enumerate(same)
-        )
-        parts: dict[str, Callable[[], object]] = {"search": partial(setting.search, n)}
-        if setting.case.whole:
-            parts["edit"] = partial(setting.edit, n)
+        checked = ready.check(n) if n < LONG else None
+        parts = ready.parts(n)
         times: dict[str, list[float]] = {"plain": [], **{part: [] for part in parts}}
         memory: dict[str, float] = {}
-        for turn in range(max(1, repeats)):
+        for turn in range(repeats if n < LONG else 1):
             for part, run in parts.items():
-                if n < MANY:
-                    times[part].append(cpu_ms(run) / n)
-                elif not turn:
-                    memory[part] = growth_mb(partial(_timed, run, n, times[part]))
-            i = turn % few
-            times["plain"].append(cpu_ms(partial(setting.plain, i, size[i])))
-        for part, run in parts.items():
-            plain_ms = statistics.median(times["plain"])
-            ms = statistics.median(times[part])
+                timed = partial(_timed, run, n, times[part])
+                memory[part] = max(memory.get(part, 0.0), growth_mb(timed))
+            for i in range(min(n, FEW) if n >= LONG else 1):
+                _timed(partial(ready.plain, (turn + i) % min(n, FEW)), 1, times["plain"])
+        for part in parts:
+            mine = checked if checked and part == next(iter(parts)) else None
+            plain_ms, ms = statistics.median(times["plain"]), statistics.median(times[part])
             yield Measured(
                 case=name,
-                shape=setting.case.shape,
+                shape=case.shape,
                 part=part,
                 n=n,
                 ms=round(ms, 3),
                 plain_ms=round(plain_ms, 3),
                 ratio=round(plain_ms / ms, 2),
-                difference=difference if part == "search" else None,
-                memory_mb=round(memory.get(part) or growth_mb(run), 1),
-                gflop=round(flops / n / 1e9, 4) if part == "search" else None,
-                plain_gflop=round(plain_flops / few / 1e9, 4),
+                difference=mine.difference if mine else None,
+                memory_mb=round(memory[part], 1),
+                plain_memory_mb=round(plain_memory, 1),
+                gflop=round(mine.gflop / 1e9, 4) if mine else None,
+                plain_gflop=round(mine.plain_gflop / 1e9, 4) if mine else None,
             )
 
 
@@ -219,17 +119,6 @@ def line(found: Measured) -> str:
 HEADER = "case        part        n        ms     plain   ratio   MB more  difference of delta"
 
 
-def machine() -> dict[str, Any]:
-    """Return what the numbers depend on beside the code."""
-    return {
-        "torch": torch.__version__,
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "machine": platform.machine(),
-        "threads": torch.get_num_threads(),
-        "load": os.getloadavg()[0],
-    }
-
-
 def main(words: list[str] | None = None) -> None:
     """Measure what is asked for; print it and write JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -243,17 +132,19 @@ def main(words: list[str] | None = None) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     found: list[Measured] = []
+    about = machine()
+    given.out.parent.mkdir(parents=True, exist_ok=True)
     try:
         print(HEADER)
         for name in given.cases:
             for one in measure(name, given.n, steps=given.steps, repeats=given.repeats):
                 print(line(one), flush=True)
                 found.append(one)
-        written = {"machine": machine(), "measured": [asdict(one) for one in found]}
+                # After each line: one that is ended early leaves what it has measured.
+                written = {"machine": about, "measured": [asdict(one) for one in found]}
+                given.out.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
     finally:
         torch.set_num_threads(before)
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

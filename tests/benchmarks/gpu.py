@@ -28,7 +28,7 @@ from ksmith.lm.targets import search
 from ksmith.settings import method as settings_of
 from tests.benchmarks import world
 from tests.benchmarks.counted import IN_PLACE
-from tests.benchmarks.edit import RESULTS
+from tests.benchmarks.measured import RESULTS
 from tests.benchmarks.plain import plain
 from tests.benchmarks.plain import rows as plain_rows
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks import edit, gpu
+from tests.benchmarks.tuning import Tuning
 
 
 def test_on_a_cpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -22,6 +23,13 @@ def test_on_a_cpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert all(one["difference"] < 1e-4 for one in found if one["part"] == "search")
     assert all(one["ms"] > 0 and one["plain_ms"] > 0 for one in found)
     assert len(capsys.readouterr().out.splitlines()) == 1 + len(found)
+
+
+@pytest.mark.parametrize("method", edit.TUNED)
+def test_tuning_is_as_the_plain_loop_has_it(method: str) -> None:
+    checked = Tuning("toy", method, 1, 1, 2).check(1)
+    assert checked.difference < 1e-5
+    assert checked.plain_gflop > checked.gflop > 0
 
 
 def test_on_a_gpu_script_tried_on_a_cpu(tmp_path: Path) -> None:

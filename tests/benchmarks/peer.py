@@ -1,0 +1,411 @@
+"""ksmith's editors beside a public implementation: `python -m tests.benchmarks.peer --peer DIR`.
+
+One process, one thread, one small trained model, the same requests, layers, texts before a prompt,
+second moments, steps and step sizes for both; see `public.py` for how EasyEdit is opened. Of rome,
+memit and ft it tells the process's CPU time an edit, what the edited models say by ksmith's own
+questions and scorer, and how far apart the two changes of the weights are. DIR is where the
+package's wheel was unpacked. Ends with 2 and one line where there is none.
+"""
+
+import argparse
+import copy
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from tokenizers import decoders, processors
+from torch import Tensor
+
+from ksmith import measures, probe, settings
+from ksmith.edit import EDITORS
+from ksmith.lm.delta import Delta, applied, dense
+from ksmith.lm.descend import units
+from ksmith.lm.rows import at_subject, rows
+from ksmith.lm.score import score
+from ksmith.lm.sites import sites
+from ksmith.lm.text import encode
+from ksmith.records import Request, UserError
+from tests.benchmarks import public
+from tests.benchmarks.measured import RESULTS, machine
+from tests.benchmarks.trained import Small, small
+
+METHODS = ("rome", "memit", "ft")
+CALLS = {1: 10, 10: 2}  # independent calls for so many edits at once; one for others
+MEASURES = (
+    "efficacy.success",
+    "efficacy.accuracy",
+    "paraphrase.accuracy",
+    "neighborhood.accuracy",
+    "same_subject.accuracy",
+)
+LAYER, LAYERS = 0, (0, 1)  # of rome and ft; of memit: where the trace of such models peaks
+STEPS, TUNED, KL, RIDGE = 20, 25, 0.0625, 1e-4  # steps of a search, of ft
+SAMPLE = 50  # requests, whose values are what steps are measured by
+_HELD = {"clamp": 4.0, "weight_decay": 1e-3}  # as in the public settings for Qwen and Llama
+
+Draws = Sequence[Sequence[Request]]
+Told = dict[str, dict[str, float | int | None]]  # measure -> value, low, high, n
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """One line: a method with so many edits at once."""
+
+    method: str
+    n: int
+    calls: int
+    ms: float  # of CPU time an edit, the median of the calls
+    peer_ms: float
+    ratio: float
+    difference: (
+        float  # ||ours - theirs|| / ||theirs||, of all changed matrices together: median
+    )
+    largest: float  # ... and the largest
+    ours: Told
+    peer: Told
+
+
+@dataclass(frozen=True)
+class Side:
+    """One implementation of one method."""
+
+    edit: Callable[[Draws], list[Delta]]
+    seconds: list[float] = field(default_factory=list[float])  # of CPU time, an edit, by call
+    deltas: list[Delta] = field(default_factory=list[Delta])
+
+    def call(self, draws: Draws) -> None:
+        """Edit, and keep what came of it."""
+        start = time.process_time()
+        found = self.edit(draws)
+        self.seconds.append((time.process_time() - start) / sum(map(len, draws)))
+        self.deltas.extend(found)
+
+
+# --- what both are told -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers of one method, in the absolute units of public code."""
+
+    layers: tuple[int, ...]
+    lr: float
+    values: Mapping[str, float]  # clamp, weight_decay, and lambda of memit
+
+
+def numbers(method: str, made: Small, requests: Sequence[Request]) -> Numbers:
+    """Return ksmith's default sizes, which are relative, as they come out on this model."""
+    model, s = made.model, sites(made.model)
+    if method == "ft":
+        return Numbers((LAYER,), units(model, [LAYER])[s.weight(LAYER)], {})
+    layers = (LAYER,) if method == "rome" else LAYERS
+    asked = rows(made.tokenizer, requests, [""], None)
+    site = s.mlp_out(LAYER) if method == "rome" else s.block(layers[-1])
+    value = at_subject(model, asked, [site])[site]  # (n, d)
+    lr = 0.2 * float(value.norm(dim=1).mean()) / value.shape[1] ** 0.5
+    if method == "rome":
+        return Numbers(layers, lr, _HELD)
+    weight = 0.3 * len(made.moments[LAYER])
+    return Numbers(layers, lr, {**_HELD, "weight": weight})
+
+
+def ours(method: str, made: Small, own: Numbers) -> Side:
+    """Return ksmith's method with these numbers."""
+    given: dict[str, Any] = {"units": "absolute", "lr": own.lr, **own.values}
+    if method == "ft":
+        given |= {"layer": LAYER, "steps": TUNED, "stop_loss": 0.01}
+    else:
+        given |= {"steps": STEPS, "kl_weight": KL, "stop_loss": 0.05, "ridge": RIDGE}
+        given |= {"layer": LAYER} if method == "rome" else {"layers": list(LAYERS)}
+        given |= {"contexts": 21 if method == "rome" else 6}
+    hp = settings.method(method, given)
+    assets = made.assets(LAYER)
+
+    def edit(draws: Draws) -> list[Delta]:
+        found = EDITORS[method](made.model, draws, hp, assets)
+        return [result.delta for result in found]
+
+    return Side(edit)
+
+
+# --- the peer ---------------------------------------------------------------------------------
+
+
+def theirs(method: str, made: Small, own: Numbers, folder: Path) -> Side:
+    """Return the package's method with these numbers. Call within `public.imported`."""
+    s = sites(made.model)
+    moments: dict[str, Tensor] = {}
+    for layer, moment in made.moments.items():
+        ridge = RIDGE * moment.diagonal().mean() * torch.eye(len(moment), dtype=moment.dtype)
+        moments[s.mlp_out(layer)] = moment + ridge
+    contexts = made.contexts[: 20 if method == "rome" else 5]
+    package = public.opened(folder, contexts, moments)
+    hp = getattr(package, f"{method}_settings")(**_told(method, made, own))
+    execute = getattr(package, method)
+    tokenizer = _tokenizer(made, start=method != "ft")
+
+    def edit(draws: Draws) -> list[Delta]:
+        found: list[Delta] = []
+        for draw in draws:
+            asked = [_request(made, method, request) for request in draw]
+            with public.silent():
+                changed = execute(
+                    made.model, tokenizer, asked[0] if method == "rome" else asked, hp
+                )
+            found.append({name: _dense(made, block) for name, block in changed.items()})
+        made.model.requires_grad_(False)  # it leaves ft's matrix asking for a gradient
+        return found
+
+    return Side(edit)
+
+
+def _told(method: str, made: Small, own: Numbers) -> dict[str, Any]:
+    """Return what the class of the method's hyperparameters is called with."""
+    s = sites(made.model)
+
+    def at(name: str) -> str:
+        return name.replace(".0", ".{}", 1)
+
+    told: dict[str, Any] = {
+        "layers": list(own.layers),
+        "rewrite_module_tmp": at(s.mlp_out(0)),
+        "layer_module_tmp": at(s.block(0)),
+        "mlp_module_tmp": at(s.mlp(0)),
+        "attn_module_tmp": "",
+        "ln_f_module": s.norm,
+        "lm_head_module": _head(made),
+        "device": "cpu",
+        "alg_name": method.upper(),
+        "model_name": "small",
+        "kl_factor": KL,
+    }
+    if method == "ft":
+        return told | {
+            "num_steps": TUNED,
+            "lr": own.lr,
+            "weight_decay": 0,
+            "norm_constraint": False,
+            "batch_size": 10**6,
+        }
+    told |= {
+        "fact_token": "subject_last",
+        "v_num_grad_steps": STEPS,
+        "v_lr": own.lr,
+        "v_loss_layer": s.n_layers - 1,
+        "v_weight_decay": own.values["weight_decay"],
+        "clamp_norm_factor": own.values["clamp"],
+        "mom2_adjustment": True,
+        "mom2_dataset": "",
+        "mom2_n_samples": 0,
+        "mom2_dtype": "float64",
+        "stats_dir": "",
+    }
+    if method == "rome":
+        return told | {"context_template_length_params": []}
+    return told | {"layer_selection": "all", "mom2_update_weight": own.values["weight"]}
+
+
+def _head(made: Small) -> str:
+    """Return the name under which the package finds the head's weight: a tied one has another."""
+    weight = made.model.get_submodule(sites(made.model).head).get_parameter("weight")
+    names = [name for name, other in made.model.named_parameters() if other is weight]
+    return names[0].removesuffix(".weight")
+
+
+def _tokenizer(made: Small, *, start: bool) -> Any:
+    """Return the tokenizer as the package needs it.
+
+    It puts an answer of several tokens behind a prompt by decoding them: a decoder that drops the
+    first space, as Llama's do, too, would glue the two together. And its ft takes the start token
+    for part of the answer: there it stands in the prompt's text.
+    """
+    tokenizer = copy.deepcopy(made.tokenizer)
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    backend: Any = tokenizer.backend_tokenizer
+    backend.decoder = decoders.Replace("▁", " ")
+    if not start:
+        backend.post_processor = processors.Sequence([])
+    return tokenizer
+
+
+def _request(made: Small, method: str, request: Request) -> dict[str, str]:
+    prompt = request.template
+    if method == "ft":
+        prompt = f"{made.tokenizer.bos_token} {request.prompt}"
+    return {
+        "case_id": request.id,
+        "prompt": prompt,
+        "subject": request.subject,
+        "target_new": request.new,
+    }
+
+
+def _dense(made: Small, block: Any) -> Tensor:
+    """Return a change as the package gives it, in the layout of the weight, float32."""
+    if isinstance(block, Tensor):
+        return block
+    left, right = block  # of keys, of values: vectors of rome, matrices of memit
+    columns = [part[:, None] if part.dim() == 1 else part for part in (left, right)]
+    whole = columns[0] @ columns[1].T  # (f, d)
+    return (whole if sites(made.model).transposed else whole.T).float()
+
+
+# --- what came of it --------------------------------------------------------------------------
+
+
+def judged(made: Small, draws: Draws, deltas: Sequence[Delta]) -> Told:
+    """Return what the edited models say, one a draw, by ksmith's questions and scorer."""
+    kinds = tuple(dict.fromkeys(name.partition(".")[0] for name in MEASURES))
+    asked: dict[str, Any] = {n: d.default for n, d in settings.declared(settings.Probe).items()}
+    numbered = [
+        [replace(request, id=f"{i}.{k}", draw=i) for k, request in enumerate(draw)]
+        for i, draw in enumerate(draws)
+    ]
+    every = [request for draw in numbered for request in draw]
+    found = probe.questions(made.graph, every, {**asked, "kinds": kinds}, 0)
+    questions = [question for question in found if question.probe in kinds]
+    order = [q for i in range(len(draws)) for q in questions if q.draw == i]
+    answers: list[Any] = []
+    for i, delta in enumerate(deltas):
+        with applied(made.model, delta):
+            answers += score(made.model, made.tokenizer, [q for q in order if q.draw == i])
+    told = measures.metrics(measures.frame(order, answers, step=1), 0)
+    return {
+        one.name: {"value": one.value, "low": one.low, "high": one.high, "n": one.n}
+        for one in told
+        if one.name in MEASURES
+    }
+
+
+def apart(one: Delta, other: Delta) -> float:
+    """Return ||one - other|| / ||other||, of all matrices together."""
+    squares = [0.0, 0.0]
+    for name, block in other.items():
+        there = dense(block).double()
+        squares[0] += float((dense(one[name]).double() - there).square().sum())
+        squares[1] += float(there.square().sum())
+    return (squares[0] / squares[1]) ** 0.5
+
+
+def compare(method: str, n: int, made: Small, mine: Side, peer: Side) -> Compared:
+    """Return one line: both edit the same, in turns."""
+    calls = CALLS.get(n, 1)
+    asked = chosen(method, made, n * calls)
+    draws: list[Sequence[Request]] = []
+    for first in range(0, n * calls, n):
+        group = asked[first : first + n]
+        own = [[one] for one in group] if method == "rome" else [group]
+        draws += own
+        for side in (mine, peer):
+            side.call(own)
+    differences = [apart(*pair) for pair in zip(mine.deltas, peer.deltas, strict=True)]
+    ms, peer_ms = (1e3 * statistics.median(side.seconds) for side in (mine, peer))
+    return Compared(
+        method=method,
+        n=n,
+        calls=calls,
+        ms=round(ms, 2),
+        peer_ms=round(peer_ms, 2),
+        ratio=round(peer_ms / ms, 2),
+        difference=statistics.median(differences),
+        largest=max(differences),
+        ours=judged(made, draws, mine.deltas),
+        peer=judged(made, draws, peer.deltas),
+    )
+
+
+def chosen(method: str, made: Small, count: int) -> list[Request]:
+    """Return what is edited; for ft, new objects of one token.
+
+    The package's ft scores all tokens of an answer where the first one stands.
+    """
+    if method != "ft":
+        return made.requests(count)
+    every = made.requests(2 * count)
+    counts = encode(made.tokenizer, [r.prompt for r in every], [r.new for r in every])
+    short = (counts.answer.sum(1) == 1).tolist()
+    return [request for request, one in zip(every, short, strict=True) if one][:count]
+
+
+HEADER = (
+    "method     n        ms      peer   ratio  difference   largest  success accuracy neighbors"
+)
+
+
+def line(found: Compared) -> str:
+    """Return a line of the table; of what is said, ours / theirs."""
+    said = [
+        f"{found.ours[name]['value']:.2f}/{found.peer[name]['value']:.2f}"
+        for name in (MEASURES[0], MEASURES[1], MEASURES[3])
+    ]
+    return (
+        f"{found.method:6}{found.n:6}{found.ms:10.2f}{found.peer_ms:10.1f}{found.ratio:8.1f}"
+        f"{found.difference:12.1e}{found.largest:10.1e}  {' '.join(said)}"
+    )
+
+
+def measure(
+    folder: Path, made: Small, methods: Sequence[str], ns: Sequence[int]
+) -> list[Compared]:
+    """Return all lines, each printed as it is there."""
+    found: list[Compared] = []
+    print(HEADER)
+    for method in methods:
+        own = numbers(method, made, made.requests(SAMPLE))
+        sides = [ours(method, made, own), theirs(method, made, own, folder)]
+        for side in sides:
+            side.call([made.requests(1)])  # warm: what is made of the moments is kept by both
+        for n in ns:
+            fresh = [Side(side.edit) for side in sides]
+            found.append(compare(method, n, made, *fresh))
+            print(line(found[-1]), flush=True)
+    return found
+
+
+def main(words: list[str] | None = None) -> int:
+    """Compare what is asked for; print it and write JSON. Return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("methods", nargs="*", default=list(METHODS), help=", ".join(METHODS))
+    parser.add_argument(
+        "--peer", type=Path, help="folder of the package; else the installed one"
+    )
+    parser.add_argument("--n", type=int, nargs="+", default=[1, 10, 100])
+    parser.add_argument("--recipe", default="tiny", help="of the model")
+    parser.add_argument("--facts", type=int, default=1000, help="of its graph")
+    parser.add_argument("--keep", type=Path, help="folder to keep the trained model in")
+    parser.add_argument("--out", type=Path, default=RESULTS / "peer.json")
+    given = parser.parse_args(words)
+    try:
+        folder = public.find(given.peer)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    torch.set_num_threads(1)
+    made = small(given.facts, given.recipe, given.keep)
+    with public.imported(folder):
+        found = measure(folder, made, given.methods, given.n)
+    written = {
+        "peer": {public.NAME: public.version(folder)},
+        "machine": {**machine(), "transformers": transformers.__version__},
+        "model": {"recipe": given.recipe, "facts": given.facts},
+        "numbers": {
+            name: asdict(numbers(name, made, made.requests(SAMPLE))) for name in METHODS
+        },
+        "measured": [asdict(one) for one in found],
+    }
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    given.out.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
