@@ -87,8 +87,12 @@ def test_it_is_given_what_a_block_gives_as_a_tuple(package: Path) -> None:
         public.opened(package / public.NAME, [], {})
         z = importlib.import_module(f"{public.NAME}.models.memit.compute_z")
         output = torch.zeros(2)
+
+        def moved(given: tuple[torch.Tensor], layer: str) -> tuple[torch.Tensor]:
+            return (given[0] + len(layer),)
+
         traced = z.nethook.TraceDict(
-            edit_output=lambda given, layer: (given[0] + len(layer),),
+            edit_output=moved,
             block=SimpleNamespace(output=output),
         )
     assert traced["block"].output == (output,)

@@ -105,9 +105,10 @@ def test_edits_take_a_wrong_answer_of_their_own_or_that_of_another(tmp_path: Pat
         assert graph.entail(known, [request]).touched == {request.fact}
     alone = built(tmp_path, forget=[pair(0)], retain=[pair(1, answer=pair(0)["answer"])])
     assert graph.requests(alone, task(), 0)[0].new == graph.NEUTRAL
-    for ask in (graph.requests, lambda *asked: graph.check(*asked[:2])):
-        with pytest.raises(UserError, match="no other answer for 'Where was"):
-            ask(alone, task(kind="edit"), 0)
+    with pytest.raises(UserError, match="no other answer for 'Where was"):
+        graph.requests(alone, task(kind="edit"), 0)
+    with pytest.raises(UserError, match="no other answer for 'Where was"):
+        graph.check(alone, task(kind="edit"))
     for target in ("prior", "uniform"):
         with pytest.raises(
             UserError, match=f"\"{target}\": 'answer' has no object but .The author"
