@@ -8,7 +8,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ksmith.measures.bootstrap import REPLICATES, percentiles, widening
-from ksmith.measures.metrics import KEYS, TABLES, UNIT, bounds, facts, means
+from ksmith.measures.facts import UNIT
+from ksmith.measures.means import KEYS, means
+from ksmith.measures.metrics import TABLES, bounds, facts
 from ksmith.measures.table import MEASURES
 from ksmith.records import UserError, derived_seed
 
@@ -97,7 +99,7 @@ def differences(a: pl.DataFrame, b: pl.DataFrame, seed: int = 0) -> pl.DataFrame
     Returns:
         probe, measure, slice, hop (null: over all), value, n, low, high; sorted.
     """
-    both = a.join(b, on=[*KEYS, *UNIT], suffix="_b").with_columns(
+    both = a.join(b, on=[*KEYS, *UNIT], suffix="_b", maintain_order="left").with_columns(
         pl.col("value") - pl.col("value_b")
     )
     families = both.partition_by("family", maintain_order=False)  # resampled by themselves

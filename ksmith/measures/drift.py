@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from ksmith.measures.facts import UNIT, named, of_values, within
 from ksmith.measures.spread import MINUS, PLUS
 from ksmith.measures.table import KNOWN
 
@@ -27,7 +28,6 @@ SCHEMA: dict[str, Any] = {
     "question": pl.String,  # of an answer's distribution
     "value": pl.Float64,
 }
-UNIT = ("family", "draw", "cluster", "unit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +129,7 @@ def log_min_max(
 
 
 def task_facts(prepared: pl.DataFrame) -> pl.DataFrame:
-    """Return objective.task for each fact of Q+, in the columns of `metrics.facts`."""
+    """Return objective.task for each fact of Q+."""
     uniform = pl.when(pl.col("set") == "target").then(-pl.col("of_type_logp").list.mean())
     told = -pl.col("right_logp")
     rows = _by_fact(prepared.filter(PLUS & (pl.col("probe") != "known"))).with_columns(
@@ -137,48 +137,30 @@ def task_facts(prepared: pl.DataFrame) -> pl.DataFrame:
     )
     slices = {"": pl.lit(True), "known": KNOWN}
     slices |= {name: pl.col("set") == name for name in ("target", "entailed")}
-    return pl.concat(
-        _long(rows.filter(inside), "objective", "task", part) for part, inside in slices.items()
-    )
+    return of_values(named(within(rows, slices), "objective", pl.lit("task")))
 
 
 def facts(prepared: pl.DataFrame, moved: pl.DataFrame) -> pl.DataFrame:
     """Return what `moved`, the table of tensors.parquet, says of each fact and each draw."""
     questions = prepared.filter(pl.col("step") > 0).drop("measure", "value", strict=False)
     apart = _by_fact(questions).join(
-        moved.filter(measure="kl").select("step", "question", "value"), on=["step", "question"]
+        moved.filter(measure="kl").select("step", "question", "value"),
+        on=["step", "question"],
+        maintain_order="left",
     )
-    found: list[pl.DataFrame] = []
-    sides = {"": pl.lit(True), "should_change": PLUS, "should_stay": MINUS}
-    for side, inside in sides.items():
-        for known, which in (("", pl.lit(True)), ("known", KNOWN)):
-            part = ".".join(name for name in (known, side) if name)
-            here = apart.filter(inside & which)
-            found.append(_long(here, "drift", "kl", part))
-            if side == "should_stay":
-                found.append(_long(here, "objective", "preservation", known))
-    found += list(_of_draws(moved))
-    return pl.concat(found)
+    stay = {"": MINUS, "known": KNOWN & MINUS}
+    sides = {"": pl.lit(True), "known": KNOWN, "should_change": PLUS, "should_stay": MINUS}
+    sides |= {"known.should_change": KNOWN & PLUS, "known.should_stay": KNOWN & MINUS}
+    return of_values(
+        named(within(apart, sides), "drift", pl.lit("kl")),
+        named(within(apart, stay), "objective", pl.lit("preservation")),
+        *_of_draws(moved),
+    )
 
 
 def _by_fact(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(
         family=pl.lit("drift"), unit=pl.concat_str("unit", "fact", separator=" | ")
-    )
-
-
-def _long(rows: pl.DataFrame, probe: str, measure: str, part: str) -> pl.DataFrame:
-    means = rows.group_by("step", *UNIT, maintain_order=True).agg(pl.col("value").mean())
-    return means.filter(pl.col("value").is_not_null()).select(
-        pl.col("step").cast(pl.Int32),
-        pl.lit(probe).alias("probe"),
-        pl.lit(measure).alias("measure"),
-        pl.col("family"),
-        pl.col("draw").cast(pl.Int32),
-        pl.col("cluster", "unit").cast(pl.String),
-        pl.col("value").cast(pl.Float64),
-        slice=pl.lit(part),
-        hop=pl.lit(-1, pl.Int32),
     )
 
 
@@ -188,23 +170,27 @@ def _of_draws(moved: pl.DataFrame) -> Iterator[pl.DataFrame]:
     rows = moved.filter(pl.col("value").is_finite()).with_columns(
         family=pl.lit("updates"), cluster=name, unit=name
     )
-    for measure in [name for name, row in DRIFT.items() if not row.of_facts]:
-        mine = rows.filter(measure=measure)
-        yield _long(mine, "drift", measure, "")
-        for layer in mine["layer"].drop_nulls().unique().sort():
-            yield _long(mine.filter(layer=layer), "drift", measure, f"layer{layer}")
+    mine = rows.filter(
+        pl.col("measure").is_in([n for n, row in DRIFT.items() if not row.of_facts])
+    )
+    yield named(mine, "drift", "measure", pl.lit(""))
+    layer = pl.format("layer{}", "layer")
+    yield named(mine.filter(pl.col("layer").is_not_null()), "drift", "measure", layer)
     keys = ["step", *UNIT]
     norm = rows.filter(measure="norm").select(*keys, "parameter", norm="value")
     both = norm.join(
         rows.filter(measure="relative").select("draw", "step", "parameter", relative="value"),
         on=["draw", "step", "parameter"],
+        maintain_order="left",
     )
     weight = pl.when(pl.col("relative") > 0).then(pl.col("norm") / pl.col("relative"))
     totals = both.group_by(keys, maintain_order=True).agg(
         change=pl.col("norm").pow(2).sum(), weights=weight.pow(2).sum()
     )
-    yield _long(totals.with_columns(value="change"), "objective", "change", "")
     # A draw that changed nothing has no weights to compare with, and moved by 0.
     share = pl.when(pl.col("weights") > 0).then((pl.col("change") / pl.col("weights")).sqrt())
-    relative = totals.with_columns(value=share.fill_null(0.0))
-    yield _long(relative, "objective", "change_relative", "")
+    for measure, value in {
+        "change": pl.col("change"),
+        "change_relative": share.fill_null(0.0),
+    }.items():
+        yield named(totals.with_columns(value=value), "objective", pl.lit(measure), pl.lit(""))

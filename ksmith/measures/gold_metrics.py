@@ -26,7 +26,7 @@ from ksmith.measures.gold import (
     pairs,
 )
 from ksmith.measures.gold_resampled import Resampled
-from ksmith.measures.metrics import Means
+from ksmith.measures.means import Means
 from ksmith.records import Metric
 
 BALANCED = "balanced"
@@ -249,6 +249,7 @@ def summary(
         draws=draws,
         constant=np.isfinite(highest) & ((value == 0) | (value == 1)),
         sampled=many[drawn.parts[-1]],
+        place=np.arange(len(there)),
         stretch=drawn.stretch(many, draws, clusters),
     )
     low, high = means.interval(lowest, highest)

@@ -1,7 +1,6 @@
 """From rows of answers to metrics: a mean within each fact, a mean over facts, an interval."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -10,21 +9,14 @@ from numpy.typing import NDArray
 
 from ksmith.measures import drift, memory, sequence, spread
 from ksmith.measures.answers import targets, with_known
-from ksmith.measures.bootstrap import (
-    percentiles,
-    replicates,
-    resampled,
-    stretch,
-    unseen_share,
-)
 from ksmith.measures.drift import DRIFT, OBJECTIVE
+from ksmith.measures.facts import ALL_HOPS, SCHEMA, UNIT, of_columns, within
+from ksmith.measures.means import KEYS, Floats, Means, joined, means
 from ksmith.measures.memory_table import MEMORY
 from ksmith.measures.sequence import SEQUENCE
 from ksmith.measures.spread import COMBINED, SPREAD
 from ksmith.measures.table import BY_HOP, MEASURES, OF_SEQUENCES, PREPARED, SLICES, TRAINED
 from ksmith.records import Metric
-
-Floats = NDArray[np.float64]
 
 
 class Bounded(Protocol):
@@ -40,9 +32,6 @@ class Bounded(Protocol):
     def high(self) -> float | None: ...
 
 
-KEYS = ("step", "probe", "measure", "slice", "hop")  # hop -1: over all hops
-UNIT = ("family", "draw", "cluster", "unit")
-COLUMNS = ("step", "probe", "measure", *UNIT, "value", "slice", "hop")  # of a table of facts
 PARTS = ("efficacy", "paraphrase", "neighborhood")  # of the scores of benchmarks ...
 SCORES = {"counterfact": "success", "zsre": "token_accuracy"}  # ... all by this measure
 PROBES = tuple(dict.fromkeys(name for m in MEASURES.values() for name in m.probes))
@@ -72,24 +61,19 @@ def metrics(
         written: of a sequence, what was seen while it was written (see `sequence.SCHEMA`).
         sets: what was seen of forget, retain and holdout sets (see `memory.SCHEMA`), if anything.
     """
-    tables = [facts(rows)]
-    prepared = rows
-    if moved is not None or written is not None:
-        prepared = _prepared(with_known(rows)).filter(~TRAINED)
+    prepared = _prepared(rows)
+    tables = [_facts(prepared, tuple(SLICES), tuple(MEASURES), several=True)]
+    held = prepared.filter(~TRAINED)
     if moved is not None:
-        tables.append(drift.facts(prepared, moved).select(COLUMNS))
+        tables.append(drift.facts(held, moved))
     if written is not None:
-        tables.append(sequence.facts(prepared, written).select(COLUMNS))
+        tables.append(sequence.facts(held, written))
     if sets is not None:
-        knew = with_known(rows).filter("known").select("draw", "fact").unique()
-        tables.append(memory.facts(sets, knew).select(COLUMNS))
-    table = pl.concat(tables)
-    found = [
-        metric
-        for _, part in sorted(table.group_by("family"), key=_family)
-        for metric in _summary(part, seed)
-    ]
-    return sorted([*found, *_skipped(rows)], key=_place)
+        knew = prepared.filter("known").select("draw", "fact").unique()
+        tables.append(memory.facts(sets, knew).select(list(SCHEMA)))
+    families = pl.concat(tables).partition_by("family", maintain_order=True)
+    found = [metric for part in families for metric in _summary(part, seed)]
+    return sorted([*found, *_skipped(prepared)], key=_place)
 
 
 def facts(
@@ -106,31 +90,33 @@ def facts(
     "utility" a sentence); what is asked because of one requested subject is a cluster. For the
     measures of several probes see `spread.facts`.
     """
-    rows = _prepared(with_known(rows))
-    prepared = _measured(rows)
-    means: list[pl.DataFrame] = []
+    return _facts(_prepared(rows), slices, measures, several=several)
+
+
+def _facts(
+    prepared: pl.DataFrame, slices: Iterable[str], measures: Sequence[str], *, several: bool
+) -> pl.DataFrame:
+    left_out = () if prepared["written_at"].count() else OF_SEQUENCES
+    wanted = [name for name in slices if name in SLICES and name not in left_out]
     own = [name for name in measures if name in MEASURES]
-    left_out = () if rows["written_at"].count() else OF_SEQUENCES
-    for name in [name for name in slices if name in SLICES and name not in left_out and own]:
-        inside, probes = SLICES[name]
-        held = pl.lit(True) if name == "trained" else ~TRAINED
-        part = prepared.filter(pl.col("probe").is_in(probes) & inside & held)
-        means.append(_means(part.with_columns(hop=pl.lit(-1)), name, own))
-        hops = part.filter(pl.col("probe").is_in(BY_HOP))
-        means.append(_means(hops, name, own))
+    inside = {
+        name: pl.col("probe").is_in(SLICES[name][1])
+        & SLICES[name][0]
+        & (pl.lit(True) if name == "trained" else ~TRAINED)
+        for name in wanted
+    }
+    asked = within(_measured(prepared, own), inside)
+    by_hop = asked.filter(pl.col("probe").is_in(BY_HOP))
+    tables = [of_columns(pl.concat([asked.with_columns(hop=ALL_HOPS), by_hop]), own)]
     if several:  # measures of several probes at once
-        rows = rows.filter(~TRAINED)
-        tables = (spread.facts(rows), drift.task_facts(rows))
-        means += [table.select(COLUMNS) for table in tables]
-    return pl.concat(means)
-
-
-def _family(group: tuple[tuple[object, ...], pl.DataFrame]) -> str:
-    return str(group[0])
+        held = prepared.filter(~TRAINED)
+        tables += [spread.facts(held), drift.task_facts(held)]
+    return pl.concat(tables)
 
 
 def _prepared(rows: pl.DataFrame) -> pl.DataFrame:
     """Return units, clusters and what `PREPARED` makes, in an order that rows cannot change."""
+    rows = with_known(rows)
     rows = rows.join(targets(rows), on="request", how="left").sort("step", "question")
     # After the update nobody asks what was known before it.
     rows = rows.filter((pl.col("probe") != "known") | (pl.col("step") == 0))
@@ -146,7 +132,7 @@ def _prepared(rows: pl.DataFrame) -> pl.DataFrame:
     return rows
 
 
-def _measured(rows: pl.DataFrame) -> pl.DataFrame:
+def _measured(rows: pl.DataFrame, measures: Sequence[str]) -> pl.DataFrame:
     """Return units, clusters, what slices go by, and one column a measure."""
     before = rows.filter(pl.col("step") == 0).select(
         "question", best_before="best", said_before="said", predicted_before="predicted"
@@ -156,104 +142,8 @@ def _measured(rows: pl.DataFrame) -> pl.DataFrame:
         "step", "probe", "question", "hop", "wording", "stored", "known", "context",
         "written_at", "trained",
         *UNIT,
-        **{name: measure.column for name, measure in MEASURES.items()},
+        **{name: MEASURES[name].column for name in measures},
     )  # fmt: skip
-
-
-def _means(part: pl.DataFrame, name: str, measures: Sequence[str]) -> pl.DataFrame:
-    keys = ["step", "probe", "hop", *UNIT]
-    return (
-        part.group_by(keys, maintain_order=True)
-        .agg(pl.col(measures).mean())
-        .unpivot(measures, index=keys, variable_name="measure", value_name="value")
-        .filter(pl.col("value").is_not_null())
-        .select(
-            *("step", "probe", "measure", *UNIT, "value"),
-            slice=pl.lit(name),
-            hop=pl.col("hop").cast(pl.Int32),
-        )
-    )
-
-
-# --- means and intervals ----------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
-    """Columns of means, side by side: (columns,) each, `sampled` (replicates, columns)."""
-
-    value: Floats
-    n: Floats  # facts
-    clusters: Floats  # subjects
-    draws: Floats
-    constant: NDArray[np.bool_]  # all facts have the same value
-    sampled: Floats
-    stretch: Floats  # what few draws or subjects add to the width of a bootstrap's interval
-
-    def interval(
-        self, low: Floats, high: Floats
-    ) -> tuple[list[float | None], list[float | None]]:
-        """Return the ends of the 95 % intervals of values that lie in `low` to `high`.
-
-        They are percentiles of the hierarchical bootstrap, moved outwards by `stretch`.
-
-        Departs: resampling a constant gives an interval without width, however few facts there
-        are. There, the ends are what they would be if what may well have been missed (an exact
-        binomial limit) all lay at the bound. It is counted in draws, not in facts: facts of one
-        update stand or fall together by an unknown degree, which is just what a constant can't
-        show. If draws have rates X of mean p, all k facts of m draws succeed with probability
-        E[X^k]^m, at most p^m whatever the distribution of X, so the limit of m covers always;
-        that of n = m k facts only where draws do not differ. One draw says nothing about
-        others: its interval is about other subjects of the same update.
-        """
-        lower, upper = percentiles(self.sampled)
-        lower = self.value - self.stretch * np.maximum(self.value - lower, 0)
-        upper = self.value + self.stretch * np.maximum(upper - self.value, 0)
-        lower, upper = np.maximum(lower, low), np.minimum(upper, high)
-        slack = unseen_share(np.where(self.draws > 1, self.draws, np.maximum(self.clusters, 1)))
-        bounded = self.constant & np.isfinite(low) & np.isfinite(high)
-        with np.errstate(invalid="ignore"):
-            lower = np.where(bounded, self.value - slack * (self.value - low), lower)
-            upper = np.where(bounded, self.value + slack * (high - self.value), upper)
-        enough = (self.n >= 2) & (self.clusters >= 2)
-        return _where(enough, lower), _where(enough, upper)
-
-
-def _where(enough: NDArray[np.bool_], ends: Floats) -> list[float | None]:
-    return [float(e) if ok else None for ok, e in zip(enough, ends, strict=True)]
-
-
-def means(table: pl.DataFrame, seed: int) -> tuple[pl.DataFrame, Means]:
-    """Return the distinct KEYS of a `facts` table, sorted, and their means."""
-    clusters = table.select("draw", "cluster").unique().sort("draw", "cluster")
-    keys = table.group_by(KEYS).agg(
-        constant=pl.col("value").min() == pl.col("value").max(),
-        clusters=pl.struct("draw", "cluster").n_unique(),
-        draws=pl.col("draw").n_unique(),
-    )
-    keys = keys.sort(KEYS)
-    placed = (
-        table.join(clusters.with_row_index("row"), on=["draw", "cluster"])
-        .join(keys.select(KEYS).with_row_index("column"), on=KEYS)
-        .sort("column", "row", "unit")  # sums in one order give the same bits
-    )
-    shape = (len(clusters), len(keys))
-    flat = placed["row"].to_numpy().astype(np.int64) * shape[1] + placed["column"].to_numpy()
-    size = shape[0] * shape[1]
-    total = (
-        np.bincount(flat, placed["value"].to_numpy(), size).reshape(shape).astype(np.float64)
-    )
-    n = np.bincount(flat, minlength=size).reshape(shape).astype(np.float64)
-    draws = clusters["draw"].rank("dense").to_numpy().astype(np.int64) - 1
-    return keys, Means(
-        value=total.sum(0) / n.sum(0),
-        n=n.sum(0),
-        clusters=keys["clusters"].to_numpy().astype(np.float64),
-        draws=keys["draws"].to_numpy().astype(np.float64),
-        constant=keys["constant"].to_numpy(),
-        sampled=replicates(resampled(draws, seed), total, n),
-        stretch=stretch(draws, total, n),
-    )
 
 
 def harmonic(parts: Floats) -> Floats:
@@ -307,6 +197,7 @@ def _with_combined(
     """
     every = list(names)
     limits: list[tuple[float | None, float | None]] = []
+    combined = [found]
     wanted = [
         (probe, "score", [(part, measure) for part in PARTS], harmonic)
         for probe, measure in SCORES.items()
@@ -320,19 +211,20 @@ def _with_combined(
         if made:
             every += made
             high = COMBINED[measure].high if measure in COMBINED else 1.0
-            found = _joined(found, columns, combine, high)
+            combined.append(_combined(found, columns, combine, high))
             limits += [(0.0, high)] * len(made)
-    return every, found, limits
+    return every, joined(combined), limits
 
 
 def _places(
     names: Sequence[Name], probe: str, measure: str, parts: Sequence[tuple[str, str]]
 ) -> tuple[list[Name], NDArray[np.int64]]:
     """Return the names of what can be made, and (parts, made) the columns of their parts."""
-    place = {name: i for i, name in enumerate(names)}
+    wanted = set(parts)
+    place = {name: i for i, name in enumerate(names) if name[1:3] in wanted}
     made: list[Name] = []
     columns: list[list[int]] = []
-    for step, part, hop in sorted({(name[0], name[3], name[4]) for name in names}):
+    for step, *_, part, hop in [name for name in place if name[1:3] == parts[0]]:
         own = [place.get((step, *of, part, hop)) for of in parts]
         present = [column for column in own if column is not None]
         if len(present) == len(parts):
@@ -341,27 +233,31 @@ def _places(
     return made, np.array(columns, dtype=np.int64).reshape(len(made), len(parts)).T
 
 
-def _joined(
+def _combined(
     found: Means,
     parts: NDArray[np.int64],
     combine: Callable[[Floats], Floats],
     high: float | None,
 ) -> Means:
-    value, sampled = combine(found.value[parts]), combine(found.sampled.T[parts]).T
+    """Return what is made of (parts, made) columns of `found`."""
+    value = combine(found.value[parts])
+    pairs, first, place = np.unique(
+        found.place[parts], return_index=True, return_inverse=True, axis=1
+    )
+    sampled = combine(found.sampled.T[pairs]).T
     # A harmonic mean is 0 in every replicate where one part is 0 for all facts.
-    constant = found.constant[parts].all(0) | (sampled == value).all(0)
+    same = (sampled == value[first]).all(0)[place]
     open_ended = found.constant[parts].any(0) & (high is None)
     return Means(
-        value=np.append(found.value, value),
-        n=np.append(found.n, found.n[parts].min(0)),
+        value=value,
+        n=found.n[parts].min(0),
         # Of a constant without a highest value (a ratio) nothing says how far it could be off.
-        clusters=np.append(
-            found.clusters, np.where(open_ended, 0, found.clusters[parts].min(0))
-        ),
-        draws=np.append(found.draws, found.draws[parts].min(0)),
-        constant=np.append(found.constant, constant),
-        sampled=np.hstack([found.sampled, sampled]),
-        stretch=np.append(found.stretch, found.stretch[parts].max(0)),
+        clusters=np.where(open_ended, 0, found.clusters[parts].min(0)),
+        draws=found.draws[parts].min(0),
+        constant=found.constant[parts].all(0) | same,
+        sampled=sampled,
+        place=place,
+        stretch=found.stretch[parts].max(0),
     )
 
 
@@ -383,14 +279,11 @@ COMBINE = {
 }
 
 
-def _skipped(rows: pl.DataFrame) -> list[Metric]:
+def _skipped(prepared: pl.DataFrame) -> list[Metric]:
     """Return how many questions of each probe got no answer, and how many facts it is about."""
     unit = pl.struct("draw", pl.when(pl.col("request") == "").then("fact").otherwise("request"))
-    counts = (
-        rows.filter((pl.col("probe") != "known") | (pl.col("step") == 0))
-        .with_columns(**PREPARED[0])
-        .group_by("step", "probe")
-        .agg(skipped=(~pl.col("answered")).sum(), n=unit.n_unique())
+    counts = prepared.group_by("step", "probe").agg(
+        skipped=(~pl.col("answered")).sum(), n=unit.n_unique()
     )
     return [
         Metric(step=step, probe=probe, measure="skipped", value=float(skipped), n=n)
@@ -400,19 +293,25 @@ def _skipped(rows: pl.DataFrame) -> list[Metric]:
 
 def _place(metric: Metric) -> tuple[int | str, ...]:
     """Return where a metric stands in a list: as the tables in `table` have it."""
-    probes = (*PROBES, *SCORES, *TABLES)
-    own = tuple(TABLES.get(metric.probe, (*MEASURES, "score", "skipped")))
+    # What is not among the names stands behind them.
     return (
         metric.step,
-        _index(probes, metric.probe),
+        ORDER.get(metric.probe, len(ORDER)),
         metric.probe,
-        _index(tuple(SLICES), metric.slice),
+        ORDER_OF_SLICES.get(metric.slice, len(SLICES)),
         metric.slice,
         metric.hop or 0,
-        own.index(metric.measure),
+        ORDER_OF_MEASURES[metric.probe if metric.probe in TABLES else ""][metric.measure],
     )
 
 
-def _index(names: Sequence[str], name: str) -> int:
-    """Return the place of `name`, behind all others where it is not among them."""
-    return names.index(name) if name in names else len(names)
+def _order(names: Iterable[str]) -> dict[str, int]:
+    return {name: i for i, name in enumerate(names)}
+
+
+ORDER = _order((*PROBES, *SCORES, *TABLES))
+ORDER_OF_SLICES = _order(SLICES)
+ORDER_OF_MEASURES = {
+    "": _order((*MEASURES, "score", "skipped")),
+    **{probe: _order(table) for probe, table in TABLES.items()},
+}

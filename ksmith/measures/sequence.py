@@ -28,6 +28,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ksmith.measures.facts import named, of_values, within
+from ksmith.measures.table import KNOWN
+
 PROBE = "sequence"
 RECENT = 50  # facts
 DROP = 0.3  # of success
@@ -46,7 +49,6 @@ SCHEMA: dict[str, Any] = {
     "norm": pl.Float64,  # of the change that its batch made; inf: it could not be written
     "failed": pl.String,  # why it could not; "" where it was
 }
-COLUMNS = ("step", "family", "draw", "cluster", "unit", "value")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +116,6 @@ def written(rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
 def facts(prepared: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
     """Return the value of each measure for each fact or draw, at each step.
 
-    The columns are those of `metrics.facts`.
-
     Args:
         prepared: answers with the columns of `table.PREPARED` and of units.
         seen: the table of written.parquet.
@@ -129,14 +129,15 @@ def facts(prepared: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
         .sort("draw", "number", "step")
     )
     asked = _asked_again(prepared, every)
-    found: list[pl.DataFrame] = []
-    for measure, rows in (*_right_after(every), *_forgotten(asked)):
-        found += [
-            _long(rows, measure, ""),
-            _long(rows.filter(pl.col("known").fill_null(False)), measure, "known"),
-        ]
-    found += [_long(rows, name, "") for name, rows in _of_draws(every, asked, seen)]
-    return pl.concat(found)
+    slices = {"": pl.lit(True), "known": KNOWN}
+    told = (*_right_after(every), *_forgotten(asked))
+    return of_values(
+        *(named(within(rows, slices), PROBE, pl.lit(name)) for name, rows in told),
+        *(
+            named(rows, PROBE, pl.lit(name), pl.lit(""))
+            for name, rows in _of_draws(every, asked, seen)
+        ),
+    )
 
 
 def _placed(prepared: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
@@ -190,20 +191,6 @@ def _forgotten(asked: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
     yield "forgotten", asked.with_columns(value="forgotten")
     yield "forgotten_now", asked.with_columns(value=~pl.col("holds"))
     yield "regained", asked.filter("before").with_columns(value="holds")
-
-
-def _long(rows: pl.DataFrame, measure: str, part: str) -> pl.DataFrame:
-    return rows.filter(pl.col("value").is_not_null()).select(
-        pl.col("step").cast(pl.Int32),
-        pl.lit(PROBE).alias("probe"),
-        pl.lit(measure).alias("measure"),
-        pl.col("family"),
-        pl.col("draw").cast(pl.Int32),
-        pl.col("cluster", "unit").cast(pl.String),
-        pl.col("value").cast(pl.Float64),
-        slice=pl.lit(part),
-        hop=pl.lit(-1, pl.Int32),
-    )
 
 
 # --- draws ------------------------------------------------------------------------------------

@@ -11,15 +11,15 @@ what is asked directly and in reverse are of one requested fact with all its que
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
 
+from ksmith.measures.facts import ALL_HOPS, UNIT, of_columns, of_wide, within
 from ksmith.measures.table import DERIVABLE, KNOWN, SET_MINUS, SET_PLUS, STORED
 
 PROBE = "spread"
-UNIT = ("family", "draw", "cluster", "unit")
 OPTIONS = pl.col("options").list.len().fill_null(0) > 0
 ANSWERED = pl.col("answered")
 PLUS, MINUS = pl.col("set").is_in(SET_PLUS), pl.col("set").is_in(SET_MINUS)
@@ -148,7 +148,12 @@ def _table(mode: Mode) -> dict[str, Spread]:
     # As the updated world has it: the new answer, or where there is none, not the old one.
     as_new = ANSWERED & pl.when(HAS).then(mode.new).otherwise(~mode.old)
     as_old = ANSWERED & pl.when(HAD).then(mode.old).otherwise(~mode.new)
-    several = pl.col("prompt").n_unique() >= PAIR
+    mine = PLUS & there
+    several = pl.col("prompt").filter(mine).n_unique() >= PAIR
+    straight, reverse = (
+        mine & HAS & pl.col("straight"),
+        mine & HAS & (pl.col("probe") == "reverse"),
+    )
     return {
         f"ccr{end}": Spread(
             doc=f"Collateral change ratio: share of Q- whose {told} is another than before the "
@@ -185,29 +190,31 @@ def _table(mode: Mode) -> dict[str, Spread]:
         f"conflict{end}": Spread(
             doc=f"Share of requested facts with one question of Q+ whose {told} is the old one "
             "and another where it is the new one; at step 0: the same rate without an update.",
-            of=PLUS & there,
-            value=pl.when(several).then(mode.old.any() & mode.new.any()),
+            of=mine,
+            value=pl.when(several).then(
+                mode.old.filter(mine).any() & mode.new.filter(mine).any()
+            ),
             better="lower",
             whole=True,
         ),
         f"agree{end}": Spread(
             doc=f"Share of requested facts whose questions of Q+ all have the {told} of one "
             "world, the old or the new.",
-            of=PLUS & there,
-            value=pl.when(several).then(as_new.all() | as_old.all()),
+            of=mine,
+            value=pl.when(several).then(as_new.filter(mine).all() | as_old.filter(mine).all()),
             whole=True,
         ),
         f"direct{end}": Spread(
             doc=f"Share of requested facts whose {told} is the new one when asked directly (by "
             "probe direct, without it efficacy).",
-            of=PLUS & there & HAS & pl.col("straight"),
-            value=mode.new.mean(),
+            of=straight,
+            value=mode.new.filter(straight).mean(),
             whole=True,
         ),
         f"reverse{end}": Spread(
             doc=f"Share of requested facts whose {told} is the new one when asked in reverse.",
-            of=PLUS & there & HAS & (pl.col("probe") == "reverse"),
-            value=mode.new.mean(),
+            of=reverse,
+            value=mode.new.filter(reverse).mean(),
             whole=True,
         ),
     }
@@ -215,11 +222,12 @@ def _table(mode: Mode) -> dict[str, Spread]:
 
 def _twin(mode: Mode) -> Spread:
     """Return direct, of the facts that reverse is of: a difference is between the same facts."""
-    back = pl.col("probe") == "reverse"
+    mine = PLUS & mode.there & HAS
+    straight, back = mine & pl.col("straight"), mine & (pl.col("probe") == "reverse")
     return Spread(
         doc="direct, of those requested facts alone that are asked in reverse as well.",
-        of=PLUS & mode.there & HAS & (pl.col("straight") | back),
-        value=pl.when(back.any()).then(mode.new.filter(pl.col("straight")).mean()),
+        of=straight | back,
+        value=pl.when(back.any()).then(mode.new.filter(straight).mean()),
         whole=True,
     )
 
@@ -346,44 +354,10 @@ def plain(name: str) -> str:
 
 
 def facts(prepared: pl.DataFrame) -> pl.DataFrame:
-    """Return the value of each measure for each fact, a row for each slice and hop it is in.
-
-    The columns are those of `metrics.facts`.
-    """
+    """Return the value of each measure for each fact, a row for each slice and hop it is in."""
     rows = columns(prepared)
-    found: list[pl.DataFrame] = []
-    for part in parts(rows):
-        here = rows.filter(part.inside)
-        if here.is_empty():
-            continue
-        single = [n for n, m in SPREAD.items() if not m.whole and _has(m, part.kind)]
-        found.append(_means(here, single, part.name))
-        by_hop = [name for name in single if "hop" in SPREAD[name].by]
-        if by_hop and part.kind in ("", "origin"):
-            # What was requested itself is hop 0, and no consequence.
-            hops = here.filter((pl.col("set") == "entailed") & (pl.col("hop") > 0))
-            found.append(_means(hops, by_hop, part.name, "hop"))
-        if not part.kind:
-            found.append(_wholes(here, part.name))
-    return pl.concat(found) if found else pl.DataFrame(schema=SCHEMA)
-
-
-SCHEMA = {
-    "step": pl.Int32,
-    "probe": pl.String,
-    "measure": pl.String,
-    "family": pl.String,
-    "draw": pl.Int32,
-    "cluster": pl.String,
-    "unit": pl.String,
-    "value": pl.Float64,
-    "slice": pl.String,
-    "hop": pl.Int32,
-}
-
-
-def _has(measure: Spread, kind: str) -> bool:
-    return not kind or kind in measure.by
+    every = tuple(parts(rows))
+    return pl.concat([_means(rows, every), _wholes(rows, [p for p in every if not p.kind])])
 
 
 def _value(measure: Spread) -> pl.Expr:
@@ -392,39 +366,41 @@ def _value(measure: Spread) -> pl.Expr:
     return pl.when(of).then(measure.value.cast(pl.Float64))
 
 
-def _means(rows: pl.DataFrame, names: list[str], part: str, *more: str) -> pl.DataFrame:
-    values = rows.select("step", *UNIT, *more, **{name: _value(SPREAD[name]) for name in names})
-    keys = ["step", *UNIT, *more]
-    return _long(values.group_by(keys, maintain_order=True).mean(), names, part)
+def _means(rows: pl.DataFrame, every: Sequence[Part]) -> pl.DataFrame:
+    names = [name for name, measure in SPREAD.items() if not measure.whole]
+    # What was requested itself is hop 0, and no consequence.
+    hop = pl.when(pl.col("set") == "entailed", pl.col("hop") > 0).then("hop")
+    values = rows.select(
+        "step", "set", "stored", "known", "level", "distance", *UNIT,
+        hop=hop,
+        probe=pl.lit(PROBE),
+        **{name: _value(SPREAD[name]) for name in names},
+    )  # fmt: skip
+    asked = within(values, {part.name: part.inside for part in every})
+    by_hop = asked.filter(
+        pl.col("hop").is_not_null(),
+        pl.col("slice").is_in([part.name for part in every if part.kind in ("", "origin")]),
+    )
+    found = of_columns(pl.concat([asked.with_columns(hop=ALL_HOPS), by_hop]), names)
+    return found.filter(_wanted(names, every))
 
 
-def _wholes(rows: pl.DataFrame, part: str) -> pl.DataFrame:
+def _wanted(names: Sequence[str], every: Sequence[Part]) -> pl.Expr:
+    """Return which rows of a table of facts `SPREAD` has: its slices, by hop or over all."""
+    found = pl.lit(False)
+    for kind in {part.kind: None for part in every}:
+        mine = [name for name in names if not kind or kind in SPREAD[name].by]
+        slices = [part.name for part in every if part.kind == kind]
+        found |= pl.col("slice").is_in(slices) & pl.col("measure").is_in(mine)
+    by_hop = [name for name in names if "hop" in SPREAD[name].by]
+    return found & ((pl.col("hop") < 0) | pl.col("measure").is_in(by_hop))
+
+
+def _wholes(rows: pl.DataFrame, every: Sequence[Part]) -> pl.DataFrame:
     """Return one value a requested fact, from all its questions together."""
-    names = [name for name, measure in SPREAD.items() if measure.whole]
     of_requests = rows.filter(pl.col("request") != "").with_columns(unit="request_unit")
-    keys = ["step", *UNIT]
-    tables = [
-        of_requests.filter(SPREAD[name].of)
-        .group_by(keys, maintain_order=True)
-        .agg(SPREAD[name].value.cast(pl.Float64).alias(name))
-        for name in names
-    ]
-    return pl.concat(
-        [_long(table, [name], part) for table, name in zip(tables, names, strict=True)]
-    )
-
-
-def _long(table: pl.DataFrame, names: list[str], part: str) -> pl.DataFrame:
-    hop = pl.col("hop").cast(pl.Int32) if "hop" in table.columns else pl.lit(-1, pl.Int32)
-    keys = ["step", *UNIT, "hop"]
-    return (
-        table.with_columns(hop=hop)
-        .unpivot(names, index=keys, variable_name="measure", value_name="value")
-        .filter(pl.col("value").is_not_null())
-        .select(
-            *("step", pl.lit(PROBE).alias("probe"), "measure", *UNIT, "value"),
-            slice=pl.lit(part),
-            hop=pl.col("hop"),
-        )
-        .cast({"step": pl.Int32, "draw": pl.Int32, "cluster": pl.String, "unit": pl.String})
-    )
+    asked = within(of_requests, {part.name: part.inside for part in every})
+    values = {name: m.value.cast(pl.Float64) for name, m in SPREAD.items() if m.whole}
+    keys = ("step", "slice", *UNIT)
+    wide = asked.group_by(keys, maintain_order=True).agg(**values)
+    return of_wide(wide.with_columns(probe=pl.lit(PROBE), hop=ALL_HOPS), list(values))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ksmith.measures import MEASURES, SLICES, metrics, with_trained
 from ksmith.measures.bootstrap import unseen_share
-from ksmith.measures.metrics import means
+from ksmith.measures.means import means
 from tests.measures.rows import Trial, rate
 
 
