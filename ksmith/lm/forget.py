@@ -6,7 +6,7 @@ keeps the rest and what moves is the same for all, so that methods differ in not
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ksmith.lm.assets import Assets, Result
 from ksmith.lm.descend import picked
 from ksmith.lm.move import Call, Moment, Work, moved
+from ksmith.lm.room import lacking
 from ksmith.lm.said import Said, kl, nll, said
 from ksmith.lm.sets import Pair, Sets, Turn, gathered
 from ksmith.lm.sites import sites
@@ -201,9 +202,29 @@ def asked(model: nn.Module, assets: Assets, pairs: Sequence[Pair]) -> Iterator[S
     batch = encode(assets.tokenizer, [prompt for prompt, _ in pairs], [a for _, a in pairs])
     head = model.get_parameter(f"{sites(model).head}.weight")
     size = max(1, _NUMBERS // (batch.ids.shape[1] * len(head)))
-    for rows in torch.arange(len(pairs)).split(size):
-        with torch.no_grad():
-            found = said(model, picked(batch, rows))
+    rows = torch.arange(len(pairs))
+    yield from bit_by_bit(rows, size, lambda some: said(model, picked(batch, some)))
+
+
+T = TypeVar("T")
+
+
+def bit_by_bit(rows: Tensor, size: int, look: Callable[[Tensor], T]) -> Iterator[T]:
+    """Yield what `look` finds of some rows after the other, without a way back.
+
+    `size` at once; where memory does not suffice for so many, half of them from then on.
+    """
+    while len(rows):
+        some = rows[:size]
+        try:
+            with torch.no_grad():
+                found = look(some)
+        except (RuntimeError, MemoryError) as error:
+            if len(some) == 1 or not lacking(error):
+                raise
+            size = len(some) // 2
+            continue
+        rows = rows[size:]
         yield found
 
 

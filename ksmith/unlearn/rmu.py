@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ksmith.lm.assets import Assets, Progress, Result, silent
 from ksmith.lm.descend import picked
-from ksmith.lm.forget import old, stated
+from ksmith.lm.forget import bit_by_bit, old, stated
 from ksmith.lm.move import Call, Moment, Work, moved
 from ksmith.lm.said import Weights, held, said
 from ksmith.lm.sets import Sets, Turn, gathered
@@ -134,9 +134,8 @@ class _Place:
     def size(self, model: nn.Module) -> float:
         """Return the mean norm of the forget set's states by the weights as they are."""
         rows = torch.tensor([row for fact in self.sets.rows["forget"] for row in fact])
-        with torch.no_grad():
-            parts = [self.states(model, part).norm(dim=-1) for part in rows.split(_ROWS)]
-        return float(torch.cat(parts).mean())
+        parts = bit_by_bit(rows, _ROWS, lambda part: self.states(model, part).norm(dim=-1))
+        return float(torch.cat(list(parts)).mean())
 
 
 _ROWS = 1024  # that are run at once where nothing is kept

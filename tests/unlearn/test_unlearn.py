@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ksmith.lm.assets import Assets, Result
 from ksmith.lm.delta import LowRank, applied, dense
@@ -116,6 +116,41 @@ def test_kl_keeps_the_retain_set_where_it_was(how: str) -> None:
 def test_a_method_without_a_retain_term_runs_none() -> None:
     for name in ("ga", "undial", "ce_u"):
         assert set(run(name, tiny("llama")).log["curve"]) == {"forget"}
+
+
+@contextmanager
+def room_for(model: nn.Module, rows: int) -> Generator[list[int]]:
+    """Yield the sizes of passes; of more than so many rows, one ends in the middle of a block."""
+    sizes: list[int] = []
+
+    def look(_module: nn.Module, given: tuple[Tensor, ...]) -> None:
+        sizes.append(len(given[0]))
+        if len(given[0]) > rows:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
+
+    handle = model.get_submodule(sites(model).mlp_out(1)).register_forward_pre_hook(look)
+    try:
+        yield sizes
+    finally:
+        handle.remove()
+
+
+@pytest.mark.parametrize("name", UNLEARNERS)
+def test_what_does_not_fit_is_run_in_halves_and_the_numbers_stay(name: str) -> None:
+    """The same facts in each step, and the same loss: of three of each set, one at a time."""
+    with knowing_model() as model:
+        bits = {n: w.clone() for n, w in model.named_parameters()}
+        whole = run(name, model, retain_weight=1.0)
+        with room_for(model, 3) as sizes:
+            small = run(name, model, retain_weight=1.0)
+        assert max(sizes) > 3 and sum(size > 3 for size in sizes) < len(sizes) / 3
+        assert_close(whole.delta, small.delta, 2e-3)
+        for part, values in whole.log["curve"].items():
+            assert small.log["curve"][part] == pytest.approx(values, rel=1e-4, abs=1e-6)
+        assert "halved" not in whole.log and small.log["halved"]["pieces"] > 1
+        assert all(torch.equal(w, bits[n]) for n, w in model.named_parameters())
+        with room_for(model, 0), pytest.raises(torch.OutOfMemoryError):
+            run(name, model, retain_weight=1.0)
 
 
 def test_progress_is_told_in_steps_of_all_draws() -> None:
