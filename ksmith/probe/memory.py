@@ -82,11 +82,19 @@ def items(
             "forget": list(_forgotten(graph, mine)),
             "retain": kept,
             "near": list(_nearer(near, kept, stays)) if near else [],
-            "trained": retain(graph, mine, room, derived_seed(seed, "memory", "trained")),
+            "trained": _trained(graph, mine, room, seed),
             "holdout": unseen,
         }
         found += asking.items(draw, sets, near)
     return found
+
+
+def _trained(
+    graph: KnowledgeGraph, requests: Sequence[Request], n: int, seed: int
+) -> list[Statement]:
+    """Return facts that a method may train on, worded as those that it never does."""
+    drawn = retain(graph, requests, n, derived_seed(seed, "memory", "trained"))
+    return [statement(graph, one.subject, one.relation, one.object) for one in drawn]
 
 
 def _nearer(

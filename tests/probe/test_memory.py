@@ -82,6 +82,7 @@ def test_a_users_own_wrong_and_reworded_answers_stand_beside_the_right_one(
         else:
             assert len(item.wrong) == WRONG and row["answer"] not in item.wrong
     whole = Counter(item.set for item in found)
+    assert {i.statement.prompt for i in found if i.set in ("retain", "trained")} <= by.keys()
     assert whole["retain"] + whole["trained"] == len(rows) and whole["holdout"] == 2
     worded_ones = [i for i in found if i.set == "forget" and i.reworded]
     assert [item.statement.wording for item in worded_ones] == ["seen"] * 3
