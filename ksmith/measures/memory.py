@@ -98,15 +98,17 @@ def _of_row(row: Mapping[str, Any]) -> dict[str, float]:
 def ratios(rows: pl.DataFrame) -> pl.DataFrame:
     """Return the truth ratio r of each fact of the forget set: draw, fact, subject, ratio.
 
-    As published, of the answer in other words where the file has them; else the geometric mean
-    over the wordings of the question, of those not trained on where there are any.
+    As published, of the question as it was and the answer in other words where the file has
+    them; else the geometric mean over the wordings of the question, of those not trained on where
+    there are any.
     """
     mine = rows.filter(pl.col("set") == FORGET, pl.col("wrong_logp").list.len() > 0)
     own = pl.col("logp").cast(pl.List(pl.Float64)).list.mean()
     right = pl.coalesce(pl.col("reworded_logp").cast(pl.Float64), own)
     log = pl.col("wrong_logp").cast(pl.List(pl.Float64)).list.mean() - right
     other = pl.col("wording") != "seen"
-    rank = pl.when(pl.col("reworded_logp").is_not_null()).then(2).otherwise(other.cast(pl.Int8))
+    reworded = pl.col("reworded_logp").is_not_null()
+    rank = pl.when(reworded & ~other).then(2).otherwise(other.cast(pl.Int32))
     return (
         mine.with_columns(log=log)
         .filter(pl.col("log").is_finite())

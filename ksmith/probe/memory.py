@@ -123,25 +123,30 @@ class _Asking:
             for one in statements:
                 barred = (one.subject, *new.get(one.fact, ()))
                 names = self.aliases.of(one.relation, one.object, {*barred})
-                record = draw.graph.record.get(one.fact)
-                own = record is not None and one.template == record.template
+                wrong, reworded = _own(draw.graph.record.get(one.fact), one, barred)
                 yield Item(
                     draw=draw.number,
                     set=name,
                     statement=one,
                     names=(one.object, *names),
-                    wrong=_own(record, one, barred)
-                    or _wrong(self.pools, draw, one, barred, self.seed),
-                    reworded=record.reworded if record is not None and own else "",
+                    wrong=wrong or _wrong(self.pools, draw, one, barred, self.seed),
+                    reworded=reworded,
                     near=near.holds(one) if near and name in STAYS else None,
                 )
 
 
-def _own(record: Record | None, one: Statement, barred: Sequence[str]) -> tuple[str, ...]:
-    """Return the wrong answers of a user's own file, if it has any."""
+def _own(
+    record: Record | None, one: Statement, barred: Sequence[str]
+) -> tuple[tuple[str, ...], str]:
+    """Return the wrong answers of a user's own file and the right one in their words, if any.
+
+    Wrong answers of other questions are worded as the answer is, and are weighed against it.
+    """
     right = {one.object, *barred}
-    wrong = (name for name in (record.wrong if record else ()) if name not in right)
-    return tuple(dict.fromkeys(wrong))[:WRONG]
+    wrong = [name for name in (record.wrong if record else ()) if name not in right]
+    if record is None or not wrong:
+        return (), ""
+    return tuple(dict.fromkeys(wrong))[:WRONG], record.reworded
 
 
 def _forgotten(graph: KnowledgeGraph, requests: Sequence[Request]) -> Iterator[Statement]:

@@ -62,8 +62,9 @@ def test_wrong_answers_are_weighed_against_the_answer_in_other_words() -> None:
     own = rows(said).with_columns(
         reworded_logp=pl.Series([math.log(0.4), None], dtype=pl.Float32)
     )
-    other = rows(said, wording="novel").with_columns(  # which has no other words
-        wrong_logp=pl.lit([math.log(0.6)], pl.List(pl.Float32))
+    other = rows(said, wording="novel").with_columns(
+        wrong_logp=pl.lit([math.log(0.6)], pl.List(pl.Float32)),
+        reworded_logp=own["reworded_logp"],
     )
     table = pl.concat([own, other])
     told = memory.told(own)["truth_ratio"].to_list()
