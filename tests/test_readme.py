@@ -77,7 +77,8 @@ def test_commands_parse() -> None:
 
 def test_the_study_in_it_is_the_one_that_ships(tmp_path: Path) -> None:
     path = tmp_path / "plasticity.toml"
-    path.write_text("\n".join(fenced("toml")), encoding="utf-8")
+    parts = [part for part in fenced("toml") if '"qa"' not in part]
+    path.write_text("\n".join(parts), encoding="utf-8")
     ours = study.read(path)
     shipped = study.read(ROOT / "studies" / "plasticity.toml")
     assert (ours.name, ours.question, ours.grid) == (
@@ -87,6 +88,20 @@ def test_the_study_in_it_is_the_one_that_ships(tmp_path: Path) -> None:
     )
     assert len(ours.points) == 45
     assert ours.findings == shipped.findings[:1]
+
+
+def test_the_study_of_ones_own_questions_is_one(tmp_path: Path) -> None:
+    (own,) = (part for part in fenced("toml") if '"qa"' in part)
+    for name in ("forget", "retain", "holdout"):
+        (tmp_path / f"{name}.jsonl").write_text("{}")
+    (tmp_path / "my_model").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / "my_model" / name).write_text("{}")
+    path = tmp_path / "own.toml"
+    path.write_text(f'name = "own"\nquestion = "?"\n{own}')
+    (point,) = study.read(path, ("task.method=npo",)).points
+    assert point.settings["graph"]["source"] == "qa"
+    assert "model.load" in point.files and len(point.files) == 4
 
 
 def test_the_python_in_it_runs(

@@ -5,7 +5,7 @@ One row a statement and model lies in memory.parquet, with the numbers of its an
 those of whole sets (membership, distance to gold models, utility) in `memory_models`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -62,6 +62,15 @@ def frame(
     size = len(columns["draw"])
     every = {**columns, "step": [step] * size, "gold": [gold] * size}
     return pl.DataFrame({name: every.get(name, [None] * size) for name in SCHEMA}, SCHEMA)
+
+
+def with_trained(rows: pl.DataFrame, kept: Iterable[tuple[int, str]]) -> pl.DataFrame:
+    """Return `rows` without what a method may train on and did not: draw and fact are in `kept`."""
+    schema = {"draw": pl.Int32, "fact": pl.String}
+    did = pl.DataFrame(list(kept), schema, orient="row").unique().with_columns(did=True)
+    both = rows.join(did, on=list(schema), how="left", maintain_order="left")
+    stays = (pl.col("set") != TRAINED) | pl.col("did").is_not_null()
+    return both.filter(stays).select(rows.columns)
 
 
 def told(rows: pl.DataFrame) -> pl.DataFrame:

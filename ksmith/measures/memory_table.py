@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 FORGET, RETAIN, HOLDOUT = SETS = ("forget", "retain", "holdout")
 NEAR = "near"  # more of what is near the forget set: slice retain.near, and no other
-TRAINED = "trained"  # what a method may train on to keep it: slice retain.trained, and no other
+TRAINED = "trained"  # what the method trained on to keep it: slice retain.trained, and no other
 PROBE = "memory"
 
 MARGIN = (
@@ -29,8 +29,8 @@ OF_STATEMENTS: dict[str, Memory] = {
     "probability": Memory(
         doc="exp(-mean NLL) of the answer; slices forget, retain and holdout, forget.seen, "
         ".unseen and .novel by wording, known.forget of what was known before, retain.near and "
-        ".far of what no method trains on, retain.trained of what they may, and gold.forget and so "
-        "on, mean over gold models.",
+        ".far of what no method trains on, retain.trained of what this one did, and gold.forget "
+        "and so on, mean over gold models.",
     ),
     "rouge_recall": Memory(doc="ROUGE-L recall of the answer in what the model writes."),
     "rouge_f1": Memory(doc="Its F1."),

@@ -3,9 +3,10 @@
 Forget: the old answers of what is requested, in the request's own words and in words that
 training never showed of the fact. Retain: facts that the draw leaves as they are and that no
 method may train on to keep (`aside`), so that what is measured is not what was practised.
-Trained: facts that a method may train on to keep them. Holdout: facts that no model saw. Of what
-stays it is told whether it is near the forget set (see `graph/near.py`); where a sample of it has
-few that are, more of them are asked about, apart from it.
+Trained: facts that a method may train on to keep them; a trial knows whether its own did.
+Holdout: facts that no model saw. Of what stays it is told whether it is near the forget set (see
+`graph/near.py`); where a sample of it has few that are, more of them are asked about, apart from
+it.
 
 Beside each answer stand wrong ones: a user's own, where a file of questions has them, else other
 objects of the type, none of them true, before or after.
@@ -82,19 +83,20 @@ def items(
             "forget": list(_forgotten(graph, mine)),
             "retain": kept,
             "near": list(_nearer(near, kept, stays)) if near else [],
-            "trained": _trained(graph, mine, room, seed),
+            "trained": _trained(draw, room, seed),
             "holdout": unseen,
         }
         found += asking.items(draw, sets, near)
     return found
 
 
-def _trained(
-    graph: KnowledgeGraph, requests: Sequence[Request], n: int, seed: int
-) -> list[Statement]:
-    """Return facts that a method may train on, worded as those that it never does."""
-    drawn = retain(graph, requests, n, derived_seed(seed, "memory", "trained"))
-    return [statement(graph, one.subject, one.relation, one.object) for one in drawn]
+def _trained(draw: Draw, n: int, seed: int) -> list[Statement]:
+    """Return the first facts of the draw's retain set, worded as those that are in none.
+
+    Those that have a turn in any unlearner's training, if it takes the rest of the graph.
+    """
+    drawn = retain(draw.graph, draw.requests, n, derived_seed(seed, "retain", draw.number))
+    return [statement(draw.graph, one.subject, one.relation, one.object) for one in drawn]
 
 
 def _nearer(

@@ -123,15 +123,17 @@ class Resolver:
         if values is None:
             return NOTHING
         files: dict[str, str] = {}
-        items = declared(settings)
+        items, named = declared(settings), 0
         for name, content in DATA_FILES.items():
             if name not in items or not items[name].path or values.pop(name, None) is None:
                 continue
+            named += 1
             path = self._data_file(own[name], f"graph.{name}")
-            if path is None:
-                return NOTHING
-            files[f"graph.{name}"] = str(path)
-            values[content] = self._digest(path)
+            if path is not None:
+                files[f"graph.{name}"] = str(path)
+                values[content] = self._digest(path)
+        if len(files) < named:
+            return NOTHING
         words = sum(REWORDED.get(name, 0) for name in values.get("domains", ()))
         version = settings.version + words
         return _resolved({"source": source, "version": version, **values}, files)

@@ -1,6 +1,6 @@
 """What models still have of forget, retain and holdout sets: one pass over each set and model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ksmith import graph, settings
@@ -115,9 +115,16 @@ def due(mine: Sequence[Item], draw: int, written: Sequence[Any]) -> list[Item]:
     ]
 
 
-def gathered(job: Job, seen: Sequence["pl.DataFrame"]) -> "pl.DataFrame | None":
-    """Return the rows before, after and of gold models; write them. None: nobody asked."""
+def gathered(
+    job: Job, seen: Sequence["pl.DataFrame"], kept: Iterable[tuple[int, str]]
+) -> "pl.DataFrame | None":
+    """Return the rows before, after and of gold models; write them. None: nobody asked.
+
+    `kept` are draw and fact of what the method trained on: of what it may have, no other stays.
+    """
     import polars as pl
+
+    from ksmith.measures import memory
 
     if not seen:
         return None
@@ -126,7 +133,7 @@ def gathered(job: Job, seen: Sequence["pl.DataFrame"]) -> "pl.DataFrame | None":
         number = int(role.split(".")[2])
         rows = pl.read_parquet(job.need(role) / FILE)
         parts.append(rows.with_columns(gold=pl.lit(number, pl.Int32)))
-    rows = pl.concat(parts)
+    rows = memory.with_trained(pl.concat(parts), kept)
     rows.write_parquet(job.folder / FILE)
     return rows
 

@@ -68,7 +68,8 @@ def make_trial(job: Job) -> dict[str, Any]:
         for step, answers in seen.answers.items()
     ]
     rows = measures.steps(before, *after)
-    rows = measures.with_trained(rows, trained(base.graph, job.spec.recipe, draws))
+    kept = list(trained(base.graph, job.spec.recipe, draws))
+    rows = measures.with_trained(rows, kept)
     chain = _chain(job)
     if chain is not None:
         when = {name: end for draw in draws for name, end in written(task, draw).items()}
@@ -77,7 +78,7 @@ def make_trial(job: Job) -> dict[str, Any]:
     moved = measures.tensors(seen.tensors)
     moved.write_parquet(job.folder / "tensors.parquet")
     seed = derived_seed(job.spec.recipe["seed"], "bootstrap")
-    sets = memory.gathered(job, seen.sets)
+    sets = memory.gathered(job, seen.sets, kept)
     metrics = measures.metrics(rows, seed, moved, chain, sets)
     far = memory_gold.compared(job, base, seen.items, seen.said)
     metrics += memory.measure(job, sets, far)

@@ -35,6 +35,18 @@ def test_near_and_far_make_up_what_stays_and_what_is_trained_on_stands_apart() -
     }
 
 
+def test_what_a_method_did_not_train_on_is_in_no_slice_of_what_it_did() -> None:
+    table = rows([("retain", 0.5, 0.1), ("trained", 0.9, 0.1), ("trained", 0.7, 0.1)])
+    assert means(
+        memory.with_trained(table, [(0, "fact trained 2"), (1, "fact trained 1")])
+    ) == {
+        "retain": (0.5, 1),
+        "retain.trained": (0.7, 1),
+    }
+    assert means(memory.with_trained(table, [])) == {"retain": (0.5, 1)}  # an editor has none
+    assert memory.with_trained(table, [(0, "fact trained 1")]).columns == table.columns
+
+
 def test_where_nobody_can_say_what_is_near_neither_slice_is_there() -> None:
     found = means(marked([("retain", 0.9, 0.1), ("retain", 0.5, 0.1)], [None, None]))
     assert found == {"retain": (0.7, 2)}

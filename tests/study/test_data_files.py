@@ -36,6 +36,17 @@ def test_a_second_data_file_that_is_not_there(tmp_path: Path) -> None:
     assert line.startswith('x.toml:7: graph.templates = "words.json": no such file')
 
 
+def test_all_files_that_are_not_there_are_named(tmp_path: Path) -> None:
+    text = (
+        HEAD + '[task]\nmethod = "rome"\n[graph]\nsource = "qa"\nforget = "a"\nretain = "b"\n'
+    )
+    found = mistakes(written(tmp_path, text))
+    assert [line.partition(": no such")[0] for line in found] == [
+        'x.toml:6: graph.forget = "a"',
+        'x.toml:7: graph.retain = "b"',
+    ]
+
+
 def test_one_word_stands_for_a_list_of_rules(tmp_path: Path) -> None:
     written(tmp_path, "x", "facts.csv")
     plain = keys(only(written(tmp_path, GRAPH.format("facts.csv"))))
