@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 LARGEST = 100_000  # facts; a larger graph takes longer to build than its worker to complain
 LARGEST_FILE = 1 << 24  # bytes; so does one out of a larger file
 ABOUT = ("records", "retain", "holdout", "forget")  # settings that a complaint may be about
+KEEPS = ("retain_weight", "retain_near", "retain")  # what a method keeps, and whether
 LEFT_OUT = (  # of files of facts, then of records
     "duplicate facts",
     "contradictory facts",
@@ -44,9 +45,11 @@ def check_facts(study: "Study") -> None:
             graphs[name] = settings, _built(study, settings, point.files)
             _say(study, graphs[name][1], point.files)
         task = {k: v for k, v in point.settings["task"].items() if k not in ("method", "kind")}
-        key = canonical([name, task])
+        method = point.settings["method"]
+        keeps = {key: method.get(key) for key in KEEPS}
+        key = canonical([name, task, keeps])
         if key not in asked:
-            asked[key] = _complaint(graphs[name][1], point.settings["task"])
+            asked[key] = _complaint(graphs[name][1], point.settings)
     found = sorted({text for text in asked.values() if text})
     if found:
         raise StudyError("\n".join(f"{_about(study, text)}: {text}" for text in found))
@@ -154,18 +157,36 @@ def _say_sets(known: Any) -> None:
     )
 
 
-def _complaint(known: Any, task: dict[str, Any]) -> str | None:
+def _complaint(known: Any, settings: dict[str, Any]) -> str | None:
     """Return what is wrong with a task; say what may surprise."""
     from ksmith import graph
 
+    task = settings["task"]
     try:
         graph.check(known, task)
     except UserError as error:
         return str(error)
-    if (share := task.get("share")) is not None:
-        size, there, what = graph.drawn_of(known, task)
-        if size > share * there + 0.5:  # at least one is drawn, however few there are
-            note(
-                f"task.share = {share} of {there} {what} is {size}: {size / there:.2g} of them"
-            )
+    if (share := task.get("share")) is None:
+        return None
+    size, there, what = graph.drawn_of(known, task)
+    if size > share * there + 0.5:  # at least one is drawn, however few there are
+        note(f"task.share = {share} of {there} {what} is {size}: {size / there:.2g} of them")
+    return _nothing_left(known, settings)
+
+
+def _nothing_left(known: Any, settings: dict[str, Any]) -> str | None:
+    """Return which draw of a share leaves nothing to a method that keeps a retain set."""
+    from itertools import groupby
+
+    from ksmith import graph
+
+    method, task = settings["method"], settings["task"]
+    if not method.get("retain_weight") or method.get("retain") == 0:
+        return None
+    near = method.get("retain_near", True)
+    requests = graph.requests(known, task, settings["seed"], covariates=False)
+    for _, group in groupby(requests, key=lambda request: request.draw):
+        draw = list(group)
+        if not graph.retain(known, draw, 1, 0, near=near):
+            return f"task.share = {task['share']}: {graph.nothing_left(draw)}"
     return None

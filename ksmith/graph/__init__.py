@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ksmith.graph import counterfact, geography, qa, synthetic, triples, zsre
 from ksmith.graph.after import after
-from ksmith.graph.asking import check, drawn_of, requests
+from ksmith.graph.asking import check, drawn_of, nothing_left, requests
 from ksmith.graph.benchmarks import attributes, generation_prompts
 from ksmith.graph.change import entail
 from ksmith.graph.files import load, save
@@ -72,6 +72,7 @@ __all__ = [
     "load",
     "neighbours",
     "neutral",
+    "nothing_left",
     "objects",
     "paraphrases",
     "requests",

@@ -99,6 +99,15 @@ def check(graph: KnowledgeGraph, task: Mapping[str, Json]) -> None:
     _available(graph, Asking.of(task))
 
 
+def nothing_left(draw: Sequence[Request]) -> str:
+    """Return that a draw leaves no fact for a method to keep."""
+    return (
+        f"draw {draw[0].draw} of {len(draw)} facts leaves none that may be trained on, so the "
+        "retain set is empty: lower task.share or task.scale, or set the method's retain_weight "
+        "to 0"
+    )
+
+
 def drawn_of(graph: KnowledgeGraph, task: Mapping[str, Json]) -> tuple[int, int, str]:
     """Return how many sets a draw of `task` has, of how many, and what they are called."""
     asking = Asking.of(task)

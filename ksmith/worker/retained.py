@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ksmith import graph, settings
-from ksmith.records import Json, Request, Statement, derived_seed, digest
+from ksmith.records import Json, Request, Statement, UserError, derived_seed, digest
 from ksmith.settings.unlearning import Unlearning
 
 
@@ -18,15 +18,21 @@ def retained(
 
     No more than can have one. Of a sequence it is what no batch of the draw is about. Editors
     have none, and no more have unlearners whose retain loss weighs nothing.
+
+    Raises:
+        UserError: a draw leaves nothing to retain.
     """
     if not isinstance(hp, Unlearning) or not hp.retain_weight:
         return [[] for _ in draws]
     turns = hp.steps * hp.batch
     most = turns if hp.retain is None else min(hp.retain, turns)
-    return [
+    found = [
         graph.retain(known, draw, most, derived_seed(seed, "retain", i), near=hp.retain_near)
         for i, draw in enumerate(draws)
     ]
+    if most and not all(found):
+        raise UserError(graph.nothing_left(draws[found.index([])]))
+    return found
 
 
 def told(kept: Sequence[Statement]) -> dict[str, Json]:

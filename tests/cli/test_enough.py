@@ -70,6 +70,20 @@ def test_the_place_is_named(text: str, message: str, tmp_path: Path) -> None:
     assert message in done.stderr
 
 
+def test_a_share_that_leaves_nothing_to_retain_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "s.toml"
+    file.write_text(
+        'name = "s"\ngraph.facts = 200\n[task]\nkind = "unlearn"\nshare = 1\ndraws = 1\n'
+        'method = "npo"\n[method.npo]\nretain_near = false\n'
+    )
+    done = CliRunner().invoke(ksmith, ["study", "plan", str(file)])
+    assert done.exit_code == 2, done.output
+    assert "s.toml:5: task.share = 1.0: draw 0 of " in done.stderr
+    for more in ("method.npo.retain_near=true", "method.npo.retain_weight=0"):
+        done = CliRunner().invoke(ksmith, ["study", "plan", str(file), "--set", more])
+        assert done.exit_code == 0, done.output
+
+
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda p: f"{p.parent.name}-{p.stem}")
 def test_what_ships_asks_for_no_more_than_there_is(path: Path) -> None:
     study = read(path)

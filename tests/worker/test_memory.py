@@ -1,9 +1,12 @@
-"""What stands under retain.trained is what unlearners train on."""
+"""What stands under retain.trained is what unlearners train on; a retain set of none is refused."""
+
+from dataclasses import replace
 
 import pytest
 
 from ksmith import graph, settings
 from ksmith.probe.memory import items
+from ksmith.records import UserError
 from ksmith.worker.asking import by_draw
 from ksmith.worker.retained import retained
 from tests.graph.test_qa import task
@@ -24,3 +27,16 @@ def test_what_is_asked_about_as_trained_has_its_turn_in_training(method: str) ->
     assert all(
         len(mine) == 30 and mine <= every for mine, every in zip(asked, kept, strict=True)
     )
+
+
+def test_a_draw_that_leaves_nothing_to_retain_is_refused_where_something_is_to_be() -> None:
+    known = known_graph()
+    draws = by_draw(graph.requests(known, task(), 0, covariates=False))
+    hp = settings.method("npo", {"retain_near": False})
+    with pytest.raises(
+        UserError, match=r"draw 0 of \d+ facts leaves none that may be trained on"
+    ):
+        retained(known, hp, draws, 0)
+    assert all(retained(known, replace(hp, retain_near=True), draws, 0))
+    assert retained(known, replace(hp, retain_weight=0.0), draws, 0) == [[]]
+    assert retained(known, replace(hp, retain=0), draws, 0) == [[]]
