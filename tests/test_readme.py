@@ -77,7 +77,7 @@ def test_commands_parse() -> None:
 
 def test_the_study_in_it_is_the_one_that_ships(tmp_path: Path) -> None:
     path = tmp_path / "plasticity.toml"
-    parts = [part for part in fenced("toml") if '"qa"' not in part]
+    parts = [part for part in fenced("toml") if "forget.jsonl" not in part]
     path.write_text("\n".join(parts), encoding="utf-8")
     ours = study.read(path)
     shipped = study.read(ROOT / "studies" / "plasticity.toml")
@@ -91,7 +91,7 @@ def test_the_study_in_it_is_the_one_that_ships(tmp_path: Path) -> None:
 
 
 def test_the_study_of_ones_own_questions_is_one(tmp_path: Path) -> None:
-    (own,) = (part for part in fenced("toml") if '"qa"' in part)
+    (own,) = (part for part in fenced("toml") if "forget.jsonl" in part)
     for name in ("forget", "retain", "holdout"):
         (tmp_path / f"{name}.jsonl").write_text("{}")
     (tmp_path / "my_model").mkdir()
