@@ -197,7 +197,7 @@ class Resolver:
                 what = (
                     "the model under study" if found == table.get("digest") else "named twice"
                 )
-                message = f"model.gold: {folder} is {what}, file for file: no other training"
+                message = f"model.gold: {folder} is {what}, file for file"
                 self.mistakes.add(given.where, message)
             files[f"gold.{len(digests)}"] = str(folder)
             digests.append(found)
