@@ -269,6 +269,10 @@ def over(far: Floats, found: Sequence[Pair], counts: Floats) -> tuple[Floats, Fl
     means: list[Floats] = []
     for step in (0, 1, None):
         columns = [i for i, pair in enumerate(found) if pair.step == step]
+        if not columns:  # one gold model
+            shape = np.broadcast_shapes(far.shape[:-1], counts.shape[:-1])
+            means.append(np.full(shape, np.nan))
+            continue
         weight = np.stack([_weight(found[i], counts) for i in columns], -1)
         with np.errstate(invalid="ignore"):
             means.append((far[..., columns] * weight).sum(-1) / weight.sum(-1))

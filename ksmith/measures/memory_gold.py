@@ -6,8 +6,9 @@ each after the true ones before it. Both beside the same between gold models, an
 margin (see `margin`). Where there is no gold model there is nothing here: no number stands in.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -126,9 +127,9 @@ def answers(far: pl.DataFrame, seed: int) -> list[Metric]:
         drawn = Resampled.of(mine, golds, seed)
         total, n = drawn.sums(kl[rows].reshape(len(rows), -1), np.arange(len(rows)))
         many = replicates(drawn.counts, total, n).reshape(-1, STEPS + golds, golds)
-        told = [~np.isnan(kl[rows, step]).any(1) for step in (0, 1)]  # the rest broke
-        sizes = [Sizes.of(mine.filter(pl.Series(there))) for there in told]
-        found += summary(list(numbers("kl", name, many, drawn, sizes)), drawn, HIGHEST)
+        whole = [~np.isnan(kl[rows, step]).any(1) for step in (0, 1)]  # the rest broke
+        sizes = [Sizes.of(mine.filter(pl.Series(there))) for there in whole]
+        found += told("kl", name, many, drawn, sizes)
     return found
 
 
@@ -152,10 +153,10 @@ class Sizes:
         return cls(facts, subjects, table["draw"].n_unique())
 
 
-def numbers(
+def told(
     measure: str, part: str, far: Floats, drawn: Resampled, sizes: Sequence[Sizes]
-) -> Iterator[Number]:
-    """Yield `measure` of steps 0 and 1, `measure`_gold, and `measure`_margin of both steps.
+) -> list[Metric]:
+    """Return `measure` of steps 0 and 1, `measure`_gold, and `measure`_margin of both steps.
 
     Args:
         measure: its name.
@@ -166,19 +167,53 @@ def numbers(
     """
     steps, among = margin.means(far, drawn.golds)
     relative = margin.relative(far)
-    told = [(0, measure, steps[:, 0]), (1, measure, steps[:, 1]), (1, f"{measure}_gold", among)]
-    told += [(step, f"{measure}_margin", relative[:, step]) for step in (0, 1)]
-    for step, name, many in told:
-        yield Number(
-            step=step,
-            probe=PROBE,
-            measure=name,
-            slice=part,
-            many=many,
-            n=sizes[step].n,
-            clusters=sizes[step].clusters,
-            draws=sizes[step].draws,
+
+    def number(step: int, name: str, many: Floats) -> Number:
+        return Number(
+            step=step, probe=PROBE, measure=name, slice=part, many=many,
+            n=sizes[step].n, clusters=sizes[step].clusters, draws=sizes[step].draws,
+        )  # fmt: skip
+
+    plain = [number(step, measure, steps[:, step]) for step in (0, 1)]
+    plain.append(number(1, f"{measure}_gold", among))
+    ratios = [number(step, f"{measure}_margin", relative[:, step]) for step in (0, 1)]
+    return [*summary(plain, drawn, HIGHEST), *in_margins(ratios, drawn)]
+
+
+def in_margins(found: Sequence[Number], drawn: Resampled) -> list[Metric]:
+    """Return distances in units of the margin, with intervals of their logarithms.
+
+    A ratio errs by factors. And resampled distances are larger than those of the sample itself,
+    small ones (as the margin is) the most: each part of the rows is moved so that its middle
+    lies at the estimate, since how far they scatter is what is asked of them.
+    """
+    some = [number for number in found if number.many[0] > 0]
+    logs = [replace(number, many=_centred(number.many, drawn)) for number in some]
+    made = [
+        replace(
+            metric,
+            value=math.exp(metric.value),
+            low=None if metric.low is None else math.exp(metric.low),
+            high=None if metric.high is None else math.exp(min(metric.high, 700.0)),
         )
+        for metric in summary(logs, drawn, {})
+    ]
+    # No distance at all has no logarithm.
+    rest = [number for number in found if number.many[0] == 0]
+    return [*made, *summary(rest, drawn, HIGHEST)]
+
+
+LEAST = 1e-3  # of the estimate: what a row without any distance counts as
+
+
+def _centred(many: Floats, drawn: Resampled) -> Floats:
+    """Return (rows,) logarithms, each part of the rows around the first."""
+    logs = np.log(np.maximum(many, LEAST * many[0]))
+    for part in drawn.parts:
+        there = logs[part][np.isfinite(logs[part])]
+        if there.size:
+            logs[part] += logs[0] - there.mean()
+    return logs
 
 
 # --- forget quality ---------------------------------------------------------------------------
@@ -212,8 +247,7 @@ def quality(rows: pl.DataFrame, standard: Sequence[pl.DataFrame], seed: int) -> 
 
     far = margin.matrix(golds, apart)
     sizes = Sizes.of(table)
-    found = summary(list(numbers("ks", FORGET, far, drawn, [sizes, sizes])), drawn, HIGHEST)
-    return [*found, *_p(far[0], sizes.n)]
+    return [*told("ks", FORGET, far, drawn, [sizes, sizes]), *_p(far[0], sizes.n)]
 
 
 def _p(far: Floats, n: int) -> Iterator[Metric]:

@@ -169,14 +169,15 @@ def _membership(
     both = Pairs.of(scores, max(golds, 1), seed)
     areas = {name: both.area(scores, name) for name in ATTACKS if scores[name].count()}
     found = [both.number(step, f"auc_{name}", area) for name, area in areas.items()]
+    told = summary(found, both.drawn, HIGHEST)
     if golds:
         own = np.stack([both.area(memory.scores(one), "min_k") for one in standard], 1)
-        found += _leaks(both, areas["min_k"], own, step)
-    return summary(found, both.drawn, HIGHEST)
+        told += _leaks(both, areas["min_k"], own, step)
+    return told
 
 
-def _leaks(both: Pairs, mine: Floats, own: Floats, step: int) -> Iterator[Number]:
-    """Yield PrivLeak, its margin, and what it is in units of that.
+def _leaks(both: Pairs, mine: Floats, own: Floats, step: int) -> list[Metric]:
+    """Return PrivLeak, that among gold models, and what it is in units of the margin.
 
     Args:
         both: the pairs.
@@ -191,6 +192,10 @@ def _leaks(both: Pairs, mine: Floats, own: Floats, step: int) -> Iterator[Number
         own.shape[1], lambda model, i: np.abs(samples.privleak(every[model], own[:, i]))
     )
     _, among = margin.means(far, weights)
-    yield both.number(step, "privleak", samples.privleak(mine, gold))
-    yield both.number(step, "privleak_gold", among)
-    yield both.number(step, "privleak_margin", margin.relative(far)[:, step])
+    plain = [
+        both.number(step, "privleak", samples.privleak(mine, gold)),
+        both.number(step, "privleak_gold", among),
+    ]
+    ratio = both.number(step, "privleak_margin", margin.relative(far)[:, step])
+    told = summary(plain, both.drawn, HIGHEST)
+    return [*told, *memory_gold.in_margins([ratio], both.drawn)]

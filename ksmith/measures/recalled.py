@@ -7,6 +7,7 @@ What can't be said is nan, never 0: who counts it in would lower a mean by what 
 
 import math
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -169,3 +170,37 @@ def _within(said: str, name: str) -> bool:
 def _joined(one: str, other: str) -> bool:
     """Return whether two characters are of one word; only scripts with cases are known to be."""
     return all(c != "" and (c.isdigit() or c.upper() != c.lower()) for c in (one, other))
+
+
+# --- how natural it reads ---------------------------------------------------------------------
+
+
+def brunet(words: Sequence[str]) -> float:
+    """Return Brunet's index N^(V^-.165): the lower, the richer in words; nan without any."""
+    return len(words) ** (len(set(words)) ** -0.165) if words else math.nan
+
+
+def honore(words: Sequence[str]) -> float:
+    """Return Honore's statistic 100 ln N / (1 - V1/V + .1), at most 1e6; nan without words.
+
+    V1 of the V different words come once. Departs, as public code does: .1 keeps it finite where
+    all come once.
+    """
+    if not words:
+        return math.nan
+    counts = Counter(words)
+    once = sum(number == 1 for number in counts.values()) / len(counts)
+    return min(1e6, 100 * math.log(len(words)) / (1 - once + 0.1))
+
+
+def linguistic_score(perplexity: float, brunet: float, honore: float) -> float:
+    """Return the harmonic mean of s(-ln PPL), s(-ln BI) and s(ln HS), s the logistic function.
+
+    ReLearn's LS (Xu et al. 2025, arXiv:2502.11190), of means over a corpus; the perplexity is
+    that of the texts under the model before the update. 0 where a part is.
+    """
+    if honore <= 0:
+        return 0.0  # one word: its logarithm is 0
+    # s(-ln x) = 1 / (1 + x), s(ln x) = x / (1 + x)
+    parts = (1 / (1 + perplexity), 1 / (1 + brunet), honore / (1 + honore))
+    return math.nan if any(map(math.isnan, parts)) else 3 / sum(1 / part for part in parts)

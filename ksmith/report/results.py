@@ -17,6 +17,7 @@ from ksmith.report.figures import HOP, Look, Panel
 from ksmith.report.html import Child, Html, join, tag
 from ksmith.report.paired import differences
 from ksmith.report.sequences import along, split
+from ksmith.report.sets import sets
 
 # The first of these that a study has is its headline; the others stand folded below.
 MEASURES = {
@@ -95,6 +96,8 @@ def results(content: Content) -> Iterable[Child]:
         yield from _hops(task)
         yield _plane(task)
         yield _capacity(once, task)
+        measured = once.metrics.filter(pl.col("task") == task.name)
+        yield from sets(measured, task.trials, list(task.styles))
     for task in chains:
         yield tag("h2", f"Sequences, {TASKS[task.name]}")
         yield from _along(task, long)

@@ -56,6 +56,14 @@ class Load:
     load: str = setting(REQUIRED, "hub name or folder", path=True)
     revision: str = setting("main", "commit, tag or branch on the hub")
     dtype: Literal["float32", "bfloat16", "float16"] = setting("float32", "of the weights")
+    gold: tuple[str, ...] = setting(
+        (),
+        "folders of the same model, retrained without what is to be forgotten (or on what is "
+        "changed), to which the one update of task.draws = 1 is held; with several, their "
+        "distance from each other is the margin",
+        path=True,
+        omit_at_default=True,
+    )
 
 
 def model_files(folder: Path) -> list[Path]:

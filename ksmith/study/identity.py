@@ -1,7 +1,7 @@
 """One trial of a study and what it is made of: the nodes whose keys are its identity."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from ksmith.records import Json, Node
 from ksmith.settings import METHODS, Method
@@ -48,16 +48,13 @@ def nodes(point: Point, methods: Mapping[str, type[Method]] = METHODS) -> dict[s
     Each recipe holds what decides the result and nothing else: the answers before do not know
     the method, the update does not know the probes.
     """
+    point, given = _without_golds(point)
     settings = point.settings
     task, seed, name = settings["task"], settings["seed"], settings["method"]["name"]
     # Who else answers makes no difference to a question, nor to the update.
     asked = _asked(task)
     updated = {key: value for key, value in task.items() if key != "gold"}
-    measured = dict(settings["probe"])
-    if aliased(settings["graph"]):  # no other question can have any
-        measured["aliases"] = ALIASES
-    if measured.get("memory"):
-        measured["sets"] = SETS
+    measured = _measured(settings)
     probe = {key: value for key, value in measured.items() if key not in OF_WEIGHTS}
     graph = Node(
         kind="graph", recipe={"graph": settings["graph"]}, files=_files(point, "graph.")
@@ -88,7 +85,11 @@ def nodes(point: Point, methods: Mapping[str, type[Method]] = METHODS) -> dict[s
         needs=base | own,
         files=model.files | _files(point, "method."),
     )
-    found |= _golds(settings, asked, probe, base)
+    if given:
+        task = {**task, "gold": len(given)}
+        found |= _given_golds(point, given, asked, probe, base)
+    else:
+        found |= _golds(settings, asked, probe, base)
     standards = {role: node.key for role, node in found.items() if node.kind == "standard"}
     found["trial"] = Node(
         kind="trial",
@@ -103,6 +104,16 @@ def nodes(point: Point, methods: Mapping[str, type[Method]] = METHODS) -> dict[s
         files=model.files,
     )
     return found
+
+
+def _measured(settings: Mapping[str, Json]) -> dict[str, Json]:
+    """Return the probe's settings with the versions of what they ask for."""
+    measured = dict(settings["probe"])
+    if aliased(settings["graph"]):  # no other question can have any
+        measured["aliases"] = ALIASES
+    if measured.get("memory"):
+        measured["sets"] = SETS
+    return measured
 
 
 def _moments(point: Point, base: dict[str, str]) -> Node:
@@ -181,16 +192,58 @@ def _golds(
                 needs=base,
             )
             found[f"gold.{draw}.{number}"] = gold
-            found[f"standard.{draw}.{number}"] = Node(
-                kind="standard",
-                recipe={
-                    "standard": {"version": STANDARD, "draw": draw},
-                    "task": asked,
-                    "probe": probe,
-                    "seed": settings["seed"],
-                },
-                needs=base | {"gold": gold.key},
-            )
+            name = f"standard.{draw}.{number}"
+            found[name] = _standard(settings, asked, probe, (base, gold, draw))
+    return found
+
+
+def _standard(
+    settings: Mapping[str, Json],
+    asked: Mapping[str, Json],
+    probe: Mapping[str, Json],
+    of: tuple[Mapping[str, str], Node, int],
+) -> Node:
+    """Return what a gold model of a draw says; `of` holds the base's needs, the model, the draw."""
+    base, gold, draw = of
+    return Node(
+        kind="standard",
+        recipe={
+            "standard": {"version": STANDARD, "draw": draw},
+            "task": asked,
+            "probe": probe,
+            "seed": settings["seed"],
+        },
+        needs={**base, "gold": gold.key},
+        files=gold.files,
+    )
+
+
+def _without_golds(point: Point) -> tuple[Point, list[str]]:
+    """Return the point as if its model came alone, and the digests of a user's gold models."""
+    model = dict(point.settings["model"])
+    given = list(model.pop("gold", ()))
+    return replace(point, settings={**point.settings, "model": model}), given
+
+
+def _given_golds(
+    point: Point,
+    given: Sequence[str],
+    asked: Mapping[str, Json],
+    probe: Mapping[str, Json],
+    base: Mapping[str, str],
+) -> dict[str, Node]:
+    """Return the gold models of the one draw that a user retrained, and what each says."""
+    found: dict[str, Node] = {}
+    for number, content in enumerate(given):
+        files = _files(point, "model.") | {"gold": point.files[f"gold.{number}"]}
+        gold = Node(
+            kind="gold",
+            recipe={"gold": {"version": GOLD, "digest": content}},
+            needs=dict(base),
+            files=files,
+        )
+        found[f"gold.0.{number}"] = gold
+        found[f"standard.0.{number}"] = _standard(point.settings, asked, probe, (base, gold, 0))
     return found
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +174,7 @@ class Resolver:
                 "digest": self._model_digest(folder, given.where),
                 "dtype": values["dtype"],
             }
-            return _resolved(table, {"model.load": str(folder)})
+            return self._with_golds(table, {"model.load": str(folder)}, own)
         if not HUB_NAME.fullmatch(given.value):
             message = (
                 f"model.load = {show(given.value)}: no such folder, and no name on the hub"
@@ -183,7 +183,27 @@ class Resolver:
         elif values["revision"] == "main":
             note = "model.revision is main, which can move: name a commit to pin the model"
             self.notes.append(note)
-        return _resolved({"version": Load.version, **values})
+        return self._with_golds({"version": Load.version, **values}, {}, own)
+
+    def _with_golds(self, table: dict[str, Json], files: dict[str, str], own: Flat) -> Resolved:
+        """Return the model's table with the digests of the gold models that a user brings."""
+        table.pop("gold", None)
+        digests: list[str] = []
+        for item in own["gold"].value if "gold" in own else ():
+            given = replace(own["gold"], value=item)
+            folder = self._path(given, "model.gold")
+            if folder is None:
+                continue
+            found = self._model_digest(folder, given.where, "model.gold")
+            if found and found in (table.get("digest"), *digests):
+                what = (
+                    "the model under study" if found == table.get("digest") else "named twice"
+                )
+                message = f"model.gold: {folder} is {what}, file for file"
+                self.mistakes.add(given.where, message)
+            files[f"gold.{len(digests)}"] = str(folder)
+            digests.append(found)
+        return _resolved({**table, "gold": digests} if digests else table, files)
 
     def _task(self, own: Flat, source: str) -> Resolved:
         values = self._filled(Task, own, "task")
@@ -217,9 +237,19 @@ class Resolver:
             message = (
                 f"task.gold = {show(flat['task.gold'].value)}: gold models are trained by the "
                 "recipe of the model, and model.load names one that exists; leave task.gold out, "
-                "or name a model.recipe"
+                "or name a model.recipe; models that you retrained go into model.gold"
             )
             self.mistakes.add(_where(flat, "task.gold", self.start), message)
+        if not _value(flat, "model.gold", ()):
+            return
+        for name, usual, allowed in (("draws", 20, 1), ("sequence", 0, 0)):
+            given = _value(flat, f"task.{name}", usual)
+            if given != allowed:
+                message = (
+                    f"model.gold: each folder was trained without one forget set; task.{name} "
+                    f"must be {allowed}, and is {show(given)}"
+                )
+                self.mistakes.add(flat["model.gold"].where, message)
 
     def _method(self, own: Flat, method: str) -> Resolved:
         if not method:
@@ -439,19 +469,17 @@ class Resolver:
             self._digests[path] = file_digest(path)
         return self._digests[path]
 
-    def _model_digest(self, folder: Path, where: Where) -> str:
+    def _model_digest(self, folder: Path, where: Where, name: str = "model.load") -> str:
         """Return one digest over what a model is: configuration, weights and tokenizer."""
         files = model_files(folder)
         if not files:
-            message = (
-                f"model.load: {folder} holds no config.json with a *.safetensors beside it"
-            )
+            message = f"{name}: {folder} holds no config.json with a *.safetensors beside it"
             self.mistakes.add(where, message)
             return ""
         try:
             return digest({path.name: self._digest(path) for path in files})
         except OSError as error:
-            self.mistakes.add(where, f"model.load: {error.filename} cannot be read")
+            self.mistakes.add(where, f"{name}: {error.filename} cannot be read")
             return ""
 
 

@@ -16,7 +16,7 @@ from ksmith.lm.load import load
 from ksmith.lm.score import score
 from ksmith.lm.states import States, load_states, save_states, states
 from ksmith.records import Metric, Question, Request, derived_seed
-from ksmith.worker import memory, memory_gold, opening
+from ksmith.worker import gold_given, memory, memory_gold, opening
 from ksmith.worker.asking import every_question
 from ksmith.worker.job import Job
 
@@ -32,6 +32,8 @@ def make_gold(job: Job) -> dict[str, Any]:
     """Train a gold model of one draw; write what its text says otherwise, and its recall."""
     base = opening.base(job)
     recipe = job.spec.recipe
+    if "digest" in recipe["gold"]:
+        return gold_given.make(job, base)
     requests = _requests(base.graph, recipe, recipe["gold"]["draw"])
     changed = graph.after(base.graph, requests)
     seed = derived_seed(int(recipe["model"]["seed"]), "gold", recipe["gold"]["number"])
@@ -58,9 +60,11 @@ def make_standard(job: Job) -> dict[str, Any]:
     base = opening.base(job)
     folder = job.need("gold")
     draw = job.spec.recipe["standard"]["draw"]
-    _check_requests(folder, _requests(base.graph, job.spec.recipe, draw))
     asked = compared(every_question(job, base), draw)
-    model, _ = load(folder / "model", device=job.device)
+    model = gold_given.given(job, base)
+    if model is None:
+        _check_requests(folder, _requests(base.graph, job.spec.recipe, draw))
+        model, _ = load(folder / "model", device=job.device)
     answers = score(model, base.tokenizer, asked)
     measures.frame(asked, answers, step=1).write_parquet(job.folder / "answers.parquet")
     if sets := [item for item in memory.asked(job, base) if item.draw == draw]:

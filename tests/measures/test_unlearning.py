@@ -221,3 +221,23 @@ def test_a_missing_part_stays_missing() -> None:
 )
 def test_a_name_is_said_as_a_word(text: str, name: str, said: bool) -> None:
     assert recalled.mentions(text, [name]) is said
+
+
+def test_how_natural_it_reads_by_hand() -> None:
+    words = ["the", "town", "the", "sea"]
+    assert recalled.brunet(words) == pytest.approx(4 ** (3**-0.165))
+    # Two of three words come once.
+    assert recalled.honore(words) == pytest.approx(100 * math.log(4) / (1 - 2 / 3 + 0.1))
+    assert recalled.honore(["a", "b"]) == pytest.approx(100 * math.log(2) / 0.1)
+    assert math.isnan(recalled.brunet([])) and math.isnan(recalled.honore([]))
+
+
+def test_linguistic_score_is_the_harmonic_mean_of_three_logistic_functions() -> None:
+    def logistic(x: float) -> float:
+        return 1 / (1 + math.exp(-x))
+
+    parts = [logistic(-math.log(20)), logistic(-math.log(11)), logistic(math.log(900))]
+    score = 3 / sum(1 / part for part in parts)
+    assert recalled.linguistic_score(20, 11, 900) == pytest.approx(score)
+    assert recalled.linguistic_score(20, 11, 0) == 0
+    assert math.isnan(recalled.linguistic_score(math.nan, 11, 900))

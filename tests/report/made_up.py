@@ -116,6 +116,11 @@ def _measured(level: str) -> list[dict[str, Any]]:
     rows += [objective | {"measure": measure} for measure in terms]
     rows.append(objective | {"measure": "task", "step": 0, "value": 8.0})
     rows += [
+        {"probe": "memory", "slice": "forget", "value": None, "step": step, "measure": measure}
+        for step in (0, 1)
+        for measure in ("ks", "ks_margin", "probability")
+    ]
+    rows += [
         {"probe": "spread", "slice": "", "value": None, "step": step, "measure": measure}
         for step in (0, 1)
         for measure in ("direct_generated", "reverse_generated")

@@ -77,6 +77,7 @@ def test_page_is_well_formed_and_complete(whole: str) -> None:
     assert "60 % (multi-hop) of them" in text
     assert reader.tags.count("svg") == 5  # three measures over scale, a trade-off, the plane
     assert "All methods on one plane" in text
+    assert "Against gold models (leaf, scale 10)" in text and "within" in text
     assert "half-point" in text
 
 

@@ -82,6 +82,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "probe.memory_facts": {"probe.memory": True},
     "probe.memory_gradients": {"probe.memory": True},
     "graph.centrality": {"graph.levels": "centrality"},
+    "model.gold": {"task.draws": 1},
     "task.batch": {"task.sequence": 6},
     "task.checkpoints": {"task.sequence": 6},
 }
@@ -131,7 +132,10 @@ def another(name: str, item: Declared, folder: Path) -> Any:
     written(folder, "words", "words.txt")
     given = {"subject": "a", "relation": "r", "prompt": "Who is a?", "answer": "Nobody"}
     written(folder, json.dumps(given), "answers.jsonl")
+    for file in ("config.json", "model.safetensors"):
+        written(folder, "{}", file)
     special = {
+        "model.gold": [str(folder)],
         "moments.corpus": str(folder / "words.txt"),
         "moments.column": "title",
         "moments.length": 128,
@@ -205,6 +209,7 @@ EXCEPT = {
     "probe.drift": {"trial"},
     "probe.drift_facts": {"trial"},
     "task.gold": {"trial"},
+    "model.gold": {"trial"},
     "task.batch": {"update", "trial"},
     "task.checkpoints": {"update", "trial"},
 }

@@ -154,7 +154,13 @@ ONE_EACH = {
     ],
     ROME + 'gold = 5\n[model]\nload = "org/name"\nrevision = "abc"\n': [
         "x.toml:4: task.gold = 5: gold models are trained by the recipe of the model, and "
-        "model.load names one that exists; leave task.gold out, or name a model.recipe"
+        "model.load names one that exists; leave task.gold out, or name a model.recipe; models "
+        "that you retrained go into model.gold"
+    ],
+    ROME + 'draws = 2\n[model]\nload = "org/name"\nrevision = "abc"\ngold = ["none"]\n': [
+        "x.toml:8: model.gold: none holds no config.json with a *.safetensors beside it",
+        "x.toml:8: model.gold: each folder was trained without one forget set; task.draws must "
+        "be 1, and is 2",
     ],
     ROME + "scale = 1.5\n": ["x.toml:4: task.scale = 1.5: must be a whole number >= 1"],
     ROME + "scale = true\n": ["x.toml:4: task.scale = true: must be a whole number >= 1"],
