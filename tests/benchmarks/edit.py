@@ -3,7 +3,7 @@
 Process CPU time on one thread, and how far resident memory grows, for 1, 10, 100 and 1000
 requests; the plain loop, whose cost an edit does not depend on their number, is timed on a few
 of them in the same process, in turns with the search, so that a busy machine slows both. Prints
-a table and writes JSON.
+a table and writes JSON: a list of runs, each with its machine and what it measured.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -126,6 +127,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--n", type=int, nargs="+", default=[1, 10, 100, 1000])
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--add", action="store_true", help="keep what else is in the JSON")
     parser.add_argument("--out", type=Path, default=RESULTS / "cpu.json")
     given = parser.parse_args(words)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -133,6 +135,8 @@ def main(words: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     found: list[Measured] = []
     about = machine()
+    text = given.out.read_text(encoding="utf-8") if given.add and given.out.exists() else "[]"
+    there: list[dict[str, Any]] = json.loads(text)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     try:
         print(HEADER)
@@ -141,10 +145,21 @@ def main(words: list[str] | None = None) -> None:
                 print(line(one), flush=True)
                 found.append(one)
                 # After each line: one that is ended early leaves what it has measured.
-                written = {"machine": about, "measured": [asdict(one) for one in found]}
-                given.out.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+                new = {"machine": about, "measured": [asdict(one) for one in found]}
+                text = json.dumps([*_others(there, found), new], indent=1)
+                given.out.write_text(text + "\n", encoding="utf-8")
     finally:
         torch.set_num_threads(before)
+
+
+def _others(runs: list[dict[str, Any]], found: list[Measured]) -> list[dict[str, Any]]:
+    """Return earlier runs without the lines that are measured anew."""
+    anew = {(one.case, one.n) for one in found}
+    kept = [
+        {**run, "measured": [x for x in run["measured"] if (x["case"], x["n"]) not in anew]}
+        for run in runs
+    ]
+    return [run for run in kept if run["measured"]]
 
 
 if __name__ == "__main__":

@@ -46,7 +46,6 @@ MEASURES = (
     "neighborhood.accuracy",
     "same_subject.accuracy",
 )
-LAYER, LAYERS = 0, (0, 1)  # of rome and ft; of memit: where the trace of such models peaks
 STEPS, TUNED, KL, RIDGE = 20, 25, 0.0625, 1e-4  # steps of a search, of ft
 SAMPLE = 50  # requests, whose values are what steps are measured by
 _HELD = {"clamp": 4.0, "weight_decay": 1e-3}  # as in the public settings for Qwen and Llama
@@ -101,19 +100,19 @@ class Numbers:
     values: Mapping[str, float]  # clamp, weight_decay, and lambda of memit
 
 
-def numbers(method: str, made: Small, requests: Sequence[Request]) -> Numbers:
+def numbers(method: str, made: Small, layer: int) -> Numbers:
     """Return ksmith's default sizes, which are relative, as they come out on this model."""
-    model, s = made.model, sites(made.model)
+    model, s, requests = made.model, sites(made.model), made.requests(SAMPLE)
     if method == "ft":
-        return Numbers((LAYER,), units(model, [LAYER])[s.weight(LAYER)], {})
-    layers = (LAYER,) if method == "rome" else LAYERS
+        return Numbers((layer,), units(model, [layer])[s.weight(layer)], {})
+    layers = (layer,) if method == "rome" else (layer, layer + 1)
     asked = rows(made.tokenizer, requests, [""], None)
-    site = s.mlp_out(LAYER) if method == "rome" else s.block(layers[-1])
+    site = s.mlp_out(layer) if method == "rome" else s.block(layers[-1])
     value = at_subject(model, asked, [site])[site]  # (n, d)
     lr = 0.2 * float(value.norm(dim=1).mean()) / value.shape[1] ** 0.5
     if method == "rome":
         return Numbers(layers, lr, _HELD)
-    weight = 0.3 * len(made.moments[LAYER])
+    weight = 0.3 * len(made.moments[layer])
     return Numbers(layers, lr, {**_HELD, "weight": weight})
 
 
@@ -121,13 +120,14 @@ def ours(method: str, made: Small, own: Numbers) -> Side:
     """Return ksmith's method with these numbers."""
     given: dict[str, Any] = {"units": "absolute", "lr": own.lr, **own.values}
     if method == "ft":
-        given |= {"layer": LAYER, "steps": TUNED, "stop_loss": 0.01}
+        given |= {"layer": own.layers[0], "steps": TUNED, "stop_loss": 0.01}
     else:
         given |= {"steps": STEPS, "kl_weight": KL, "stop_loss": 0.05, "ridge": RIDGE}
-        given |= {"layer": LAYER} if method == "rome" else {"layers": list(LAYERS)}
+        one = {"layer": own.layers[0]}
+        given |= one if method == "rome" else {"layers": list(own.layers)}
         given |= {"contexts": 21 if method == "rome" else 6}
     hp = settings.method(method, given)
-    assets = made.assets(LAYER)
+    assets = made.assets(own.layers[0])
 
     def edit(draws: Draws) -> list[Delta]:
         found = EDITORS[method](made.model, draws, hp, assets)
@@ -353,13 +353,12 @@ def line(found: Compared) -> str:
 
 
 def measure(
-    folder: Path, made: Small, methods: Sequence[str], ns: Sequence[int]
+    folder: Path, made: Small, told: Mapping[str, Numbers], ns: Sequence[int]
 ) -> list[Compared]:
     """Return all lines, each printed as it is there."""
     found: list[Compared] = []
     print(HEADER)
-    for method in methods:
-        own = numbers(method, made, made.requests(SAMPLE))
+    for method, own in told.items():
         sides = [ours(method, made, own), theirs(method, made, own, folder)]
         for side in sides:
             side.call([made.requests(1)])  # warm: what is made of the moments is kept by both
@@ -378,6 +377,7 @@ def main(words: list[str] | None = None) -> int:
         "--peer", type=Path, help="folder of the package; else the installed one"
     )
     parser.add_argument("--n", type=int, nargs="+", default=[1, 10, 100])
+    parser.add_argument("--layer", type=int, default=0, help="edited; memit: and the next one")
     parser.add_argument("--recipe", default="tiny", help="of the model")
     parser.add_argument("--facts", type=int, default=1000, help="of its graph")
     parser.add_argument("--keep", type=Path, help="folder to keep the trained model in")
@@ -391,15 +391,14 @@ def main(words: list[str] | None = None) -> int:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     torch.set_num_threads(1)
     made = small(given.facts, given.recipe, given.keep)
+    told = {method: numbers(method, made, given.layer) for method in given.methods}
     with public.imported(folder):
-        found = measure(folder, made, given.methods, given.n)
+        found = measure(folder, made, told, given.n)
     written = {
         "peer": {public.NAME: public.version(folder)},
         "machine": {**machine(), "transformers": transformers.__version__},
         "model": {"recipe": given.recipe, "facts": given.facts},
-        "numbers": {
-            name: asdict(numbers(name, made, made.requests(SAMPLE))) for name in METHODS
-        },
+        "numbers": {method: asdict(own) for method, own in told.items()},
         "measured": [asdict(one) for one in found],
     }
     given.out.parent.mkdir(parents=True, exist_ok=True)

@@ -155,6 +155,9 @@ def main(words: list[str] | None = None) -> None:
     dtype = getattr(torch, given.dtype)
     model = world.model(given.shape, given.vocabulary, dtype, given.device)
     told = {"steps": given.steps, "batch": given.batch}
+    asked = {k: v for k, v in vars(given).items() if k not in ("methods", "out")}
+    about = {"machine": machine(), **asked}
+    given.out.parent.mkdir(parents=True, exist_ok=True)
     found: list[Measured] = []
     try:
         print(HEADER)
@@ -162,12 +165,11 @@ def main(words: list[str] | None = None) -> None:
             ready = job(method, model, given.facts, given.retain, told)
             found.append(measure(ready, given.repeats, given.device))
             print(line(found[-1]), flush=True)
-        asked = {k: v for k, v in vars(given).items() if k not in ("methods", "out")}
-        written = {"machine": machine(), **asked, "measured": [asdict(one) for one in found]}
+            # After each line: one that is ended early leaves what it has measured.
+            written = {**about, "measured": [asdict(one) for one in found]}
+            given.out.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
     finally:
         torch.set_num_threads(before)
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
