@@ -30,6 +30,7 @@ CUT = (
     "graph.facts=160",
     "model.recipe=fixture",
     "model.layers=3",
+    "model.width=64",
     "model.steps=200",
     'task.method=["rome", "npo"]',
     'task.level=["leaf"]',

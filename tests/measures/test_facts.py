@@ -53,7 +53,7 @@ def test_what_is_the_same_is_resampled_once_and_nothing_else() -> None:
     ends = [
         np.array(x.interval(np.zeros(3), np.ones(3)), np.float64) for x in (together, apart)
     ]
-    np.testing.assert_allclose(*ends)
+    np.testing.assert_allclose(ends[0], ends[1])
     np.testing.assert_allclose(
         together.value, [values.mean(), 1 - values.mean(), values.mean()]
     )

@@ -127,7 +127,7 @@ PLACES = [
 ]
 
 
-@settings(deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.dictionaries(st.sampled_from(PLACES), JUNK, max_size=4))
 def test_any_values_anywhere(folder: Path, values: dict[str, str]) -> None:
     text = "".join(f"{name} = {value}\n" for name, value in values.items())
@@ -135,7 +135,7 @@ def test_any_values_anywhere(folder: Path, values: dict[str, str]) -> None:
     survives(written(folder, ROME), *(f"{name}={value}" for name, value in values.items()))
 
 
-@settings(deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.text(max_size=12) | st.sampled_from(PLACES), min_size=1, max_size=2), JUNK)
 def test_any_override(folder: Path, parts: list[str], value: str) -> None:
     path = written(folder, GOOD)
