@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ksmith.settings.fields import CountFromZero, NotNegative, setting
+from ksmith.settings.fields import CountFromZero, NotNegative, Positive, setting
 from ksmith.settings.unlearning import Keeping
 
 
@@ -14,6 +14,9 @@ class CeU(Keeping):
     version: ClassVar[int] = 2  # raise it when a published number can move
     unlearns: ClassVar[str] = "no target but the model's own other answers, whatever is neutral"
 
+    lr: Positive = setting(
+        0.03, "step of Adam, x RMS of each matrix / sqrt(d_ff): nothing holds the rest"
+    )
     skip: CountFromZero = setting(1, "first tokens of an answer to leave, where it has more")
     retain_weight: NotNegative = setting(
         0.0, "alpha: weight of the retain loss; 0 as published"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ksmith.settings.fields import Positive, setting
+from ksmith.settings.fields import Count, Positive, setting
 from ksmith.settings.unlearning import Keeping
 
 
@@ -15,4 +15,5 @@ class Dpo(Keeping):
     edits: ClassVar[str] = "prefers the new object to the old one"
     unlearns: ClassVar[str] = "prefers {} to the old answer"
 
+    steps: Count = setting(60, "steps: what it breaks at first comes back late")
     beta: Positive = setting(0.1, "how soon a preference is strong enough; not simnpo's")

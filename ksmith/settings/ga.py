@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ksmith.settings.fields import NotNegative, setting
+from ksmith.settings.fields import NotNegative, Positive, setting
 from ksmith.settings.unlearning import Keeping
 
 
@@ -13,6 +13,9 @@ class Ga(Keeping):
 
     version: ClassVar[int] = 2  # raise it when a published number can move
 
+    lr: Positive = setting(
+        0.01, "step of Adam, x RMS of each matrix / sqrt(d_ff): nothing holds the rest"
+    )
     retain_weight: NotNegative = setting(
         0.0, "alpha: weight of the retain loss; 0 as published"
     )

@@ -1,7 +1,7 @@
 """RMU: steer the states of the forget set astray. Li et al. 2024, arXiv:2403.03218."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from ksmith.settings.fields import Layer, Positive, setting
 from ksmith.settings.unlearning import Unlearning
@@ -19,7 +19,10 @@ class Rmu(Unlearning):
     )
 
     lr: Positive = setting(
-        0.5, "step of Adam, x RMS of each matrix / sqrt(d_ff): five times others', as published"
+        0.3, "step of Adam, x RMS of each matrix / sqrt(d_ff) (published: five times others')"
+    )
+    trainable: Literal["mlp_out", "mlp", "all"] = setting(
+        "mlp_out", "the matrices that may move, of the steered layer and two before it"
     )
     layer: Layer | None = setting(
         None,

@@ -9,7 +9,7 @@ from ksmith.settings.unlearning import Keeping
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SatImp(Keeping):
-    """Hyperparameters, named as in the paper; values of its configuration, not of its class."""
+    """Hyperparameters, named as in the paper; betas of its configuration, not of its class."""
 
     version: ClassVar[int] = 2  # raise it when a published number can move
 
@@ -17,4 +17,8 @@ class SatImp(Keeping):
         5.0, "each token counts p^beta1 (1 - p)^beta2 times: saturation"
     )
     beta2: NotNegative = setting(1.0, "... importance")
-    forget_weight: NotNegative = setting(0.1, "gamma: weight of the forget loss")
+    forget_weight: NotNegative = setting(
+        10.0,
+        "gamma: weight of the forget loss (published 0.1: 1 - p is small where answers are sure, "
+        "and the retain loss is then all there is)",
+    )

@@ -9,7 +9,7 @@ from ksmith.settings.unlearning import Keeping
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimNpo(Keeping):
-    """Hyperparameters, named as in the paper; gamma and beta as published for TOFU."""
+    """Hyperparameters, named as in the paper; beta as published for TOFU."""
 
     version: ClassVar[int] = 2  # raise it when a published number can move
 
@@ -17,4 +17,6 @@ class SimNpo(Keeping):
         4.5, "of the mean over tokens, so none of npo's: larger stops sooner"
     )
     delta: NotNegative = setting(0.0, "nats a token beyond the loss at which it lets go")
-    forget_weight: NotNegative = setting(0.125, "gamma: weight of the forget loss")
+    forget_weight: NotNegative = setting(
+        1.0, "gamma: weight of the forget loss (published 0.125)"
+    )

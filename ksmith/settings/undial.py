@@ -17,7 +17,7 @@ class Undial(Keeping):
     unlearns: ClassVar[str] = "no target but the model's own other answers, whatever is neutral"
 
     lr: Positive = setting(
-        1.0, "step of Adam, x RMS of each matrix / sqrt(d_ff): ten times others', as published"
+        0.1, "step of Adam, x RMS of each matrix / sqrt(d_ff) (published: ten times others')"
     )
     beta: Positive = setting(10.0, "how much the true token's logit is lowered, nats")
     retain_weight: NotNegative = setting(

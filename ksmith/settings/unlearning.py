@@ -17,9 +17,10 @@ from ksmith.settings.fields import (
 class Unlearning:
     """Hyperparameters, named as in the papers; the step is relative to each matrix.
 
-    Papers give a step for models of billions of weights. Here 0.1 stands for their 1e-5, and a
-    method whose public code takes so many times that has it so many times. All other numbers are
-    those of public code, with the meaning that its paper gives them.
+    Papers give numbers for models of billions of weights and answers of some forty tokens. Those
+    here are for small models that are sure of answers of one or two, chosen by one rule with as
+    many trials for each method (CHANGELOG.md); where they are not the published ones, the setting
+    says which those are.
     """
 
     family: ClassVar[str] = "unlearn"
@@ -30,8 +31,8 @@ class Unlearning:
     unlearns: ClassVar[str] = "no target: it pushes the old answer down, whatever is neutral"
 
     lr: Positive = setting(0.1, "step of Adam, x RMS of each matrix / sqrt(d_ff)")
-    steps: Count = setting(20, "steps")
-    batch: Count = setting(16, "facts of each set in a step")
+    steps: Count = setting(30, "steps")
+    batch: Count = setting(32, "facts of each set in a step; as published, with accumulation")
     forget_weight: NotNegative = setting(1.0, "gamma: weight of the forget loss")
     retain_weight: NotNegative = setting(1.0, "alpha: weight of the retain loss")
     retain: CountFromZero | None = setting(
@@ -46,8 +47,9 @@ class Unlearning:
         omit_at_default=True,
     )
     trainable: Literal["mlp_out", "mlp", "all"] = setting(
-        "mlp_out",
-        "the matrices that may move: the MLPs' second ones, all of MLPs, those of attention, too",
+        "all",
+        "the matrices that may move: the MLPs' second ones, all of MLPs, those of attention, too "
+        "(published: all parameters)",
     )
     warmup: CountFromZero = setting(
         0, "steps in which the step size rises to lr", omit_at_default=True

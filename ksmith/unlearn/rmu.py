@@ -134,7 +134,11 @@ class _Place:
     def size(self, model: nn.Module) -> float:
         """Return the mean norm of the forget set's states by the weights as they are."""
         rows = torch.tensor([row for fact in self.sets.rows["forget"] for row in fact])
-        parts = bit_by_bit(rows, _ROWS, lambda part: self.states(model, part).norm(dim=-1))
+
+        def norms(some: Tensor) -> Tensor:
+            return torch.linalg.vector_norm(self.states(model, some), dim=-1)
+
+        parts = bit_by_bit(rows, _ROWS, norms)
         return float(torch.cat(list(parts)).mean())
 
 
