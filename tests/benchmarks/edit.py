@@ -29,7 +29,7 @@ CASES = {
     "memit": Case(SHAPE, "memit", (1, 2), 6),
     "emmet": Case(SHAPE, "emmet", (2,), 6),
     "alphaedit": Case(SHAPE, "alphaedit", (1, 2), 6),
-    "r_rome": Case(SHAPE, "r_rome", (1,), 21, most=100),
+    "r_rome": Case(SHAPE, "r_rome", (1,), 21),
     "deep": Case("gpt2-12x256", "memit", (3,), 6, whole=False, most=10),
     "deep-llama": Case("llama-12x256", "memit", (3,), 6, whole=False, most=10),
     "rome": Case(SHAPE, "rome", (1,), 21),
