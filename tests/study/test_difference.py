@@ -41,7 +41,7 @@ def test_each_change_is_a_line(tmp_path: Path) -> None:
     assert lines[-1] == "trials: 3 -> 5"
     assert len(lines) == 4  # what comes along with a method is no news
     assert grids(tmp_path, TEXT, TEXT + "[method.npo]\nbeta = 0.7\n") == [
-        "method.npo.beta: 0.1 -> 0.7"
+        "method.npo.beta: 1.0 -> 0.7"
     ]
     assert grids(tmp_path, TEXT, TEXT + '[model]\nrecipe = "small"\n') == [
         'model.recipe: "tiny" -> "small"'

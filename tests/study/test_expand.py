@@ -176,7 +176,7 @@ def test_later_whens_see_what_earlier_ones_set(tmp_path: Path) -> None:
 def test_conditions_see_defaults_and_what_recipes_say(tmp_path: Path) -> None:
     text = HEAD + (
         '[grid]\n"task.method" = ["rome", "npo"]\n"model.recipe" = ["tiny", "small"]\n'
-        '[[exclude]]\n"method.npo.beta" = 0.1\n"model.layers" = "> 4"\n'
+        '[[exclude]]\n"method.npo.beta" = 1.0\n"model.layers" = "> 4"\n'
     )
     points = read(written(tmp_path, text)).points
     pairs = [(p.axes["task.method"], p.axes["model.recipe"]) for p in points]
