@@ -58,13 +58,13 @@ def sets(metrics: pl.DataFrame, trials: pl.DataFrame, names: Sequence[str]) -> I
         names: the series in order.
     """
     cells = pooled_where(metrics, trials.select("trial", "series"), pl.col("probe") == PROBE)
-    # Of a share the scale says nothing: it is in the name of the series where it varies.
+    # A share has no scale where nobody counted its facts; its series says it then.
     shares = "task.share" in trials.columns and bool(trials["task.share"].count())
     for level in order(cells["level"]) if cells.height else ():
         for scale in cells.filter(level=level)["scale"].unique().sort():
             here = cells.filter(level=level, scale=scale)
             mine = [name for name in names if (here["series"] == name).any()]
-            place = level if shares else f"{level}, scale {scale}"
+            place = level if shares and scale == 1 else f"{level}, scale {scale}"
             yield from _margins(here, mine, place)
             yield tag("h3", f"Forget, retain and holdout sets ({place})")
             yield tag("p", SETS_NOTE, class_="note")

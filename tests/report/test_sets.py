@@ -93,7 +93,9 @@ def test_with_one_gold_model_the_distance_stands_without_a_verdict() -> None:
     assert not {"within", "outside", "undecided"} & set(said.split("n counts facts")[1].split())
 
 
-def test_of_a_share_no_scale_is_told() -> None:
-    of = one_scale().with_columns(pl.lit(0.05).alias("task.share"))
+def test_of_a_share_whose_facts_nobody_counted_no_scale_is_told() -> None:
+    of = one_scale().with_columns(
+        pl.lit(0.05).alias("task.share"), pl.lit(1, pl.Int64).alias("task.scale")
+    )
     said = text(sets(measured(of, {"rome": NEAR}), of, ["rome"]))
     assert "Against gold models (leaf)" in said
