@@ -31,15 +31,15 @@ def bounds(home: str | None, study: str) -> pl.DataFrame:
     """Return method, scale, old answers left, and utility as a share of what it was."""
     rows = ksmith.metrics(study, home).filter(pl.col("hop").is_null())
 
-    def of(measure: str, part: str) -> pl.DataFrame:
-        mine = rows.filter(pl.col("measure") == measure, pl.col("slice") == part)
+    def of(probe: str, measure: str, part: str) -> pl.DataFrame:
+        mine = rows.filter(probe=probe, measure=measure, slice=part)
         step = pl.when(pl.col("step") == 0).then(pl.lit("before")).otherwise(pl.lit("after"))
         wide = mine.with_columns(step=step).group_by("method", "scale", "step")
         means = wide.agg(pl.col("value").mean())
         return means.pivot("step", index=["method", "scale"], values="value")
 
-    left = of("residual_generated", "").select("method", "scale", left="after")
-    utility = of("model_utility", "retain")
+    left = of("efficacy", "residual_generated", "").select("method", "scale", left="after")
+    utility = of("memory", "model_utility", "retain")
     kept = utility.select("method", "scale", kept=pl.col("after") / pl.col("before"))
     return left.join(kept, on=["method", "scale"]).sort("method", "scale")
 
