@@ -73,7 +73,7 @@ def looped(triples: Sequence[Triple], functional: AbstractSet[str]) -> dict[str,
         around = {name: i for i, part in enumerate(parts) for name in part}
         inside = [(a, b) for a, b in drawn.edges if around[a] == around[b]]
         if inside and 2 * len(inside) < drawn.number_of_edges():
-            found[relation] = [edge[0] for edge in nx.find_cycle(drawn.edge_subgraph(inside))]
+            found[relation] = [edge[0] for edge in nx.find_cycle(nx.DiGraph(inside))]
     return found
 
 
