@@ -89,7 +89,7 @@ def test_a_share_that_is_none_and_a_cycle_are_said(tmp_path: Path) -> None:
     words = [word for value in more for word in ("--set", value)]
     said = run("study", "plan", str(study), *words).stderr.splitlines()
     assert said[1:] == [
-        "'in' is no hierarchy: it has a cycle of 2: Place 0 -> Place 1 -> Place 0; there are no "
+        "'in' is no hierarchy: it has a cycle of 2: Place 1 -> Place 0 -> Place 1; there are no "
         "levels",
         "task.share = 0.01 of 2 relations with editable facts is 1: 0.5 of them",
     ]
