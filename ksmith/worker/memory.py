@@ -64,13 +64,7 @@ def look(
         for name in ("logp", "hit", "mean", "std")
     }
     columns: dict[str, list[Any]] = {
-        "draw": [item.draw for item in mine],
-        "set": [item.set for item in mine],
-        "fact": [item.statement.fact for item in mine],
-        "subject": [item.statement.subject for item in mine],
-        "wording": [item.statement.wording for item in mine],
-        "prompt": prompts,
-        "answer": answers,
+        **said_of(mine),
         "names": [list(item.names) for item in mine],
         "wrong": [list(item.wrong) for item in mine],
         "near": [item.near for item in mine],
@@ -82,6 +76,19 @@ def look(
     if asked["memory_gradients"]:
         columns["gradient"] = _gradients(model, base, mine)
     return memory.frame(columns, step=step), seen.whole
+
+
+def said_of(mine: Sequence[Item]) -> dict[str, list[Any]]:
+    """Return the columns that tell statements apart."""
+    return {
+        "draw": [item.draw for item in mine],
+        "set": [item.set for item in mine],
+        "fact": [item.statement.fact for item in mine],
+        "subject": [item.statement.subject for item in mine],
+        "wording": [item.statement.wording for item in mine],
+        "prompt": [item.statement.prompt for item in mine],
+        "answer": [item.statement.object for item in mine],
+    }
 
 
 def _beside(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from safetensors.torch import load_file, save_file
 
@@ -11,6 +11,7 @@ from ksmith.lm.text import encode
 from ksmith.lm.tokens import vocabulary
 from ksmith.probe.memory import Item
 from ksmith.worker.job import Job
+from ksmith.worker.memory import said_of
 from ksmith.worker.opening import Base
 
 if TYPE_CHECKING:
@@ -79,17 +80,8 @@ def _draw(
     every = range(len(mine))
     asked = Asked(prompts, answers, [()] * len(mine), every)
     before = look(base.model, base.tokenizer, asked)
-    columns: dict[str, list[Any]] = {
-        "draw": [item.draw for item in mine],
-        "set": [item.set for item in mine],
-        "fact": [item.statement.fact for item in mine],
-        "subject": [item.statement.subject for item in mine],
-        "wording": [item.statement.wording for item in mine],
-        "prompt": prompts,
-        "answer": answers,
-    }
     return Draw(
-        columns,
+        said_of(mine),
         before.tokens.counts.numpy(),
         [before.whole.double().numpy(), after.double().numpy()],
         [said.double().numpy() for said in theirs],
