@@ -160,6 +160,8 @@ def table(
 ) -> pl.DataFrame:
     """Return one row for each `by`, one column for each metric: `value [low, high] n`, as text.
 
+    Trials that differ in seeds alone are one row: the mean over seeds, as in the report.
+
     Args:
         study: its name.
         shown: metrics by their names in MLflow, such as "multi_hop.accuracy.stored.hop2".
@@ -169,4 +171,4 @@ def table(
     Raises:
         UserError: no lab, study or column of that name, or a metric that no trial measured.
     """
-    return side_by_side(metrics(study, home), shown, by)
+    return side_by_side(metrics(study, home), trials(study, home), shown, by)

@@ -7,6 +7,8 @@ import polars as pl
 from ksmith.frames.steps import ended
 from ksmith.records import UserError
 
+SEEDS = ("graph.seed", "model.seed")  # and `seed`, which has no dot
+
 
 def named(metrics: pl.DataFrame) -> pl.DataFrame:
     """Return `metrics` with `metric`: the name as in MLflow, `probe.measure.slice.hop2`."""
@@ -17,12 +19,18 @@ def named(metrics: pl.DataFrame) -> pl.DataFrame:
 
 
 def side_by_side(
-    metrics: pl.DataFrame, shown: Sequence[str], by: Sequence[str]
+    metrics: pl.DataFrame, trials: pl.DataFrame, shown: Sequence[str], by: Sequence[str]
 ) -> pl.DataFrame:
     """Return one row for each `by`, one column for each of `shown`: `value [low, high] n`.
 
-    Numbers are those after the update, at the end of a sequence. Where trials have the same
-    `by`, the first one stands.
+    Numbers are those after the update, at the end of a sequence. Trials with the same `by` that
+    differ in seeds alone are pooled as in a report; of others the first one stands.
+
+    Args:
+        metrics: as `ksmith.metrics` gives them.
+        trials: theirs, with every setting by its dotted name.
+        shown: metrics by their names in MLflow.
+        by: columns of `metrics` that tell trials apart.
 
     Raises:
         UserError: no such column, or no trial has measured one of `shown`.
@@ -42,8 +50,34 @@ def side_by_side(
     told = pl.format("{} [{}, {}] {}", value, low, high, n)
     told = told.fill_null(pl.format("{} {}", value, n))
     wide = (
-        rows.filter(pl.col("metric").is_in(list(shown)))
+        over_seeds(rows.filter(pl.col("metric").is_in(list(shown))), trials, by)
         .with_columns(told=told)
         .pivot("metric", index=list(by), values="told", aggregate_function="first")
     )
     return wide.select(*by, *(name for name in shown if name in wide.columns)).sort(by)
+
+
+def over_seeds(rows: pl.DataFrame, trials: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    """Return one row for each `by` and metric: of the first trial, and of those like it.
+
+    Trials are alike where their settings differ in seeds alone; what there is to several is
+    their mean over seeds, with the interval of model seed > trial (`measures.pool`).
+    """
+    from ksmith import measures
+
+    cells = rows.join(_cells(trials), on="trial", maintain_order="left")
+    first = pl.col("_cell").first().over(by)
+    each = [*by, "metric", *(name for name in ("probe", "measure") if name not in by)]
+    return measures.pool(cells.filter(pl.col("_cell") == first), each, "model_seed")
+
+
+def _cells(trials: pl.DataFrame) -> pl.DataFrame:
+    """Return `trial, _cell`: one number for trials whose settings differ in seeds alone."""
+    names = [name for name in trials.columns if "." in name and name not in SEEDS]
+    seen: dict[str, int] = {}
+    rows = [
+        {"trial": trial, "_cell": seen.setdefault(repr(cell), len(seen))}
+        for trial, cell in zip(trials["trial"], trials.select(names).rows(), strict=True)
+    ]
+    schema = {"trial": pl.String, "_cell": pl.Int64}
+    return pl.DataFrame(rows, schema=schema).unique("trial", maintain_order=True)

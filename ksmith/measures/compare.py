@@ -145,7 +145,8 @@ def pool(
 
     Args:
         rows: metrics of several trials: value, n, low, high, what `by` names, and where there
-            are several, the columns `seed` and the one that `model_seed` names.
+            are several, the columns of the seeds: the one that `model_seed` names, and `seed`
+            and `graph_seed` (or `graph.seed`), which draw the requests.
         by: what tells results apart, e.g. method, task.scale, probe, measure, slice, hop, step.
         model_seed: the column of the seed that the model was trained with; without it, all
             trials are taken to share one model.
@@ -153,14 +154,18 @@ def pool(
         paired: the values are differences of the measure, from `differences`.
 
     Returns:
-        `by`, value, n (facts; the same requests asked of several models count once), low, high,
+        `by`, value, n (facts; the same requests asked of several models count once, those of
+        another seed again), low, high,
         trials, model_seeds, training_variance_covered (at least 5 model seeds); sorted by `by`.
     """
     model = pl.col(model_seed) if model_seed in rows.columns else pl.lit(0)
     columns = [*by, "value", "n", "low", "high"]
-    tidy = rows.select(*columns, _model=model.cast(pl.String).fill_null("")).sort(
-        *columns, "_model", nulls_last=True
-    )
+    asked = [pl.col(name) for name in SEEDS if name in rows.columns and name not in by]
+    tidy = rows.select(
+        *columns,
+        _model=model.cast(pl.String).fill_null(""),
+        _asked=pl.concat_str([pl.lit(""), *asked], separator=" ", ignore_nulls=True),
+    ).sort(*columns, "_model", "_asked", nulls_last=True)
     pooled = [
         {**dict(zip(by, name, strict=True)), **_pooled(group, seed, _bounds(by, name, paired))}
         for name, group in tidy.group_by(*by, maintain_order=True)
@@ -169,6 +174,7 @@ def pool(
     return pl.DataFrame(pooled, schema=schema)
 
 
+SEEDS = ("seed", "graph_seed", "graph.seed")  # of what is asked
 POOLED = {
     "value": pl.Float64,
     "n": pl.Int64,
@@ -202,13 +208,19 @@ def _pooled(
         low, high = max(low, bounds[0]), min(high, bounds[1])
     return {
         "value": value,
-        "n": max(int(model["n"].sum()) for model in models),
+        "n": _facts(group),
         "low": low,
         "high": high,
         "trials": len(group),
         "model_seeds": len(models),
         "training_variance_covered": len(models) >= ENOUGH_MODELS,
     }
+
+
+def _facts(group: pl.DataFrame) -> int:
+    """Return how many facts were asked about: most of any model, of each seed that drew them."""
+    each = group.group_by("_asked", "_model").agg(pl.col("n").sum())
+    return int(each.group_by("_asked").agg(pl.col("n").max())["n"].sum())
 
 
 def _interval(

@@ -26,6 +26,8 @@ ROWS = pl.DataFrame(
     schema_overrides={"hop": pl.Int64, "low": pl.Float64},
 )
 
+TRIALS = pl.DataFrame({"trial": ["t"], "method": ["rome"], "task.scale": [1], "seed": [0]})
+
 
 def test_names_are_those_of_mlflow() -> None:
     names = named(ROWS)["metric"].to_list()
@@ -34,17 +36,17 @@ def test_names_are_those_of_mlflow() -> None:
 
 def test_one_row_a_trial_one_column_a_metric() -> None:
     shown = ["multi_hop.accuracy.stored.hop2", "multi_hop.accuracy"]
-    table = side_by_side(ROWS, shown, ["method"])
+    table = side_by_side(ROWS, TRIALS, shown, ["method"])
     assert table.columns == ["method", *shown]
     assert table.row(0) == ("rome", "1.5 7", "1.5 [0.25, 1.0] 7")
 
 
 def test_what_nobody_measured_is_named() -> None:
     with pytest.raises(UserError, match=r"'multi_hop.acc'; .* multi_hop.accuracy, multi"):
-        side_by_side(ROWS, ["multi_hop.acc"], ["method"])
+        side_by_side(ROWS, TRIALS, ["multi_hop.acc"], ["method"])
     with pytest.raises(UserError, match="no column 'model'; there are trial, method"):
-        side_by_side(ROWS, ["multi_hop.accuracy"], ["model"])
-    empty = side_by_side(ROWS.clear(), ["multi_hop.accuracy"], ["method"])
+        side_by_side(ROWS, TRIALS, ["multi_hop.accuracy"], ["model"])
+    empty = side_by_side(ROWS.clear(), TRIALS, ["multi_hop.accuracy"], ["method"])
     assert empty.height == 0
 
 
@@ -55,5 +57,27 @@ def test_a_sequence_stands_with_its_end() -> None:
     assert ended(long)["value"].to_list() == [0, 2, 3]
     ways = ROWS.with_columns(step=pl.when(step=1).then(9).otherwise("step"))
     early = ways.filter(step=9).with_columns(step=pl.lit(2, pl.Int64), value=-1.0)
-    table = side_by_side(pl.concat([early, ways]), ["multi_hop.accuracy"], ["method"])
+    table = side_by_side(pl.concat([early, ways]), TRIALS, ["multi_hop.accuracy"], ["method"])
     assert table.row(0) == ("rome", "1.5 [0.25, 1.0] 7")
+
+
+def test_trials_that_differ_in_seeds_alone_are_one_row() -> None:
+    after = ROWS.filter(step=1, slice="")
+    kinds = [("t", 0, 1, 0.5), ("u", 1, 1, 0.7), ("v", 0, 10, 0.1)]
+    rows = pl.concat(
+        after.with_columns(
+            trial=pl.lit(name),
+            value=pl.lit(value),
+            low=pl.lit(value - 0.1),
+            high=pl.lit(value + 0.1),
+            model_seed=pl.lit(seed),
+            seed=pl.lit(seed),
+        )
+        for name, seed, _, value in kinds
+    )
+    trials = pl.DataFrame(
+        [{"trial": t, "task.scale": k, "model.seed": s, "seed": s} for t, s, k, _ in kinds]
+    )
+    (told,) = side_by_side(rows, trials, ["multi_hop.accuracy"], ["method"]).rows()
+    # The mean of the first and what is like it; the facts of both draws; not scale 10.
+    assert told[1].startswith("0.6 [") and told[1].endswith("] 14")

@@ -121,6 +121,13 @@ def test_every_model_counts_alike() -> None:
     assert row["n"] == 40
 
 
+def test_a_seed_that_draws_other_requests_has_facts_of_its_own() -> None:
+    zipped = [{"seed": seed, "model.seed": seed} for seed in range(5)]
+    assert pooled(*(trial(0.8, 0.7, 0.9, **seeds) for seeds in zipped))["n"] == 100
+    crossed = [{"seed": i % 2, "model.seed": i // 2} for i in range(10)]
+    assert pooled(*(trial(0.8, 0.7, 0.9, **seeds) for seeds in crossed))["n"] == 40
+
+
 def test_models_that_differ_widen_the_interval() -> None:
     same = pooled(*(trial(0.5, 0.45, 0.55, **{"model.seed": s}) for s in range(6)))
     apart = pooled(*(trial(s / 5, s / 5, s / 5, **{"model.seed": s}) for s in range(6)))
