@@ -7,14 +7,33 @@ The names below read a lab as Polars frames; they are imported when first used, 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ksmith.frames import answers, curves, findings, gold, metrics, table, trials
+    from ksmith.frames import answers, curves, findings, gold, metrics, pooled, table, trials
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "answers", "curves", "findings", "gold", "metrics", "table", "trials"]
+__all__ = [
+    "__version__",
+    "answers",
+    "curves",
+    "findings",
+    "gold",
+    "metrics",
+    "pooled",
+    "table",
+    "trials",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name in {"answers", "curves", "findings", "gold", "metrics", "table", "trials"}:
+    if name in {
+        "answers",
+        "curves",
+        "findings",
+        "gold",
+        "metrics",
+        "pooled",
+        "table",
+        "trials",
+    }:
         from ksmith import frames
 
         return getattr(frames, name)

@@ -6,7 +6,7 @@ reads the lab in HOME (else KSMITH_HOME, else ./mlruns), and its study unlearnin
 named. Prints what is left and what is kept at each share forgotten, as value [95 % interval] and
 the count of facts behind it; then how far each method is from gold models, in units of the gold
 model that is farthest from the others: within is an interval up to 1, outside one above it.
-`unedited` is the control, the model before the update.
+`unedited` is the control, the model before the update. Numbers are means over the seeds.
 """
 
 import sys
@@ -33,7 +33,7 @@ CONTROL = "unedited"
 
 def distances(home: str | None, study: str) -> pl.DataFrame:
     """Return a row a share and method, the control among them; a column a distance."""
-    rows = ksmith.metrics(study, home)
+    rows = ksmith.pooled(study, ("share", "method"), home)
     wanted = [(pl.col("measure") == name) & (pl.col("slice") == part) for name, part in MARGINS]
     value, low, high = (pl.col(x).round(2).cast(pl.String) for x in ("value", "low", "high"))
     within = (
@@ -48,13 +48,12 @@ def distances(home: str | None, study: str) -> pl.DataFrame:
         rows.filter(pl.col("probe") == "memory", pl.any_horizontal(wanted))
         .with_columns(
             method=pl.when(before).then(pl.lit(CONTROL)).otherwise("method"),
-            name=pl.concat_str("measure", "slice", separator="."),
             told=pl.format("{} [{}, {}] {} {}", value, low, high, "n", within),
         )
-        # Every trial of a share says the same about the model before the update.
-        .unique(["share", "method", "name"], keep="first", maintain_order=True)
+        # Every method of a share says the same about the model before the update.
+        .unique(["share", "method", "metric"], keep="first", maintain_order=True)
     )
-    wide = told.pivot("name", index=["share", "method"], values="told")
+    wide = told.pivot("metric", index=["share", "method"], values="told")
     return wide.sort("share", "method")
 
 

@@ -3,6 +3,7 @@
     ksmith.trials("plasticity")      one row a trial and study; every setting in its own column
     ksmith.metrics()                 one row a metric, ready to filter and to plot
     ksmith.answers()                 a lazy frame over every question that was asked
+    ksmith.pooled("plasticity")      the same over seeds: one row a cell, step and metric
     ksmith.table("plasticity", ["efficacy.generated"])    metrics side by side, as text
     ksmith.findings("plasticity")    one row a [[finding]]: does it hold, by how much
     ksmith.curves("plasticity")      one row a curve: accuracy over scale, where it is half, falls
@@ -20,12 +21,24 @@ from ksmith.frames import columns
 from ksmith.frames.findings import judged
 from ksmith.frames.lab import open_lab
 from ksmith.frames.steps import ended
-from ksmith.frames.wide import side_by_side
+from ksmith.frames.wide import named, over_seeds, side_by_side
 from ksmith.records import UserError
 from ksmith.settings import METHODS, names
 from ksmith.study import findings_in
 
-__all__ = ["answers", "curves", "findings", "gold", "judged", "metrics", "table", "trials"]
+__all__ = [
+    "answers",
+    "curves",
+    "findings",
+    "gold",
+    "judged",
+    "metrics",
+    "pooled",
+    "table",
+    "trials",
+]
+
+BY = ("task", "method", "level", "scale", "share", "sequence")
 
 
 def trials(study: str | None = None, home: str | Path | None = None) -> pl.DataFrame:
@@ -152,10 +165,26 @@ def gold(study: str | None = None, home: str | Path | None = None) -> pl.LazyFra
     return columns.gold(columns.named(rows), lab.home)
 
 
+def pooled(study: str, by: Sequence[str] = BY, home: str | Path | None = None) -> pl.DataFrame:
+    """Return the metrics of a study, one row for each `by`, step and metric: the mean over seeds.
+
+    Trials with the same `by` that differ in seeds alone are pooled as in the report; of others
+    the first one stands.
+
+    Columns: `by`, step, metric (its name in MLflow), probe, measure, slice, hop, value, n (facts,
+    those of each `seed`), low and high (95 % interval, of model seed > draw > subject), trials,
+    model_seeds, training_variance_covered (at least 5 model seeds).
+
+    Raises:
+        UserError: no lab, study or column of that name.
+    """
+    return over_seeds(named(metrics(study, home)), trials(study, home), by)
+
+
 def table(
     study: str,
     shown: Sequence[str],
-    by: Sequence[str] = ("task", "method", "level", "scale", "share", "sequence"),
+    by: Sequence[str] = BY,
     home: str | Path | None = None,
 ) -> pl.DataFrame:
     """Return one row for each `by`, one column for each metric: `value [low, high] n`, as text.

@@ -8,6 +8,7 @@ from ksmith.frames.steps import ended
 from ksmith.records import UserError
 
 SEEDS = ("graph.seed", "model.seed")  # and `seed`, which has no dot
+OF_METRIC = ("step", "metric", "probe", "measure", "slice", "hop")
 
 
 def named(metrics: pl.DataFrame) -> pl.DataFrame:
@@ -35,9 +36,7 @@ def side_by_side(
     Raises:
         UserError: no such column, or no trial has measured one of `shown`.
     """
-    missing = [name for name in by if name not in metrics.columns]
-    if missing:
-        raise UserError(f"no column {missing[0]!r}; there are {', '.join(metrics.columns)}")
+    _check(by, metrics)
     rows = named(ended(metrics).filter(pl.col("step") > 0))
     strange = [name for name in shown if name not in set(rows["metric"])]
     if strange and rows.height:
@@ -58,17 +57,33 @@ def side_by_side(
 
 
 def over_seeds(rows: pl.DataFrame, trials: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
-    """Return one row for each `by` and metric: of the first trial, and of those like it.
+    """Return one row for each `by`, step and metric: of the first trial, and of those like it.
 
     Trials are alike where their settings differ in seeds alone; what there is to several is
     their mean over seeds, with the interval of model seed > trial (`measures.pool`).
+
+    Args:
+        rows: as `ksmith.metrics` gives them, `named`; numbers that are none are left out.
+        trials: theirs, with every setting by its dotted name.
+        by: columns of `rows` that tell trials apart.
+
+    Raises:
+        UserError: no such column.
     """
     from ksmith import measures
 
-    cells = rows.join(_cells(trials), on="trial", maintain_order="left")
+    _check(by, rows)
+    finite = rows.filter(pl.col("value").is_finite())
+    alike = finite.join(_cells(trials), on="trial", maintain_order="left")
     first = pl.col("_cell").first().over(by)
-    each = [*by, "metric", *(name for name in ("probe", "measure") if name not in by)]
-    return measures.pool(cells.filter(pl.col("_cell") == first), each, "model_seed")
+    of = [*by, *(name for name in OF_METRIC if name not in by)]
+    return measures.pool(alike.filter(pl.col("_cell") == first), of, "model_seed")
+
+
+def _check(by: Sequence[str], rows: pl.DataFrame) -> None:
+    missing = [name for name in by if name not in rows.columns]
+    if missing:
+        raise UserError(f"no column {missing[0]!r}; there are {', '.join(rows.columns)}")
 
 
 def _cells(trials: pl.DataFrame) -> pl.DataFrame:
