@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from ksmith.graph.chance import Chance
 from ksmith.graph.change import entail
 from ksmith.graph.forget import PLURAL, Set, children, editable, ordered, part, sets
-from ksmith.graph.knowledge import Fact, KnowledgeGraph
+from ksmith.graph.instead import names
+from ksmith.graph.knowledge import NEUTRAL, Fact, KnowledgeGraph
 from ksmith.graph.statements import inverse, neutral, objects, prior
 from ksmith.records import Json, Request, TaskKind, UserError, derived_seed
 
@@ -69,7 +70,8 @@ def requests(
 
     Raises:
         UserError: fewer of them than asked for, a level or relation that the graph doesn't
-            have, no hierarchy that has branches, or a uniform target among one object.
+            have, no hierarchy that has branches, a uniform target among one object, or an
+            abstaining one of a fact that has this answer already.
     """
     asking = Asking.of(task)
     there = _available(graph, asking)
@@ -135,6 +137,7 @@ def _available(graph: KnowledgeGraph, asking: Asking) -> list[Set]:
     there = sets(graph, asking.forget, asking.level, asking.relation)
     if asking.kind == "unlearn":
         _check_objects(graph, asking.neutral, {f.relation for one in there for f in one})
+        _check_abstaining(graph, asking.neutral, there)
     if asking.kind == "edit":
         _check_answers(graph, there)
     kind = "facts" if asking.sequence else asking.forget
@@ -195,6 +198,17 @@ def _check_objects(graph: KnowledgeGraph, target: str, relations: Iterable[str])
             raise UserError(
                 f'task.neutral = "{target}": {relation!r} has no object but {there[0]!r}; '
                 'use "abstain"'
+            )
+
+
+def _check_abstaining(graph: KnowledgeGraph, target: str, there: Iterable[Set]) -> None:
+    """Do nothing where no fact has the abstaining answer already: it could not be forgotten."""
+    for fact in (fact for one in there for fact in one) if target == "abstain" else ():
+        if NEUTRAL in names(graph, fact.object):
+            raise UserError(
+                f'task.neutral = "abstain": the answer of {fact.name!r} is {fact.object!r} as it '
+                f'is, and would be learnt in its own place; use "prior" or "uniform", or leave '
+                "the fact out"
             )
 
 

@@ -18,17 +18,26 @@ def instead(
     The wordings are its own and at most `variants` others in which training states the fact: no
     probe of what an update does asks in those. The old object is no answer of any of them, by
     whatever name.
+
+    Raises:
+        UserError: a request has no target but the old object, by whatever name.
     """
     found: dict[str, list[tuple[str, str]]] = {}
     for request in requests:
         prompts = [request.prompt, *(s.prompt for s in seen(graph, request)[:variants])]
-        answers = [name for name in request.targets if name != request.old]
+        old = (request.old,) if request.kind == "edit" else names(graph, request.old)
+        answers = [name for name in request.targets if name not in old]
+        if not answers:
+            raise UserError(
+                f"{request.fact!r}: nothing to learn in the place of {request.old!r}: "
+                f"{request.new!r} is that answer, perhaps by another name; choose another "
+                "task.neutral, or leave the fact out"
+            )
         # Each wording meets each answer, neither one more often than the others.
         pairs = range(math.lcm(len(prompts), len(answers)))
         found[request.id] = [
             (prompts[i % len(prompts)], answers[i % len(answers)]) for i in pairs
         ]
-        assert request.kind == "edit" or not set(answers) & set(names(graph, request.old))
     return found
 
 

@@ -19,7 +19,7 @@ from ksmith.lm.said import Said, kl, nll, said
 from ksmith.lm.sets import Pair, Sets, Turn, gathered
 from ksmith.lm.sites import sites
 from ksmith.lm.text import Batch, encode
-from ksmith.records import Json, Request, Statement
+from ksmith.records import Json, Request, Statement, UserError
 from ksmith.settings.unlearning import Keeping, Unlearning
 
 
@@ -236,6 +236,22 @@ def before(model: nn.Module, assets: Assets, pairs: Sequence[Pair]) -> Tensor:
 def old(draw: Sequence[Request]) -> list[Pair]:
     """Return the questions of a draw with the answers that are to go."""
     return [(request.prompt, request.old) for request in draw]
+
+
+def instead(request: Request) -> list[Pair]:
+    """Return its question with each answer that it should get, of which the old one is none.
+
+    Raises:
+        UserError: there is no other.
+    """
+    found = [(request.prompt, name) for name in request.targets if name != request.old]
+    if not found:
+        raise UserError(
+            f"request {request.id}, {request.fact!r}: nothing to learn in the place of "
+            f"{request.old!r}, its target is that answer itself; give it another "
+            "(task.neutral), or take a method that learns no answer"
+        )
+    return found
 
 
 def stated(kept: Sequence[Statement]) -> list[Pair]:

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from ksmith.lm.assets import Assets, Progress, Result, silent
-from ksmith.lm.forget import Objective, Part, forget
+from ksmith.lm.forget import Objective, Part, forget, instead
 from ksmith.lm.move import Call
-from ksmith.lm.sets import Pair
 from ksmith.records import Request, Statement
 from ksmith.settings.dpo import Dpo
 
@@ -43,6 +42,9 @@ def unlearn(
     """Return one delta a draw, which prefers targets to old answers and keeps its `retain`.
 
     The target of a request of kind "edit" is its new answer. `model` is left as it was.
+
+    Raises:
+        UserError: a request has no target but its old answer.
     """
 
     def forgetting(parts: Mapping[str, Part]) -> Tensor:
@@ -53,7 +55,7 @@ def unlearn(
         return Objective(
             loss=forgetting,
             sets=("forget", "instead"),
-            instead=[_preferred(request) for request in draw],
+            instead=[instead(request) for request in draw],
             reference=("forget", "instead"),
         )
 
@@ -66,8 +68,3 @@ def _ratio(part: Part) -> Tensor:
     with torch.no_grad():
         before = part.before.summed(part.before.logp)
     return part.logp - before
-
-
-def _preferred(request: Request) -> list[Pair]:
-    """Return the question with each answer that it should get; the old one is not preferred."""
-    return [(request.prompt, name) for name in request.targets if name != request.old]

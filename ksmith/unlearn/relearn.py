@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from ksmith.lm.assets import Assets, Progress, Result, silent
-from ksmith.lm.forget import Objective, Part, forget
+from ksmith.lm.forget import Objective, Part, forget, instead
 from ksmith.lm.move import Call
 from ksmith.lm.said import nll
 from ksmith.lm.sets import Pair
@@ -32,6 +32,9 @@ def unlearn(
     """Return one delta a draw, which answers its questions anew and keeps its `retain`.
 
     Requests of kind "edit" are answered with their new objects. `model` is left as it was.
+
+    Raises:
+        UserError: nothing was made for a request, and it has no target but its old answer.
     """
 
     def learning(parts: Mapping[str, Part]) -> Tensor:
@@ -48,5 +51,4 @@ def unlearn(
 
 def _questions(request: Request, assets: Assets) -> Sequence[Pair]:
     """Return what is learnt of a request: where nothing was made for it, its own words."""
-    made = assets.instead.get(request.id)
-    return made or [(request.prompt, name) for name in request.targets if name != request.old]
+    return assets.instead.get(request.id) or instead(request)

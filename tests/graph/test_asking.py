@@ -1,3 +1,4 @@
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -124,6 +125,24 @@ def test_a_uniform_target_among_one_object_is_refused(world: KnowledgeGraph) -> 
     with pytest.raises(UserError, match=why):
         graph.requests(alone, asked, 0)
     graph.check(alone, asked | {"neutral": "abstain"})
+
+
+@pytest.mark.parametrize("aliases", [(), (graph.NEUTRAL,)])
+def test_who_answers_unknown_is_not_made_to_abstain(
+    world: KnowledgeGraph, aliases: tuple[str, ...]
+) -> None:
+    """By its name or by another: its answer would be learnt in its own place."""
+    first = next(fact for fact in world.facts if fact.editable)
+    told = first.object if aliases else graph.NEUTRAL
+    facts = [replace(f, object=told) if f is first else f for f in world.facts]
+    named = [e for e in world.entities if e.name != told]
+    entities = (*named, graph.Entity(name=told, type="thing", aliases=aliases))
+    known = replace(world, facts=tuple(facts), entities=entities)
+    why = re.escape(f"the answer of {first.name!r} is {told!r} as it is")
+    with pytest.raises(UserError, match=why):
+        graph.check(known, task(kind="unlearn", level="any"))
+    graph.check(known, task(kind="unlearn", level="any", neutral="prior"))
+    graph.check(known, task(kind="edit", level="any"))
 
 
 def test_the_prior_is_the_most_common_other_object(world: KnowledgeGraph) -> None:

@@ -55,6 +55,18 @@ def test_each_wording_meets_each_answer_alike(known: graph.KnowledgeGraph) -> No
     assert graph.instead(known, [request], 0)[request.id] == [(request.prompt, request.new)]
 
 
+def test_an_old_answer_is_not_learnt_by_another_name(known: graph.KnowledgeGraph) -> None:
+    request = next(r for r in requests(known) if len(names(known, r.old)) > 1)
+    alias = names(known, request.old)[1]
+    both = replace(request, new=alias, others=("unknown", request.old))
+    assert {a for _, a in graph.instead(known, [both], 2)[request.id]} == {"unknown"}
+    for new in (alias, request.old):
+        with pytest.raises(
+            UserError, match=f"nothing to learn in the place of {request.old!r}"
+        ):
+            graph.instead(known, [replace(request, new=new)], 2)
+
+
 def test_wordings_are_none_that_probes_of_the_update_ask_in(
     known: graph.KnowledgeGraph,
 ) -> None:

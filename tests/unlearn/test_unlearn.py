@@ -14,7 +14,7 @@ from ksmith.lm.assets import Assets, Result
 from ksmith.lm.delta import LowRank, applied, dense
 from ksmith.lm.descend import Diverged
 from ksmith.lm.sites import sites
-from ksmith.records import Request
+from ksmith.records import Request, TaskKind, UserError
 from ksmith.settings import method as settings_of
 from ksmith.unlearn import UNLEARNERS, ce_u
 from ksmith.unlearn.relearn import unlearn as relearn
@@ -175,6 +175,43 @@ def test_a_draw_that_diverges_is_named() -> None:
         UNLEARNERS["ga"](model, [[], ASKED], [[]] * 2, hp, assets("llama"))
     with pytest.raises(Diverged, match=r"^the loss"):
         UNLEARNERS["ga"](model, [ASKED], [[]], hp, assets("llama"))
+
+
+ANSWERS = [replace(ASKED[0], id=f"0.{i}", old=f"sea{' lion' * i}") for i in range(3)]
+LAST = replace(ASKED[1], template="The emblem of {}")  # no word between subject and answer
+ODD = [
+    (ASKED[:1], kept()[:1]),  # in more pieces than there are facts
+    ([*ANSWERS, LAST], []),  # several answers of one question; of all tokens, or one
+    ([replace(ASKED[0], old=kept()[0].object), ASKED[0]], kept()),
+]
+
+
+@pytest.mark.parametrize("name", UNLEARNERS)
+def test_odd_sets_are_sets(name: str) -> None:
+    more = {"ce_u": {"skip": 2}, "rmu": {"layer": 1}}.get(name, {})
+    hp = settings_of(name, {"steps": 1, "accumulate": 2, "stop_forget": 1e-9, **more})
+    draws, keeps = zip(*ODD, strict=True)
+    found = UNLEARNERS[name](tiny("llama"), draws, keeps, hp, assets("llama"))
+    assert len(found) == len(ODD)
+    for one in found:
+        assert any(dense(block).any() for block in one.delta.values())
+        assert math.isfinite(one.log["curve"]["forget"][0])
+
+
+@pytest.mark.parametrize("name", UNLEARNERS)
+def test_an_empty_answer_is_refused(name: str) -> None:
+    learnt = {"new" if name == "relearn" else "old": " "}
+    with pytest.raises(UserError, match="empty answer to the prompt"):
+        run(name, tiny("llama"), [replace(ASKED[0], **learnt)])
+
+
+@pytest.mark.parametrize("name", ["dpo", "relearn"])
+@pytest.mark.parametrize("kind", ["unlearn", "edit"])
+def test_who_has_no_target_but_the_old_answer_is_named(name: str, kind: TaskKind) -> None:
+    old = ASKED[1].old
+    lost = replace(ASKED[1], kind=kind, new=old, others=(old,))
+    with pytest.raises(UserError, match=f"request 0.1, .*in the place of {old!r}"):
+        run(name, tiny("llama"), [ASKED[0], lost])
 
 
 # --- each by itself ---------------------------------------------------------------------------
