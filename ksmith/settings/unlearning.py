@@ -20,7 +20,8 @@ class Unlearning:
     Papers give numbers for models of billions of weights and answers of some forty tokens. Those
     here are for small models that are sure of answers of one or two, chosen by one rule with as
     many trials for each method (CHANGELOG.md); where they are not the published ones, the setting
-    says which those are.
+    says which those are. What they do on draws that they were not chosen on stands in
+    studies/README.md.
     """
 
     family: ClassVar[str] = "unlearn"

@@ -1,7 +1,7 @@
 """What the unlearners' defaults do on held-out draws: `python -m tests.benchmarks.defaults`.
 
     ksmith run tests/benchmarks/defaults.toml
-    python -m tests.benchmarks.defaults HOME STUDY      reads it, writes JSON and the page's table
+    python -m tests.benchmarks.defaults HOME STUDY...   reads it, writes JSON and the page's table
     python -m tests.benchmarks.defaults                 writes the table again
 
 Nearly all is what the trials measured. What a method trained on to keep is asked once more here,
@@ -25,6 +25,7 @@ from ksmith.lm.delta import applied
 from ksmith.lm.tokens import tokens
 from ksmith.measures.means import means
 from ksmith.records import Json, Statement, derived_seed
+from ksmith.unlearn import UNLEARNERS
 from ksmith.worker import opening
 from ksmith.worker.job import Job
 from ksmith.worker.opening import Base
@@ -55,6 +56,7 @@ class Line:
 
     method: str
     name: str
+    seed: int  # that drew the facts
     value: float
     low: float
     high: float
@@ -71,12 +73,12 @@ def measured(home: Path, study: str) -> Iterator[Line]:
     found = rows.filter((pl.col("step") == 1) | before).with_columns(name=name)
     for row in found.filter(pl.col("name").is_in(list(SHOWN))).iter_rows(named=True):
         method = row["method"] if row["step"] else CONTROL
-        yield _line(method, row["name"], row)
+        yield _line(method, row["name"], int(row["seed"]), row)
 
 
-def _line(method: str, name: str, row: Mapping[str, Json]) -> Line:
-    value, low, high = (round(float(row[key]), 4) for key in ("value", "low", "high"))
-    return Line(method=method, name=name, value=value, low=low, high=high, n=int(row["n"]))
+def _line(method: str, name: str, seed: int, row: Mapping[str, Json]) -> Line:
+    numbers = {key: round(float(row[key]), 4) for key in ("value", "low", "high")}
+    return Line(method=method, name=name, seed=seed, n=int(row["n"]), **numbers)
 
 
 def practised(home: Path, study: str) -> Iterator[Line]:
@@ -92,13 +94,14 @@ def practised(home: Path, study: str) -> Iterator[Line]:
         job = Job(spec=spec, folder=Path(spec.folder), warm=opened)
         base = opening.base(job)
         drawn = list(kept(base, spec.recipe))
+        seed = spec.recipe["seed"]
         if not number:
-            yield _rate(CONTROL, drawn, [right(base, mine) for mine in drawn])
+            yield _rate(CONTROL, seed, drawn, [right(base, mine) for mine in drawn])
         hits: list[list[bool]] = []
         for mine, update in zip(drawn, updates(job, base), strict=True):
-            with applied(base.model, update.until(None)):
+            with applied(base.model, update.until()):
                 hits.append(right(base, mine))
-        yield _rate(method, drawn, hits)
+        yield _rate(method, seed, drawn, hits)
 
 
 def kept(base: Base, recipe: Mapping[str, Json]) -> Iterator[list[Statement]]:
@@ -124,7 +127,10 @@ def right(base: Base, asked: Sequence[Statement]) -> list[bool]:
 
 
 def _rate(
-    method: str, drawn: Sequence[Sequence[Statement]], hits: Sequence[Sequence[bool]]
+    method: str,
+    seed: int,
+    drawn: Sequence[Sequence[Statement]],
+    hits: Sequence[Sequence[bool]],
 ) -> Line:
     rows = [
         {"draw": draw, "cluster": one.subject, "value": float(hit)}
@@ -132,29 +138,27 @@ def _rate(
         for one, hit in zip(*both, strict=True)
     ]
     same = {"step": 1, "probe": "memory", "measure": OTHER, "slice": "", "hop": -1}
-    _, found = means(
-        pl.DataFrame(rows).with_columns(**{k: pl.lit(v) for k, v in same.items()}), 0
-    )
+    facts = pl.DataFrame(rows).with_columns(**{key: pl.lit(v) for key, v in same.items()})
+    _, found = means(facts, 0)
     low, high = found.interval(np.zeros(1), np.ones(1))
     row = {"value": found.value[0], "low": low[0], "high": high[0], "n": found.n[0]}
-    return _line(method, OTHER, row)
+    return _line(method, OTHER, seed, row)
 
 
 def table(lines: Sequence[Line]) -> str:
     """Return a row a method in Markdown; in each cell the value, its interval and n."""
-    methods = dict.fromkeys(line.method for line in lines)
-    cells = {
-        (line.method, line.name): (
-            f"{line.value:.2f} [{line.low:.2f}, {line.high:.2f}] {line.n}".replace("0.", ".")
-        )
-        for line in lines
-    }
-    shown = [
-        f"| {method} | {' | '.join(cells.get((method, name), '-') for name in SHOWN)} |"
-        for method in (CONTROL, *(m for m in methods if m != CONTROL))
-    ]
+    cells = {(line.method, line.name): _cell(line) for line in lines}
     head = [f"| method | {' | '.join(SHOWN.values())} |", "| --- |" + " --- |" * len(SHOWN)]
-    return "\n".join([*head, *shown])
+    rows = [
+        f"| {method} | {' | '.join(cells.get((method, name), '-') for name in SHOWN)} |"
+        for method in (CONTROL, *UNLEARNERS)
+    ]
+    return "\n".join([*head, *rows])
+
+
+def _cell(line: Line) -> str:
+    value, low, high = (f"{x:.2f}".removeprefix("0") for x in (line.value, line.low, line.high))
+    return f"{value} [{low}, {high}] {line.n}"
 
 
 def saved() -> list[Line]:
@@ -163,14 +167,13 @@ def saved() -> list[Line]:
 
 
 def main(words: list[str]) -> None:
-    """Measure, where a lab and studies are named; of two that have a method, the last counts."""
+    """Measure, where a lab and studies are named; of two that have a method, the first counts."""
     if words:
         home, *studies = words
-        found = {
-            (line.method, line.name): line
-            for study in studies
-            for line in [*measured(Path(home), study), *practised(Path(home), study)]
-        }
+        found: dict[tuple[str, str], Line] = {}
+        for study in studies:
+            for line in (*measured(Path(home), study), *practised(Path(home), study)):
+                found.setdefault((line.method, line.name), line)
         text = ",\n ".join(json.dumps(asdict(line)) for line in found.values())
         OUT.write_text(f"[\n {text}\n]\n", encoding="utf-8")
     page = PAGE.read_text(encoding="utf-8")

@@ -14,5 +14,7 @@ def test_the_page_shows_what_was_measured() -> None:
 
 
 def test_a_cell_has_value_interval_and_count() -> None:
-    line = defaults.Line(method="npo", name=defaults.OTHER, value=1, low=0.5, high=1, n=90)
+    line = defaults.Line(
+        method="npo", name=defaults.OTHER, seed=1, value=1, low=0.5, high=1, n=90
+    )
     assert "| npo | - | - | 1.00 [.50, 1.00] 90 | - | - | - |" in defaults.table([line])
