@@ -28,6 +28,7 @@ Ids = tuple[int, ...]
 
 TREE = 512  # tokens of a tree to which another answer is added
 SCORES = 1 << 25  # scores of a block's attention at once: 128 MiB in float32
+LOST = 32  # tokens of padding that cost less than another pass
 CACHED = 1024  # tokens at once on a CPU: what a block makes of more does not stay in its cache
 
 
@@ -127,16 +128,21 @@ def ask(hand: ByHand, wood: Sequence[Tree], sink: Sink, room: Room) -> None:
     """
     on_cpu = hand.head.weight.device.type == "cpu"
     most = min(room.tokens, CACHED) if on_cpu else room.tokens
-    for group in _groups(wood, most, room.scores // _heads(hand)):
+    for group in groups(wood, most, room.scores // _heads(hand)):
         _pass(hand, group, sink, room.logits)
 
 
-def _groups(wood: Sequence[Tree], most: int, scores: int) -> Iterator[Sequence[Tree]]:
+def groups(wood: Sequence[Tree], most: int, scores: int) -> Iterator[Sequence[Tree]]:
     """Yield trees of about one size: at most so many tokens, and scores of a head."""
     start = 0
     while start < len(wood):
-        m = wood[start].size
-        stop = start + max(1, min(most // m, scores // m**2))
+        m, stop, lost = wood[start].size, start + 1, 0
+        room = min(most // m, scores // m**2)
+        while stop < len(wood) and stop - start < room:
+            lost += m - wood[stop].size
+            if lost > max(LOST, m * (stop - start) // 16):
+                break
+            stop += 1
         yield wood[start:stop]
         start = stop
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from ksmith.lm.families import by_hand
-from ksmith.lm.forest import TREE, Ids, Room, Tree, hand_of, trees
+from ksmith.lm.forest import LOST, TREE, Ids, Room, Tree, groups, hand_of, trees
 from ksmith.lm.prefill import Asked, Seen, look
 from ksmith.lm.text import encode
 from tests.lm.models import CONFIGS, KEYS, VOCABULARY, WIDTH, in_float64, tiny, tokenizer
@@ -73,6 +73,18 @@ def test_a_prompt_of_very_many_answers_is_several_trees() -> None:
     wood = trees({(1, 2): answers})
     assert len(wood) > 1 and max(tree.size for tree in wood) <= TREE + 21
     assert sorted(at for tree in wood for at in tree.at) == list(range(2100))
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=80), st.integers(20, 400))
+def test_trees_that_are_run_together_are_of_about_one_size(sizes: list[int], most: int) -> None:
+    wood = [Tree.of(tuple(range(size))) for size in sorted(sizes, reverse=True)]
+    found = list(groups(wood, most, 3000))
+    assert [tree for group in found for tree in group] == wood
+    for group in found:
+        m = group[0].size
+        assert len(group) == 1 or (len(group) * m <= most and len(group) * m**2 <= 3000)
+        lost = sum(m - tree.size for tree in group)
+        assert lost <= max(LOST, len(group) * m // 16)
 
 
 def alone(model: nn.Module, prompt: str, answer: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
