@@ -111,33 +111,21 @@ def trees(ids: Tensor, mask: Tensor, at: int, kin: Sequence[Kin]) -> Trees:
 def _packed(
     growing: list[_Growing], places: list[list[int]], row: Tensor, path: Tensor
 ) -> Trees:
-    m = max(map(len, places))
+    g, m = len(growing), max(map(len, places))
     ids, depths = [[0] * m for _ in growing], [[0] * m for _ in growing]
     parents = [list(range(m)) for _ in growing]  # a first token's parent is itself
     for i, (tree, place) in enumerate(zip(growing, places, strict=True)):
         for node, here in enumerate(place):
             ids[i][here], depths[i][here] = tree.ids[node], tree.depth[node]
             parents[i][here] = place[tree.parent[node]] if tree.parent[node] >= 0 else here
-    positions, before = torch.tensor(depths), ancestors(torch.tensor(parents))
-    past = max(sum(tree.past) for tree in growing)
-    return Trees(torch.tensor(ids).flatten(), positions.flatten(), before, row, path, past)
-
-
-def ancestors(parent: Tensor) -> Tensor:
-    """Return what each token looks at, (g, m, m) bool: those before it on its path, and itself.
-
-    Args:
-        parent: (g, m) where in its tree the token before it stands; a first one's is itself.
-    """
-    g, m = parent.shape
+    positions, parent = torch.tensor(depths), torch.tensor(parents)
     before = torch.zeros(g, m, m, dtype=torch.bool)
     seen = torch.arange(m).repeat(g, 1)
-    while True:
+    for _ in range(int(positions.max()) + 1):
         before.scatter_(2, seen[..., None], True)
-        above = parent.gather(1, seen)
-        if above.equal(seen):
-            return before
-        seen = above
+        seen = parent.gather(1, seen)
+    past = max(sum(tree.past) for tree in growing)
+    return Trees(torch.tensor(ids).flatten(), positions.flatten(), before, row, path, past)
 
 
 # --- running ----------------------------------------------------------------------------------

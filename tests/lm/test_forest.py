@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from ksmith.lm.families import by_hand
-from ksmith.lm.forest import LOST, TREE, Ids, Room, Tree, groups, hand_of, trees
+from ksmith.lm.forest import TREE, Ids, Room, Tree, groups, hand_of, trees
 from ksmith.lm.prefill import Asked, Seen, look
 from ksmith.lm.text import encode
 from tests.lm.models import CONFIGS, KEYS, VOCABULARY, WIDTH, in_float64, tiny, tokenizer
@@ -45,27 +45,28 @@ def test_a_tree_has_each_beginning_once_and_asks_for_every_token(
             starts += len(answer)
             gold += [((*prompt, *answer[:k]), token) for k, token in enumerate(answer)]
     wood = trees(told)
-    assert [tree.size for tree in wood] == sorted((tree.size for tree in wood), reverse=True)
+    assert [t.longest for t in wood] == sorted((t.longest for t in wood), reverse=True)
     seen: dict[int, tuple[Ids, int]] = {}
     for tree in wood:
-        texts = [path(tree, node) for node in range(tree.size)]
+        texts = paths(tree)
         begun = {(*tree.prompt, *a[:k]) for a in rows[tree.prompt] for k in range(len(a))}
         begun |= {tree.prompt[:k] for k in range(1, len(tree.prompt))}
-        assert len(texts) == len(set(texts)) and set(texts) == begun
+        assert set(texts.values()) == begun and len(begun) == tree.size
         for node, at, token in zip(tree.node, tree.at, tree.gold, strict=True):
             assert at not in seen
             seen[at] = texts[node], token
     assert [seen[i] for i in range(len(gold))] == gold
 
 
-def path(tree: Tree, node: int) -> Ids:
-    """Return the tokens on the way to a node, each one deeper than the one before."""
-    own, above = (tree.ids[node],), tree.parent[node]
-    if above == node:
-        assert tree.depth[node] == 0
-        return own
-    assert tree.depth[node] == tree.depth[above] + 1
-    return (*path(tree, above), *own)
+def paths(tree: Tree) -> dict[int, Ids]:
+    """Return what each token looks at: the branches add every token once, after known ones."""
+    found: dict[int, Ids] = {}
+    for known, path in tree.branches:
+        assert all(node in found for node in path[:known])
+        for k in range(known, len(path)):
+            assert path[k] not in found and tree.depth[path[k]] == k
+            found[path[k]] = tuple(tree.ids[node] for node in path[: k + 1])
+    return found
 
 
 def test_a_prompt_of_very_many_answers_is_several_trees() -> None:
@@ -75,16 +76,17 @@ def test_a_prompt_of_very_many_answers_is_several_trees() -> None:
     assert sorted(at for tree in wood for at in tree.at) == list(range(2100))
 
 
-@given(st.lists(st.integers(1, 60), min_size=1, max_size=80), st.integers(20, 400))
-def test_trees_that_are_run_together_are_of_about_one_size(sizes: list[int], most: int) -> None:
-    wood = [Tree.of(tuple(range(size))) for size in sorted(sizes, reverse=True)]
-    found = list(groups(wood, most, 3000))
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=60), st.integers(20, 400))
+def test_what_is_run_together_is_bounded(sizes: list[int], most: int) -> None:
+    wood = trees(
+        {(i, *range(size)): [((1, 2), 0), ((2, 2), 2)] for i, size in enumerate(sizes)}
+    )
+    found = list(groups(wood, most, 20000))
     assert [tree for group in found for tree in group] == wood
     for group in found:
-        m = group[0].size
-        assert len(group) == 1 or (len(group) * m <= most and len(group) * m**2 <= 3000)
-        lost = sum(m - tree.size for tree in group)
-        assert lost <= max(LOST, len(group) * m // 16)
+        branches = sum(len(tree.branches) for tree in group)
+        assert len(group) == 1 or sum(tree.size for tree in group) <= most
+        assert len(group) == 1 or branches * group[0].longest ** 2 <= 20000
 
 
 def alone(model: nn.Module, prompt: str, answer: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -162,7 +164,7 @@ def test_bounds_change_no_number_and_large_trees_go_through_modules() -> None:
     del norm.forward
     assert hand_of(model) is not None
     small = look(model, tokenizer(), every, batch_tokens=16, batch_logits=3 * VOCABULARY)
-    part = look(model, tokenizer(), every, batch_scores=2 * 12**2)  # the larger tree has 16
+    part = look(model, tokenizer(), every, batch_scores=2 * 4 * 10**2)
     for other in (through, small, part):
         assert torch.allclose(other.tokens.logp, whole.tokens.logp, atol=1e-5)
         assert other.others == [
@@ -200,5 +202,8 @@ def test_a_tree_whose_scores_are_too_many_does_not_fit() -> None:
     hand = by_hand(tiny("gpt2"))
     assert hand is not None
     tree = Tree.of(tuple(range(12)))
-    assert Room(1, 1, 2 * 12**2).fits(hand, tree)
-    assert not Room(1, 1, 2 * 12**2 - 1).fits(hand, tree)
+    for start, answer in enumerate(((1, 2), (2, 2))):
+        tree.add(answer, 2 * start)
+    assert tree.scores == 2 * 13**2  # of a head; there are two
+    assert Room(1, 1, 4 * 13**2).fits(hand, tree)
+    assert not Room(1, 1, 4 * 13**2 - 1).fits(hand, tree)
