@@ -21,6 +21,7 @@ from ksmith.lm.ops import (
     Turn,
     UnknownCurveError,
     curve,
+    widened,
 )
 from ksmith.lm.sites import sites
 
@@ -64,6 +65,11 @@ class ByHand:
             found[kind] = Turn(cos[0, :, None, :half], sin[0, :, None, :half], pairs=False)
         return found
 
+    def logits(self, h: Tensor) -> Tensor:
+        """Return the logits (N, vocab) after the last block's stream (N, d), float32 or wider."""
+        logits = widened(self.head(self.norm(h)[0]))
+        return logits if self.cap is None else logits.div_(self.cap).tanh_().mul_(self.cap)
+
     def _sines(self, rotary: Any) -> Tensor | None:
         """Return GPT-J's sines and cosines by position, which each block had for itself once."""
         first: Any = self.model.get_submodule(sites(self.model).block(0))
@@ -83,9 +89,9 @@ def by_hand(model: nn.Module) -> ByHand | None:
     modules = [model.get_submodule(s.block(i)) for i in range(s.n_layers)]
     try:
         blocks = [make(module, config, i) for i, module in enumerate(modules)]
+        norm = _norm(model.get_submodule(s.norm))
     except UnknownCurveError:
         return None
-    norm = _norm(model.get_submodule(s.norm))
     head = Affine.of(model.get_submodule(s.head))
     matrices = [head, *(matrix for block in blocks for matrix in block.matrices)]
     if not all(matrix.weight.is_floating_point() for matrix in matrices):
@@ -98,6 +104,8 @@ def _norm(module: Any) -> Norm:
         return LayerNorm.of(module)
     if type(module).__name__.startswith("Gemma"):
         return RmsNorm.gemma(module)
+    if not hasattr(module, "variance_epsilon"):
+        raise UnknownCurveError(type(module).__name__)
     return RmsNorm.of(module)
 
 

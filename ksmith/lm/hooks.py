@@ -13,6 +13,16 @@ Change = Callable[
 ]  # input, output -> another output, all (n, t, width)
 
 
+def untouched(model: nn.Module) -> bool:
+    """Return whether nobody looks at what modules of `model` give, or changes it."""
+    return not any(
+        vars(module)["_forward_hooks"]
+        or vars(module)["_forward_pre_hooks"]
+        or "forward" in vars(module)  # as what spreads a model over devices does
+        for module in model.modules()
+    )
+
+
 @contextmanager
 def rewired(model: nn.Module, n: int, changes: Mapping[str, Change]) -> Generator[None]:
     """Yield with the outputs of modules replaced, for batches of `n` rows."""

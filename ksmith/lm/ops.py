@@ -231,7 +231,7 @@ _CURVES: dict[type, Curve] = {
 
 
 class UnknownCurveError(Exception):
-    """An activation that is not known here."""
+    """An activation or a norm that is not known here."""
 
 
 def curve(module: object) -> Curve:

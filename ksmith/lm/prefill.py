@@ -1,10 +1,15 @@
 """One pass over a set of prompts, each with its answer and others beside it.
 
 What a truth ratio weighs an answer against (five wrong ones, say) comes after the same prompt.
-So a prompt with several answers is run once: its last token says how probable the first token of
-each of them is, and what they have beyond it goes on from the prompt's cached keys and values.
-A prompt with one answer is a row like any other: see `lm/tokens.py`, which also says what is
-told of a token. Of other answers that is the mean log-probability alone.
+So a prompt and all its answers are a tree that is run by hand, `lm/forest.py`: nothing that rows
+have in common from the start is run twice.
+
+Models that are not known there, those that somebody has hooks in, and trees too large for it go
+through transformers. There a prompt with several answers is run once: its last token says how
+probable the first token of each of them is, and what they have beyond it goes on from the
+prompt's cached keys and values. A prompt with one answer is a row like any other: see
+`lm/tokens.py`, which also says what is told of a token. Of other answers that is the mean
+log-probability alone.
 
 Sizes: n prompts, p of them run together, m answers or tokens, t tokens of a prompt.
 """
@@ -18,7 +23,9 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedTokenizerBase
 
+from ksmith.lm import forest
 from ksmith.lm.cache import after, fork
+from ksmith.lm.families import ByHand
 from ksmith.lm.hooks import only_before
 from ksmith.lm.ops import widened
 from ksmith.lm.text import Batch, encode
@@ -55,12 +62,14 @@ def look(
     *,
     batch_tokens: int = 8192,
     batch_logits: int = LOGITS,
+    batch_scores: int = forest.SCORES,
 ) -> Seen:
     """Return what `model` makes of the answers, and of others after the same prompts.
 
     A row that is there twice is run once. `batch_tokens` bounds the tokens, padding and those
-    cached included, that the model sees at once, `batch_logits` the numbers that its head gives;
-    neither they nor the order of rows change a number beyond rounding.
+    cached included, that the model sees at once, `batch_logits` the numbers that its head gives,
+    `batch_scores` those of a block's attention, where a tree is run by hand; neither they nor
+    the order of rows change a number beyond rounding.
 
     Raises:
         UserError: see `encode`; nothing is cut.
@@ -75,7 +84,11 @@ def look(
     ]
     batch = encode(tokenizer, [prompt for prompt, _ in places], [end for _, end in places])
     rows = _Rows(batch, count, keep=[mine[i] for i in keep])
+    hand = forest.hand_of(model)
     with torch.inference_mode():
+        if hand is not None:
+            room = forest.Room(batch_tokens, batch_logits, batch_scores)
+            forest.ask(hand, rows.trees(hand, room), rows, room)
         for at, logits, gold in packed(model, batch, rows.alone(), batch_tokens, batch_logits):
             rows.put(at, logits, gold)
         for group in rows.groups(batch_tokens):
@@ -117,6 +130,19 @@ class _Rows:
             self.of[tuple(ids[:cut])].append(i)
             self.ends.append(tuple(ids[cut:length]))
 
+    def trees(self, hand: ByHand, room: forest.Room) -> list[forest.Tree]:
+        """Return rows as trees, largest first, and go on without them: the rest are too large."""
+        wood = forest.trees(
+            {
+                prompt: [(self.ends[i], self.start[i]) for i in mine]
+                for prompt, mine in self.of.items()
+            }
+        )
+        large = {tree.prompt for tree in wood if not room.fits(hand, tree)}
+        for prompt in self.of.keys() - large:
+            del self.of[prompt]
+        return [tree for tree in wood if tree.prompt not in large]
+
     def alone(self) -> Tensor:
         """Return the rows that share their prompt with none."""
         found = sorted(rows[0] for rows in self.of.values() if len(rows) == 1)
@@ -145,6 +171,17 @@ class _Rows:
         self.put_others(at[~all_of_it], logp)
         if all_of_it.any():
             self.numbers.put(at[all_of_it], logits[inside], gold[inside])
+
+    def take(self, at: Tensor, logits: Tensor, of: Tensor, gold: Tensor) -> None:
+        """Take in the tokens `at` (n,), which are `gold` (n,), by rows `of` (n,) of `logits`."""
+        log_z = logits.logsumexp(-1)
+        full = at < self.full
+        inside = full.to(logits.device)
+        rest = ~inside
+        self.put_others(at[~full], logits[of[rest], gold[rest]] - log_z[of[rest]])
+        if full.any():
+            mine = of[inside]
+            self.numbers.put(at[full], logits[mine], gold[inside], log_z[mine])
 
     def put_others(self, at: Tensor, logp: Tensor) -> None:
         """Take in the log-probabilities (m,) of tokens `at` (m,) of other answers."""

@@ -100,10 +100,12 @@ class Numbers:
         self._found: tuple[Tensor, ...] = ()
         self._whole: Tensor | None = None
 
-    def put(self, at: Tensor, logits: Tensor, gold: Tensor) -> None:
+    def put(
+        self, at: Tensor, logits: Tensor, gold: Tensor, log_z: Tensor | None = None
+    ) -> None:
         """Fill in the tokens `at` (m,), which are `gold` (m,), from `logits` (m, vocab).
 
-        The logits are overwritten.
+        The logits are overwritten. `log_z` (m,) are the logarithms of their sums, if known.
         """
         kept = self.keep[at]
         if kept.any():
@@ -113,7 +115,7 @@ class Numbers:
                     (int(self.keep.sum()), mine.shape[1]), device="cpu"
                 )
             self._whole[self._slot[at[kept]]] = mine.log_softmax(-1).cpu()
-        parts = [part.cpu() for part in moments(logits, gold)]
+        parts = [part.cpu() for part in moments(logits, gold, log_z)]
         if not self._found:
             self._found = tuple(part.new_empty(len(self.keep)) for part in parts)
         for whole, part in zip(self._found, parts, strict=True):
@@ -152,7 +154,9 @@ def vocabulary(model: nn.Module) -> int:
     return int(getattr(model, "config").vocab_size)  # noqa: B009 typed as a plain module
 
 
-def moments(logits: Tensor, gold: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def moments(
+    logits: Tensor, gold: Tensor, log_z: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return log p of `gold` (m,), whether it is the most probable, mean and deviation of log p.
 
     Ties of the most probable go to the word of the lowest number, as argmax has it.
@@ -160,9 +164,10 @@ def moments(logits: Tensor, gold: Tensor) -> tuple[Tensor, Tensor, Tensor, Tenso
     Args:
         logits: (m, vocab), float32 or wider; overwritten.
         gold: (m,).
+        log_z: (m,) log sum exp of the logits, where it is known.
     """
     hit = logits.argmax(-1) == gold
-    logits -= logits.logsumexp(-1, keepdim=True)  # log p
+    logits -= (logits.logsumexp(-1) if log_z is None else log_z)[:, None]  # log p
     logp = logits.gather(-1, gold[:, None])[:, 0]
     p = logits.exp()
     # A word without any probability adds nothing: 0 * -inf would be no number.
