@@ -19,7 +19,7 @@ units = st.dictionaries(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(values=units)
 def test_intervals_hold_the_mean_of_facts(values: dict[str, list[float]]) -> None:
     found = rate(values).metrics(1)[1, "efficacy.success"]
@@ -36,7 +36,7 @@ def test_intervals_hold_the_mean_of_facts(values: dict[str, list[float]]) -> Non
         assert found.low < found.high  # no number of facts makes one certain
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(values=units, seed=st.integers(0, 99))
 def test_neither_order_nor_copies_of_questions_matter(
     values: dict[str, list[float]], seed: int
