@@ -15,7 +15,7 @@ from ksmith.lm.score import score
 from ksmith.records import Question
 from ksmith.settings import method as settings_of
 from tests.lm.models import OBJECTS, SUBJECTS, TEMPLATES, tiny, tokenizer
-from tests.test_methods import (
+from tests.methods import (
     EVERY,
     FEWER,
     assert_close,

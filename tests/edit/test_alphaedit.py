@@ -16,7 +16,7 @@ from ksmith.records import UserError
 from ksmith.settings.alphaedit import AlphaEdit
 from tests.edit.test_rome import random
 from tests.lm.models import tiny
-from tests.test_methods import assets, request
+from tests.methods import assets, request
 
 
 def moment(seed: int) -> Tensor:

@@ -19,7 +19,7 @@ from ksmith.settings.emmet import Emmet
 from ksmith.settings.memit import Memit
 from tests.edit.test_rome import random
 from tests.lm.models import CONTEXTS, tiny, tokenizer
-from tests.test_methods import assets, request
+from tests.methods import assets, request
 
 SEARCH: dict[str, Any] = {"steps": 6, "lr": 0.5, "contexts": 2}
 

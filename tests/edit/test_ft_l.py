@@ -15,7 +15,7 @@ from ksmith.lm.tune import learning
 from ksmith.settings.ft import Ft
 from ksmith.settings.ft_l import FtL
 from tests.lm.models import LAYERS, OBJECTS, WIDTH, tiny, tokenizer
-from tests.test_methods import assets, logp, long, request
+from tests.methods import assets, logp, long, request
 
 
 @pytest.mark.parametrize("epsilon", [0.1, 3.0])

@@ -13,7 +13,7 @@ from ksmith.lm.descend import answer_logp, taught, units
 from ksmith.lm.sites import sites
 from ksmith.settings.lora import Lora
 from tests.lm.models import CONFIGS, WIDTH, tiny, tokenizer
-from tests.test_methods import assert_close, assets, request
+from tests.methods import assert_close, assets, request
 
 
 @pytest.mark.parametrize("kind", CONFIGS)

@@ -15,7 +15,7 @@ from ksmith.lm.spread import averaged, find_aims, layers_of
 from ksmith.settings.memit import Memit
 from tests.edit.test_rome import random
 from tests.lm.models import CONFIGS, LAYERS, tiny, tokenizer
-from tests.test_methods import assets, request
+from tests.methods import assets, request
 
 
 @given(seed=st.integers(0, 1000), n=st.integers(1, 12), weight=st.floats(1e-3, 1e3))

@@ -15,7 +15,7 @@ from ksmith.records import UserError
 from ksmith.settings.mend import Mend
 from tests.lm.models import OBJECTS, WIDTH, tiny
 from tests.lm.test_hypernetwork import moved
-from tests.test_methods import assert_close, assets, identity, long, request, twins
+from tests.methods import assert_close, assets, identity, long, request, twins
 
 
 def other(kind: str) -> Assets:

@@ -22,7 +22,7 @@ from ksmith.records import Request, UserError
 from ksmith.settings.r_rome import RRome
 from ksmith.settings.rome import Rome
 from tests.lm.models import CONFIGS, CONTEXTS, TEMPLATES, tiny, tokenizer
-from tests.test_methods import assets, request
+from tests.methods import assets, request
 
 HP = Rome(steps=4, contexts=3, layer=1, lr=0.5)
 

@@ -11,7 +11,7 @@ from ksmith.lm.delta import dense
 from ksmith.lm.descend import units
 from ksmith.settings import METHODS
 from tests.lm.models import KEYS, tiny
-from tests.test_methods import assets, request
+from tests.methods import assets, request
 
 KIND, LAYER = "llama", 1
 

@@ -17,11 +17,11 @@ from ksmith.graph.rules import Triple
 from ksmith.graph.text import prompt_of, stated
 from ksmith.records import Request, TaskKind, UserError
 from tests.graph.conftest import Write, counterfact, town_records
-from tests.graph.test_change import NODES, asked, declared, graph_of, naive, rule_sets
+from tests.graph.naive import NODES, asked, declared, graph_of, naive, rule_sets
 
 
 @given(declared(), rule_sets(), st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_its_facts_are_the_closure_that_entail_compares_with(
     base: frozenset[Triple], rules: tuple[Rule, ...], data: st.DataObject
 ) -> None:

@@ -1,5 +1,6 @@
 """Tiny random models of every architecture that ksmith supports, and their tokenizer."""
 
+import copy
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -109,8 +110,13 @@ def tiny(kind: str, dtype: torch.dtype = torch.float32, scale: float = 0.3) -> n
     """Return a random model of one architecture, the same at every call, ready for scoring.
 
     Weights are drawn larger than transformers does: near-zero ones make every test a test of
-    rounding.
+    rounding. A copy, which is quicker made than a model.
     """
+    return copy.deepcopy(_drawn(kind, dtype, scale))
+
+
+@cache
+def _drawn(kind: str, dtype: torch.dtype, scale: float) -> nn.Module:
     config = CONFIGS[kind]()
     with torch.random.fork_rng():
         model = tf.AutoModelForCausalLM.from_config(config)

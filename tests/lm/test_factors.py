@@ -8,7 +8,7 @@ from ksmith.lm.descend import answer_logp, taught
 from ksmith.lm.factors import factors
 from ksmith.lm.sites import sites
 from tests.lm.models import CONFIGS, LAYERS, in_float64, tokenizer
-from tests.test_methods import assert_untouched, bits, long, request
+from tests.methods import assert_untouched, bits, long, request
 
 MLP = ("mlp_in", "mlp_out")
 

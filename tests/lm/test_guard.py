@@ -20,7 +20,7 @@ from ksmith.lm.solve import factor, least_squares, rank_one
 from ksmith.records import Request
 from ksmith.settings import method as settings_of
 from tests.lm.models import CONTEXTS, TEMPLATES, tiny, tokenizer
-from tests.test_methods import assert_close, assets, request
+from tests.methods import assert_close, assets, request
 
 FEW = {"steps": 3, "lr": 0.5, "contexts": 2}
 WHERE: dict[str, dict[str, Any]] = {

@@ -21,7 +21,7 @@ from ksmith.lm.teach import Training, counted, judged, train
 from ksmith.records import Request, Statement, UserError
 from ksmith.settings.mend import Mend
 from tests.lm.models import LAYERS, OBJECTS, SUBJECTS, TEMPLATES, in_float64, tiny, tokenizer
-from tests.test_methods import assert_untouched, bits, request
+from tests.methods import assert_untouched, bits, request
 
 MLP: Any = ("mlp_in", "mlp_out")
 HP = Mend(steps=8, edits=(2,), lr=0.1, lr_lr=0.3)

@@ -16,8 +16,8 @@ from ksmith.lm.targets import search
 from ksmith.lm.text import encode, subject_last, with_prefix
 from ksmith.lm.wanted import wanted_of
 from ksmith.records import Request, UserError
-from tests.lm.models import CONFIGS, CONTEXTS, OBJECTS, in_float64, tiny, tokenizer
-from tests.test_methods import logp, request
+from tests.lm.models import CONTEXTS, OBJECTS, in_float64, tiny, tokenizer
+from tests.methods import logp, request
 
 KL = "{} is a"
 LAYER = 1
@@ -25,7 +25,7 @@ LAYER = 1
 
 @dataclass(frozen=True)
 class Hp:
-    steps: int = 6
+    steps: int = 4
     lr: float = 0.4
     clamp: float = 9.0
     kl_weight: float = 0.5
@@ -118,9 +118,10 @@ def prompts_kept(subject: str, kept: Sequence[str]) -> list[tuple[Tensor, int, i
     return prompts
 
 
-# Layers are compared one by one in test_suffix.
-FEW = ("gpt2", "llama", "gemma2")
-CASES = [*((kind, 9.0, 0) for kind in CONFIGS), *((k, c, 1) for k in FEW for c in (0.1, 9.0))]
+# All architectures and layers are compared in test_suffix: here, one of each way to attend and to
+# count positions, and the clamp.
+KINDS = ("gpt2", "gpt_neo", "opt", "llama", "qwen3", "gemma2")
+CASES = [*((kind, 9.0, 0) for kind in KINDS), ("gpt2", 0.1, 1), ("llama", 0.1, 1)]
 
 
 @pytest.mark.parametrize(("kind", "clamp", "layer"), CASES)
@@ -137,10 +138,9 @@ def test_absolute_steps_and_decay_are_those_of_public_code(kind: str) -> None:
 KEPT = (("{} has the emblem", "In Oss one sees the {}"), (), ("The emblem of {} is",))
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "llama", "gemma2"])
-def test_many_prompts_are_kept_as_the_plain_loop_keeps_them(kind: str) -> None:
-    compared(kind, Hp(kl_weight=2.0), 1, KEPT)
-    compared(kind, Hp(kl_weight=2.0), 0, KEPT[::-1])
+@pytest.mark.parametrize(("kind", "layer"), [("gpt2", 1), ("llama", 0), ("gemma2", 1)])
+def test_many_prompts_are_kept_as_the_plain_loop_keeps_them(kind: str, layer: int) -> None:
+    compared(kind, Hp(kl_weight=2.0), layer, KEPT if layer else KEPT[::-1])
 
 
 def compared(

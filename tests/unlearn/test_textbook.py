@@ -24,8 +24,8 @@ from ksmith.settings import method as settings_of
 from ksmith.unlearn import UNLEARNERS
 from ksmith.unlearn.rmu import direction
 from tests.lm.models import tiny, tokenizer
-from tests.test_methods import assets, kept, knowing
-from tests.unlearn.test_unlearn import ASKED
+from tests.methods import assets, kept, knowing
+from tests.unlearn.test_unlearn import ASKED, THREE
 
 Floats = NDArray[np.float64]
 OLD = [(request.prompt, request.old) for request in ASKED]
@@ -154,7 +154,7 @@ FORGET: dict[str, tuple[dict[str, Any], Loss]] = {
 
 def model_that_knows() -> nn.Module:
     model = tiny("llama")
-    with applied(model, knowing("llama", model, ASKED)):
+    with applied(model, knowing("llama", *THREE)):
         state = {name: weight.clone() for name, weight in model.state_dict().items()}
     model.load_state_dict(state)
     return model.double()

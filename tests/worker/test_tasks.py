@@ -35,8 +35,16 @@ def done(home: Path, *sets: str) -> dict[str, Outcome]:
     return performed(home, study.read(ROOT / "studies" / "plasticity.toml", [*SMALL, *sets]))
 
 
+_MADE: dict[
+    tuple[Any, ...], Path
+] = {}  # graphs and opened models -> where they were made first
+
+
 def performed(home: Path, read: study.Study) -> dict[str, Outcome]:
-    """Return role -> outcome of the one trial of a study, and of what it needs."""
+    """Return role -> outcome of the one trial of a study, and of what it needs.
+
+    A graph, and a model of one, are made once and copied: they are the same bits.
+    """
     (point,) = read.points
     folders: dict[str, Path] = {}
     found: dict[str, Outcome] = {}
@@ -55,10 +63,16 @@ def performed(home: Path, read: study.Study) -> dict[str, Outcome]:
             attempt=1,
             fence=1,
         )
-        perform(spec, lambda: HANDLERS, warm=warm)
+        same = (node.key, *sorted(node.files.items()))
+        if same in _MADE:
+            shutil.copytree(_MADE[same], folders[role])
+        else:
+            perform(spec, lambda: HANDLERS, warm=warm)
         outcome = Outcome.read(folders[role])
         assert outcome
         found[role] = outcome
+        if node.kind in ("graph", "model") and outcome.reason == "ok":
+            _MADE[same] = folders[role]
         if outcome.reason != "ok":
             break
     return found
