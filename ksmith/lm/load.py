@@ -1,6 +1,7 @@
 """Open a model in transformers' format: safetensors only, nothing unpickled, no own code."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,17 @@ def load(
     revision: str | None = None,
     dtype: str = "float32",
     device: str = "cpu",
+    kind: Any = AutoModelForCausalLM,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Return the model, evaluating and with gradients off, and its tokenizer.
 
     A folder is read without any network; another name is one on the hub. The tokenizer gets a
-    pad token where it has none, and takes no longer row than the model, in memory only.
+    pad token where it has none, and takes no longer row than the model, in memory only. `kind`
+    is the class of transformers that opens it.
 
     Raises:
-        UserError: nothing there, no safetensors, code of its own, or a hub out of reach.
+        UserError: nothing there, no safetensors, code of its own, or a hub out of reach; of
+            what is no causal model, weights that are not there.
     """
     if dtype not in DTYPES:
         raise UserError(f"no dtype {dtype!r}; there are: {', '.join(DTYPES)}")
@@ -44,12 +48,13 @@ def load(
     try:
         config = AutoConfig.from_pretrained(source, **options)
         _check_config(config.to_dict(), str(source))
-        model = AutoModelForCausalLM.from_pretrained(
-            source, config=config, dtype=DTYPES[dtype], use_safetensors=True, **options
-        )
+        opening = {"dtype": DTYPES[dtype], "use_safetensors": True, "output_loading_info": True}
+        model, told = kind.from_pretrained(source, config=config, **opening, **options)
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
     except (OSError, ValueError, SafetensorError) as error:
         raise UserError(_explained(str(source), revision, local, error)) from error
+    if kind is not AutoModelForCausalLM:
+        _check_whole(str(source), type(model).__name__, told["missing_keys"])
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.bos_token
     there = getattr(config, "max_position_embeddings", None)
@@ -95,6 +100,12 @@ def _check_config(config: dict[str, Any], source: str) -> None:
         raise UserError(
             f"{source} brings its own code (auto_map in config.json), which is never run"
         )
+
+
+def _check_whole(source: str, kind: str, missing: Iterable[str]) -> None:
+    """Raise UserError where weights would be random ones, but for the pooler's, not looked at."""
+    if lacks := sorted(name for name in missing if "pooler." not in name):
+        raise UserError(f"{source} lacks weights of a {kind}: {', '.join(lacks[:5])}")
 
 
 def _explained(source: str, revision: str | None, local: bool, error: Exception) -> str:
