@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ksmith.measures import recalled
+from ksmith.measures import judged, recalled
 from ksmith.measures.memory_table import (
     FORGET,
     HOLDOUT,
@@ -23,7 +23,7 @@ from ksmith.measures.memory_table import (
     SETS,
     TRAINED,
 )
-from ksmith.measures.rouge import rouge_l
+from ksmith.measures.rouge import rouge_l, words
 
 SCHEMA: dict[str, Any] = {
     "step": pl.Int32,  # of the model; null: a gold model
@@ -101,6 +101,21 @@ def _of_row(row: Mapping[str, Any]) -> dict[str, float]:
         said = recalled.mentions(row["generated"], row["names"])
         name, value = ("kfr_exact", not said) if row["set"] == FORGET else ("krr_exact", said)
         found[name] = float(value)
+        found |= _written(row)
+    return found
+
+
+def _written(row: Mapping[str, Any]) -> dict[str, float]:
+    """Return how natural what a model wrote reads, and what judges say of it."""
+    said = words(row["generated"])
+    found = {
+        "brunet": recalled.brunet(said),
+        "honore": recalled.honore(said),
+        "wordless": float(not said),
+        **judged.of_row(row),
+    }
+    if row.get("surprise") is not None:
+        found["perplexity"] = row["surprise"]
     return found
 
 

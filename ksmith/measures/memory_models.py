@@ -6,14 +6,14 @@ subjects, and subjects of the holdout set, and gold models. What is about gold m
 where they are: nothing stands in for them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ksmith.measures import margin, memory, memory_gold, samples
+from ksmith.measures import margin, memory, memory_gold, recalled, samples
 from ksmith.measures.bootstrap import replicates
 from ksmith.measures.gold_metrics import Number, summary
 from ksmith.measures.gold_resampled import Resampled
@@ -25,6 +25,7 @@ from ksmith.records import Metric, derived_seed
 Floats = NDArray[np.float64]
 
 UTILITY = ("probability", "rouge_recall", "truth_ratio")  # parts of model_utility, on retain
+NATURAL = ("perplexity", "brunet", "honore")  # parts of linguistic_score
 
 
 def metrics(rows: pl.DataFrame, seed: int, far: pl.DataFrame | None = None) -> list[Metric]:
@@ -43,6 +44,7 @@ def metrics(rows: pl.DataFrame, seed: int, far: pl.DataFrame | None = None) -> l
         mine = rows.filter(step=step)
         found += _counts(mine, step)
         found += _utility(mine, step, seed)
+        found += _natural(mine, step, seed)
         found += _membership(mine, standard if step else [], before if step else None, seed)
     if standard:
         found += memory_gold.quality(rows, standard, seed)
@@ -68,24 +70,55 @@ def _counts(rows: pl.DataFrame, step: int) -> Iterator[Metric]:
 
 
 def _utility(rows: pl.DataFrame, step: int, seed: int) -> list[Metric]:
-    told = memory.told(rows.filter(set=RETAIN)).with_columns(cluster="subject", unit="fact")
-    if told.is_empty():
+    mean = _OfMeans(step, RETAIN, "model_utility", UTILITY, samples.harmonic)
+    return mean.metrics(rows, seed)
+
+
+def _natural(rows: pl.DataFrame, step: int, seed: int) -> list[Metric]:
+    """Return LS of each set, where what was written was looked at."""
+    score = recalled.linguistic_score
+    if "surprise" not in rows.columns:
         return []
-    drawn = Resampled.of(told, 1, seed)
-    values = told.select(pl.col(UTILITY).fill_null(float("nan"))).to_numpy()
-    total, n = drawn.sums(values, np.arange(told.height))
-    there = n.sum(1) > 0
-    number = Number(
-        step=step,
-        probe=PROBE,
-        measure="model_utility",
-        slice=RETAIN,
-        many=samples.harmonic(replicates(drawn.counts, total, n)),
-        n=int(n.max(1).sum()),
-        clusters=int(there.sum()),
-        draws=len(np.unique(drawn.draw[there])),
-    )
-    return summary([number], drawn, HIGHEST)
+    return [
+        metric
+        for name in SETS
+        for metric in _OfMeans(
+            step, name, "linguistic_score", NATURAL, lambda means: score(*means.T)
+        ).metrics(rows, seed)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _OfMeans:
+    """A number of a set that is a function of means over its facts."""
+
+    step: int
+    set: str
+    measure: str
+    parts: Sequence[str]
+    function: Callable[[Floats], Floats]  # (rows, parts) -> (rows,)
+
+    def metrics(self, rows: pl.DataFrame, seed: int) -> list[Metric]:
+        """Return it; nothing where no fact has a part."""
+        told = memory.told(rows.filter(set=self.set))
+        told = told.with_columns(cluster="subject", unit="fact")
+        if told.is_empty():
+            return []
+        drawn = Resampled.of(told, 1, seed)
+        values = told.select(pl.col(self.parts).fill_null(float("nan"))).to_numpy()
+        total, n = drawn.sums(values, np.arange(told.height))
+        there = n.sum(1) > 0
+        number = Number(
+            step=self.step,
+            probe=PROBE,
+            measure=self.measure,
+            slice=self.set,
+            many=self.function(replicates(drawn.counts, total, n)),
+            n=int(n.max(1).sum()),
+            clusters=int(there.sum()),
+            draws=len(np.unique(drawn.draw[there])),
+        )
+        return summary([number], drawn, HIGHEST)
 
 
 # --- membership -------------------------------------------------------------------------------

@@ -25,6 +25,31 @@ class Memory:
     of: tuple[str, ...] = SETS
 
 
+# Doc, which is better, highest, sets: by models that a study names (`probe.judge_*`).
+JUDGED: dict[str, tuple[str, str, float | None, tuple[str, ...]]] = {
+    "kfr": (
+        "KFR of ReLearn: what the model writes contradicts the answer, or its coverage is at most "
+        ".3 (.5 where the answer has 3 entities or fewer).",
+        "higher",
+        1.0,
+        (FORGET,),
+    ),
+    "krr": (
+        "KRR of ReLearn: the answer does not contradict it, and its coverage is at least .3.",
+        "higher",
+        1.0,
+        (RETAIN, HOLDOUT),
+    ),
+    "entity_coverage": (
+        "Coverage (ECS): pairs of a written entity and one of the answer whose vectors "
+        "(`probe.judge_similarity`) have a cosine of .8 or more, over entities of the answer; 0 "
+        "where either has none.",
+        "-",
+        None,
+        SETS,
+    ),
+}
+
 OF_STATEMENTS: dict[str, Memory] = {
     "probability": Memory(
         doc="exp(-mean NLL) of the answer; slices forget, retain and holdout, forget.seen, "
@@ -57,6 +82,48 @@ OF_STATEMENTS: dict[str, Memory] = {
         better="higher",
         of=(RETAIN, HOLDOUT),
     ),
+    **{
+        f"{name}{end}": Memory(doc=f"{doc} {of}", better=better, high=high, of=sets)
+        for end, of in {
+            "": "Entities are the names of the graph, or what `probe.judge_entities` marks.",
+            "_words": "Of a user's own text without `probe.judge_entities`, whose entities nobody "
+            "knows: the words that are in no more than a tenth of the file's answers stand for "
+            "them.",
+        }.items()
+        for name, (doc, better, high, sets) in JUDGED.items()
+    },
+    "contradiction": Memory(
+        doc="What the model writes and the answer contradict each other (`probe.judge_nli`): the "
+        "text is the premise on forget, the answer elsewhere. Of questions both stand alone; where "
+        "an answer ends a sentence, both are the whole sentence.",
+    ),
+    "no_entity": Memory(
+        doc="The answer has no entity but those of the question: its coverage is 0, and so KFR "
+        "is 1 and KRR 0 whatever is written.",
+    ),
+    "judge_cut": Memory(
+        doc="A judge read only the beginning: the text, or text and answer, is longer than it "
+        "takes.",
+        better="lower",
+    ),
+    "perplexity": Memory(
+        doc="Perplexity, under the model before the update, of what the model writes, after its "
+        "prompt; of gold models' texts, too.",
+        better="lower",
+        low=1.0,
+        high=None,
+    ),
+    "brunet": Memory(
+        doc="Brunet's index N^(V^-.165) of what the model writes, of N words, V of them "
+        "different: the lower, the richer.",
+        low=1.0,
+        high=None,
+    ),
+    "honore": Memory(
+        doc="Honore's statistic 100 ln N / (1 - V1/V + .1), V1 of them said once; 0 for one word.",
+        high=1e6,
+    ),
+    "wordless": Memory(doc="The model writes no word; the three above are of the others."),
 }
 
 OF_SETS: dict[str, Memory] = {
@@ -110,6 +177,11 @@ OF_SETS: dict[str, Memory] = {
     "model_utility": Memory(
         doc="Harmonic mean of probability, rouge_recall and truth_ratio on retain, those of them "
         "that there are.",
+        better="higher",
+    ),
+    "linguistic_score": Memory(
+        doc="LS of ReLearn, how natural what is written reads: the harmonic mean of 1 / (1 + PPL), "
+        "1 / (1 + BI) and HS / (1 + HS) of the means perplexity, brunet and honore of a set.",
         better="higher",
     ),
     "known": Memory(

@@ -159,7 +159,7 @@ def _within(said: str, name: str) -> bool:
     start = said.find(name) if name else -1
     while start >= 0:
         end = start + len(name)
-        if not _joined(said[start - 1 : start], name[0]) and not _joined(
+        if not joined(said[start - 1 : start], name[0]) and not joined(
             name[-1], said[end : end + 1]
         ):
             return True
@@ -167,7 +167,7 @@ def _within(said: str, name: str) -> bool:
     return False
 
 
-def _joined(one: str, other: str) -> bool:
+def joined(one: str, other: str) -> bool:
     """Return whether two characters are of one word; only scripts with cases are known to be."""
     return all(c != "" and (c.isdigit() or c.upper() != c.lower()) for c in (one, other))
 
@@ -193,14 +193,13 @@ def honore(words: Sequence[str]) -> float:
     return min(1e6, 100 * math.log(len(words)) / (1 - once + 0.1))
 
 
-def linguistic_score(perplexity: float, brunet: float, honore: float) -> float:
+def linguistic_score(perplexity: Floats, brunet: Floats, honore: Floats) -> Floats:
     """Return the harmonic mean of s(-ln PPL), s(-ln BI) and s(ln HS), s the logistic function.
 
-    ReLearn's LS (Xu et al. 2025, arXiv:2502.11190), of means over a corpus; the perplexity is
-    that of the texts under the model before the update. 0 where a part is.
+    ReLearn's LS (Xu et al. 2025, arXiv:2502.11190), of means over a corpus, element by element;
+    the perplexity is that of the texts under the model before the update. 0 where a part is, as
+    where all texts are of one word: the logarithm of its number is 0.
     """
-    if honore <= 0:
-        return 0.0  # one word: its logarithm is 0
     # s(-ln x) = 1 / (1 + x), s(ln x) = x / (1 + x)
-    parts = (1 / (1 + perplexity), 1 / (1 + brunet), honore / (1 + honore))
-    return math.nan if any(map(math.isnan, parts)) else 3 / sum(1 / part for part in parts)
+    with np.errstate(divide="ignore"):
+        return 3 / ((1 + perplexity) + (1 + brunet) + (1 + 1 / np.asarray(honore, np.float64)))

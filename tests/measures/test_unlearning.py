@@ -238,6 +238,10 @@ def test_linguistic_score_is_the_harmonic_mean_of_three_logistic_functions() -> 
 
     parts = [logistic(-math.log(20)), logistic(-math.log(11)), logistic(math.log(900))]
     score = 3 / sum(1 / part for part in parts)
-    assert recalled.linguistic_score(20, 11, 900) == pytest.approx(score)
-    assert recalled.linguistic_score(20, 11, 0) == 0
-    assert math.isnan(recalled.linguistic_score(math.nan, 11, 900))
+    found = recalled.linguistic_score(
+        np.array([20, 20, math.nan, math.inf]),
+        np.array([11, 11, 11, 11]),
+        np.array([900, 0, 900, 900]),
+    )
+    assert found[:2] == pytest.approx([score, 0])
+    assert math.isnan(found[2]) and found[3] == 0
