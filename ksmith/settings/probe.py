@@ -86,6 +86,7 @@ SETTINGS: dict[str, tuple[Kind, ...]] = {
 
 TEXTS, TEXT_TOKENS = 10, 100  # as CounterFact's generation entropy has them
 OF_WEIGHTS = ("drift", "drift_facts")  # nothing that is asked, before or after
+JUDGES = ("judge_nli", "judge_similarity", "judge_entities")  # ... but read once it is answered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,9 +136,35 @@ class Probe:
         "attack membership by norms of gradients, too: a pass there and back a statement",
         omit_at_default=True,
     )
+    judge_nli: str | None = setting(
+        None,
+        "folder of a model that classifies two texts, with a label contradiction: judges what "
+        "memory has the model write, for KFR and KRR",
+        path=True,
+        omit_at_default=True,
+    )
+    judge_similarity: str | None = setting(
+        None,
+        "folder of a sentence-embedding model, mean of its states: which entities of the answer "
+        "are written, for KFR and KRR",
+        path=True,
+        omit_at_default=True,
+    )
+    judge_entities: str | None = setting(
+        None,
+        "folder of a model that marks names in a text; without one, names of the graph, and the "
+        "rarer words of a user's own answers (measures that end in _words)",
+        path=True,
+        omit_at_default=True,
+    )
 
     def __post_init__(self) -> None:
         if not self.kinds:
             raise ValueError(f"kinds is empty; there are {', '.join(KINDS)}")
         if len(set(self.kinds)) < len(self.kinds):
             raise ValueError(f"kinds names a probe twice: {', '.join(self.kinds)}")
+        if self.judge_entities is not None and self.judge_similarity is None:
+            raise ValueError(
+                f'judge_entities = "{self.judge_entities}": finds what judge_similarity compares; '
+                "name that, too, or leave it out"
+            )

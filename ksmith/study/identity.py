@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from ksmith.records import Json, Node
 from ksmith.settings import METHODS, Method
 from ksmith.settings.graph import aliased
-from ksmith.settings.probe import OF_WEIGHTS
+from ksmith.settings.probe import JUDGES, OF_WEIGHTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,12 @@ GOLD = 1  # raise it when a gold model of the same settings changes
 ALIASES = 1  # raise it when other aliases count as answers
 COMPARED = 2  # raise it when trials are compared with gold models in another way
 SETS = 3  # raise it when other things are seen of forget, retain and holdout sets
+WRITTEN = 1  # raise it when other things are said of what is written about those sets
 STANDARD = 1  # raise it when other things than answers are read off a gold model
+
+
+# What is done once all models of a trial have answered.
+LATER = (*OF_WEIGHTS, *JUDGES, "written")
 
 
 def nodes(point: Point, methods: Mapping[str, type[Method]] = METHODS) -> dict[str, Node]:
@@ -55,7 +60,7 @@ def nodes(point: Point, methods: Mapping[str, type[Method]] = METHODS) -> dict[s
     asked = _asked(task)
     updated = {key: value for key, value in task.items() if key != "gold"}
     measured = _measured(settings)
-    probe = {key: value for key, value in measured.items() if key not in OF_WEIGHTS}
+    probe = {key: value for key, value in measured.items() if key not in LATER}
     graph = Node(
         kind="graph", recipe={"graph": settings["graph"]}, files=_files(point, "graph.")
     )
@@ -101,7 +106,7 @@ def nodes(point: Point, methods: Mapping[str, type[Method]] = METHODS) -> dict[s
             **({"gold": {"version": COMPARED}} if standards else {}),
         },
         needs=base | {"update": found["update"].key, "before": found["before"].key} | standards,
-        files=model.files,
+        files=model.files | _files(point, "probe."),
     )
     return found
 
@@ -113,6 +118,8 @@ def _measured(settings: Mapping[str, Json]) -> dict[str, Json]:
         measured["aliases"] = ALIASES
     if measured.get("memory"):
         measured["sets"] = SETS
+        if measured.get("generate", True):
+            measured["written"] = WRITTEN
     return measured
 
 

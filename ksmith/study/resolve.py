@@ -19,11 +19,13 @@ from ksmith.settings import (
     Task,
     declared,
     fields,
+    judges,
 )
 from ksmith.settings.graph import REWORDED
 from ksmith.settings.known_models import published
 from ksmith.settings.model import model_files
 from ksmith.settings.moments import LENGTH
+from ksmith.settings.probe import JUDGES
 from ksmith.settings.probe import SETTINGS as ASKED_BY
 from ksmith.settings.recipes import resolve as recipe_numbers
 from ksmith.settings.task import checkpoints
@@ -35,6 +37,9 @@ from ksmith.study.expand import Flat
 from ksmith.study.mistakes import Mistakes, Where
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9_][\w.-]{0,95})?", re.ASCII)
+NO_JUDGE = (
+    "no such folder; a model on the hub comes into one by hf download NAME --local-dir FOLDER"
+)
 # Settings of a graph that name files -> what stands for them in its key.
 DATA_FILES = {
     "path": "digest",
@@ -369,7 +374,33 @@ class Resolver:
         if not values.get("memory"):
             for name in ("memory_facts", "memory_gradients"):
                 values.pop(name, None)
-        return _resolved({"version": Probe.version, **values})
+        files = self._judges(values, own)
+        return _resolved({"version": Probe.version, **values}, files)
+
+    def _judges(self, values: dict[str, Json], own: Flat) -> dict[str, str]:
+        """Put digests in the place of models that read; return where these are, by their names.
+
+        Without a text that is written there is nothing to read.
+        """
+        files: dict[str, str] = {}
+        for name in (name for name in JUDGES if name in values):
+            given, full = own[name], f"probe.{name}"
+            if not (values.get("memory") and values["generate"]):
+                del values[name]
+                why = "reads what probe.memory and probe.generate have a model write"
+                self.notes.append(f"{given.where.text}: {full} is left out: it {why}")
+                continue
+            folder = self._path(given, full)
+            if folder is None:
+                continue
+            reason = judges.wrong(name, folder) if _is_folder(folder) else NO_JUDGE
+            if reason:
+                self.mistakes.add(given.where, f"{full} = {show(given.value)}: {reason}")
+                continue
+            found = judges.judge_files(folder)
+            values[name] = digest({part: self._digest(path) for part, path in found.items()})
+            files[full] = str(folder)
+        return files
 
     def _moments(self, own: Flat, method: str) -> Resolved:
         """Return what second moments are measured on; nothing where the method needs none."""

@@ -8,6 +8,7 @@ from ksmith.lm import prefill
 from ksmith.lm.tokens import gradient_norms, greedy
 from ksmith.probe.memory import Item, items
 from ksmith.records import Metric, derived_seed
+from ksmith.worker import judges
 from ksmith.worker.job import Job
 from ksmith.worker.opening import Base
 
@@ -123,26 +124,27 @@ def due(mine: Sequence[Item], draw: int, written: Sequence[Any]) -> list[Item]:
 
 
 def gathered(
-    job: Job, seen: Sequence["pl.DataFrame"], kept: Iterable[tuple[int, str]]
-) -> "pl.DataFrame | None":
+    job: Job, base: Base, seen: Sequence["pl.DataFrame"], kept: Iterable[tuple[int, str]]
+) -> "tuple[pl.DataFrame | None, dict[str, Any]]":
     """Return the rows before, after and of gold models; write them. None: nobody asked.
 
-    `kept` are draw and fact of what the method trained on: of what it may have, no other stays.
+    And what read the texts in them. `kept` are draw and fact of what the method trained on: of
+    what it may have, no other stays.
     """
     import polars as pl
 
     from ksmith.measures import memory
 
     if not seen:
-        return None
+        return None, {}
     parts = [pl.read_parquet(job.need("before") / FILE), *seen]
     for role in sorted(role for role in job.spec.needs if role.startswith("standard.")):
         number = int(role.split(".")[2])
         rows = pl.read_parquet(job.need(role) / FILE)
         parts.append(rows.with_columns(gold=pl.lit(number, pl.Int32)))
-    rows = memory.with_trained(pl.concat(parts), kept)
+    rows, told = judges.read(job, base, memory.with_trained(pl.concat(parts), kept))
     rows.write_parquet(job.folder / FILE)
-    return rows
+    return rows, told
 
 
 def measure(

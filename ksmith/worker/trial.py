@@ -78,7 +78,7 @@ def make_trial(job: Job) -> dict[str, Any]:
     moved = measures.tensors(seen.tensors)
     moved.write_parquet(job.folder / "tensors.parquet")
     seed = derived_seed(job.spec.recipe["seed"], "bootstrap")
-    sets = memory.gathered(job, seen.sets, kept)
+    sets, judges = memory.gathered(job, base, seen.sets, kept)
     metrics = measures.metrics(rows, seed, moved, chain, sets)
     far = memory_gold.compared(job, base, seen.items, seen.said)
     metrics += memory.measure(job, sets, far)
@@ -90,6 +90,7 @@ def make_trial(job: Job) -> dict[str, Any]:
         "questions": len(questions),
         "metrics": len(metrics),
         "letters": letters(job, base),
+        **({"judges": judges} if judges else {}),
         **inputs(job, base, questions=questions),
     }
 

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from ksmith.settings import METHODS, Declared, Rome, Synthetic, declared, names
 from ksmith.settings.fields import Count, setting
 from ksmith.settings.graph import REWORDED
-from ksmith.settings.probe import KINDS
+from ksmith.settings.probe import JUDGES, KINDS
 from ksmith.settings.units import SIZED
 from ksmith.study import flat, nodes, read
 from tests.corpus.test_statistics import public
-from tests.study.files import HEAD, ROME, keys, only, written
+from tests.study.files import HEAD, ROME, keys, only, readers, written
 
 ALL = {"graph", "model", "moments", "before", "update", "trial"}
 FULL: dict[str, Any] = {
@@ -81,6 +81,8 @@ def _settable() -> list[tuple[str, str, Declared]]:
 NEEDED: dict[str, dict[str, Any]] = {
     "probe.memory_facts": {"probe.memory": True},
     "probe.memory_gradients": {"probe.memory": True},
+    "probe.judge_nli": {"probe.memory": True},
+    "probe.judge_similarity": {"probe.memory": True},
     "graph.centrality": {"graph.levels": "centrality"},
     "model.gold": {"task.draws": 1},
     "task.batch": {"task.sequence": 6},
@@ -113,6 +115,8 @@ def base(name: str, owner: str, folder: Path) -> dict[str, Any]:
     sizes = {start + size: 0.1 for size in SIZED if start + size in names(METHODS).owners}
     needs = {"graph.centrality": levels, "moments.column": corpus, "moments.length": corpus}
     needs |= {f"{start}preset": {"model.load": "gpt2-xl"}, f"{start}units": sizes}
+    there = str(readers(folder / "similarity", "judge_similarity"))
+    needs["probe.judge_entities"] = {"probe.memory": True, "probe.judge_similarity": there}
     needs |= {f"{start}retain": {f"{start}retain_weight": 1.0}}  # at 0 nobody looks at the set
     values |= needs.get(name, {})
     if owner == "geography":
@@ -153,6 +157,11 @@ def another(name: str, item: Declared, folder: Path) -> Any:
         "model.width": 64,
         "model.length": 96,
         "model.layers": 7,
+        **{
+            f"probe.{role}": str(readers(folder / "judge", role))
+            for role in JUDGES
+            if name == f"probe.{role}"
+        },
         **{
             f"method.{name}.layers": [1]
             for name in ("memit", "emmet", "alphaedit", "lora", "mend")
@@ -208,6 +217,7 @@ EXCEPT = {
     "task.method": {"update", "trial"},
     "probe.drift": {"trial"},
     "probe.drift_facts": {"trial"},
+    **{f"probe.{role}": {"trial"} for role in JUDGES},
     "task.gold": {"trial"},
     "model.gold": {"trial"},
     "task.batch": {"update", "trial"},
