@@ -81,10 +81,10 @@ def open_judge(role: str, folder: Path) -> Judge:
         kind = type(tokenizer).__name__
         raise UserError(f"{folder}: its tokenizer {kind} is not a fast one (no tokenizer.json)")
     names = labels(config) if role != "judge_similarity" else ()
-    return Judge(model, tokenizer, _limit(folder, config, tokenizer), names)
+    return Judge(model, tokenizer, room(folder, config, tokenizer), names)
 
 
-def _limit(folder: Path, config: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> int:
+def room(folder: Path, config: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> int:
     """Return the longest row that the model takes, special tokens included."""
     there = config.get("max_position_embeddings")
     found = [LONGEST, int(tokenizer.model_max_length), longest(folder)]
@@ -101,7 +101,7 @@ def classified(
     judge: Judge, pairs: Sequence[tuple[str, str]], tell: Progress | None = None
 ) -> Read[list[str]]:
     """Return the label that the judge gives each pair (premise, hypothesis)."""
-    rows = _encoded(judge, pairs)
+    rows = encoded(judge, pairs)
     found = [""] * len(rows)
     for at, output, _ in _passes(judge, rows, tell):
         for i, label in zip(at, output.logits.argmax(-1).tolist(), strict=True):
@@ -111,7 +111,7 @@ def classified(
 
 def vectors(judge: Judge, texts: Sequence[str], tell: Progress | None = None) -> Read[Tensor]:
     """Return (n, d) float32 vectors of length 1, on the CPU."""
-    rows = _encoded(judge, texts)
+    rows = encoded(judge, texts)
     found = torch.empty(len(rows), 0)
     for at, output, mask in _passes(judge, rows, tell):
         weight = mask[..., None].float()  # (n, t, 1)
@@ -128,16 +128,16 @@ def entities(
     judge: Judge, texts: Sequence[str], tell: Progress | None = None
 ) -> Read[list[list[str]]]:
     """Return the entities of each text as they stand there, in order."""
-    rows = _encoded(judge, texts)
+    rows = encoded(judge, texts)
     found: list[list[str]] = [[] for _ in rows]
     for at, output, _ in _passes(judge, rows, tell):
         for i, given in zip(at, output.logits.argmax(-1).tolist(), strict=True):
             tags = [judge.labels[label] for label in given[: len(rows[i].ids)]]
-            found[i] = _named(texts[i], rows[i], tags)
+            found[i] = named(texts[i], rows[i], tags)
     return Read(found, _cut(rows))
 
 
-def _named(text: str, row: Encoding, tags: Sequence[str]) -> list[str]:
+def named(text: str, row: Encoding, tags: Sequence[str]) -> list[str]:
     """Return the entities of a text whose tokens have these labels."""
     spans: list[tuple[int, int]] = []
     last, kind = None, OUTSIDE  # the word before, and its type
@@ -161,7 +161,7 @@ def _named(text: str, row: Encoding, tags: Sequence[str]) -> list[str]:
 # --- passes -----------------------------------------------------------------------------------
 
 
-def _encoded(judge: Judge, texts: Sequence[str] | Sequence[tuple[str, str]]) -> list[Encoding]:
+def encoded(judge: Judge, texts: Sequence[str] | Sequence[tuple[str, str]]) -> list[Encoding]:
     """Return a row a text or pair, cut to what the judge takes and not padded."""
     backend: Any = getattr(judge.tokenizer, "backend_tokenizer")  # noqa: B009 not of all kinds
     # A saved tokenizer remembers how it was last padded and truncated.
@@ -183,7 +183,7 @@ def _passes(
     typed = "token_type_ids" in takes and getattr(judge.model.config, "type_vocab_size", 0) > 1
     pad, done = int(judge.tokenizer.pad_token_id or 0), 0  # type: ignore[arg-type]
     with torch.inference_mode():
-        for at in _groups([len(row.ids) for row in rows]):
+        for at in groups([len(row.ids) for row in rows]):
             width = max(1, *(len(rows[i].ids) for i in at))
             ids = torch.full((len(at), width), pad)
             kinds, mask = torch.zeros_like(ids), torch.zeros_like(ids)
@@ -205,7 +205,7 @@ def _passes(
                 tell(done, len(rows))
 
 
-def _groups(lengths: Sequence[int]) -> Iterator[list[int]]:
+def groups(lengths: Sequence[int]) -> Iterator[list[int]]:
     """Yield rows that go through together, longest first, in at most BATCH tokens."""
     group: list[int] = []
     for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):

@@ -1,8 +1,8 @@
 """Which entities a text names, without a model: names that are known, or its rarer words.
 
 Published code asks a language model for them. Where a graph says what can be named, its names
-are exact; of a user's own text nobody knows them, and words stand in for them (our definition:
-measures of that kind end in `_words`).
+are exact; of a user's own text nobody knows them, and its rarer words stand in for them (our
+definition: measures of that kind end in `_words`).
 """
 
 from collections import Counter
@@ -10,9 +10,11 @@ from collections.abc import Iterable, Sequence
 from typing import final
 
 from ksmith.measures.recalled import joined
-from ksmith.measures.rouge import words
+from ksmith.measures.rouge import WORD, words
 
 COMMON = 10  # a word in more than one in so many answers names nothing
+ENDS = ".?!:;…"  # after them a capital says nothing
+OPENS = " \t\r\n\"'([«“"  # what may stand between it and the end of the sentence before
 LEAST = 2  # ... and in more answers than these
 
 
@@ -71,7 +73,11 @@ def _plain(text: str) -> str:
 
 @final
 class Rare:
-    """The words of a text that are in few of the answers that there are."""
+    """The words of a text that are in few of the answers that there are, and their names.
+
+    A word is a name, however often it is said, where the answers write it with a digit, or with
+    a capital inside of a sentence and nowhere without.
+    """
 
     def __init__(self, answers: Sequence[str]) -> None:
         """Count words.
@@ -81,8 +87,25 @@ class Rare:
         """
         counts = Counter(word for answer in answers for word in set(words(answer)))
         most = max(LEAST, len(answers) // COMMON)
-        self._common = {word for word, count in counts.items() if count > most}
+        often = {word for word, count in counts.items() if count > most}
+        self._common = often - set(_names(answers))
 
     def found(self, text: str) -> list[str]:
         """Return the words of a text that are not common, each once, in order."""
         return [word for word in dict.fromkeys(words(text)) if word not in self._common]
+
+
+def _names(answers: Iterable[str]) -> set[str]:
+    """Return the words that are written as names are, folded."""
+    capital: set[str] = set()
+    small: set[str] = set()
+    for answer in answers:
+        for match in WORD.finditer(answer):
+            word = match[0]
+            before = answer[: match.start()].rstrip(OPENS)
+            inside = bool(before) and before[-1] not in ENDS
+            if word[0].islower():
+                small.add(word.casefold())
+            elif any(map(str.isdigit, word)) or (inside and word[0].isupper()):
+                capital.add(word.casefold())
+    return capital - small

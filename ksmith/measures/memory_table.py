@@ -87,8 +87,8 @@ OF_STATEMENTS: dict[str, Memory] = {
         for end, of in {
             "": "Entities are the names of the graph, or what `probe.judge_entities` marks.",
             "_words": "Of a user's own text without `probe.judge_entities`, whose entities nobody "
-            "knows: the words that are in no more than a tenth of the file's answers stand for "
-            "them.",
+            "knows: names by their capitals, numbers, and words that are in no more than a tenth "
+            "of the file's answers.",
         }.items()
         for name, (doc, better, high, sets) in JUDGED.items()
     },

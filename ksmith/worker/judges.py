@@ -180,7 +180,7 @@ class Texts:
         if graph.source == "qa":
             rare = Rare([fact.object for fact in (*graph.facts, *graph.holdout)])
             return judged.WORDS, {text: rare.found(text) for text in every}
-        named = Named(_names(graph))
+        named = Named(names_of(graph))
         return "names", {text: named.found(text) for text in every}
 
     # --- reading ------------------------------------------------------------------------------
@@ -240,7 +240,7 @@ def _once(rows: Sequence[X], how: Callable[[Sequence[X]], Sequence[Y]]) -> list[
     return [found[row] for row in rows]
 
 
-def _names(graph: Any) -> Iterator[tuple[str, str]]:
+def names_of(graph: Any) -> Iterator[tuple[str, str]]:
     """Yield how all that a graph is about may be written, and what is then meant.
 
     Names before aliases; an alias of several stands for itself, since nobody knows who is meant.

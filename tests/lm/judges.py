@@ -49,8 +49,9 @@ def reader(
         intermediate_size=32,
         max_position_embeddings=room,
         initializer_range=0.5,
-        **({"id2label": dict(enumerate(names))} if names else {}),
     )
+    if names:
+        config.id2label = dict(enumerate(names))
     with torch.random.fork_rng(devices=[]):  # transformers draws its weights globally
         torch.random.manual_seed(0)
         model = kind(config).eval()

@@ -25,12 +25,11 @@ def made(role: str, room: int = ROOM, **more: Any) -> Judge:
     return Judge(reader(role, room=room, **more), tokenizer(room=room), room, names)
 
 
-def alone(one: Judge, *texts: str) -> Any:
+def alone(one: Judge, text: str, other: str | None = None) -> Any:
     """Return what transformers makes of one text or pair, in a batch of its own."""
+    given: Any = [text if other is None else (text, other)]
     with torch.inference_mode():
-        return one.model(
-            **one.tokenizer([texts[0] if len(texts) < 2 else texts], return_tensors="pt")
-        )
+        return one.model(**one.tokenizer(given, return_tensors="pt"))
 
 
 # --- contradiction ----------------------------------------------------------------------------
@@ -58,10 +57,10 @@ def test_what_is_too_long_is_cut_at_its_end_and_told() -> None:
 
 
 def test_each_row_goes_through_once_in_groups_of_bounded_size() -> None:
-    assert list(judges._groups([3, 9, 4000, 4000, 300])) == [[2, 3], [4, 1, 0]]
-    assert list(judges._groups([9000, 9000])) == [[0], [1]]  # a row is a pass however long
+    assert list(judges.groups([3, 9, 4000, 4000, 300])) == [[2, 3], [4, 1, 0]]
+    assert list(judges.groups([9000, 9000])) == [[0], [1]]  # a row is a pass however long
     done: list[tuple[int, int]] = []
-    judges.classified(made("judge_nli"), PAIRS, lambda *told: done.append(told))
+    judges.classified(made("judge_nli"), PAIRS, lambda at, of: done.append((at, of)))
     assert done == [(25, 25)]
     assert judges.classified(made("judge_nli"), []).said == []
 
@@ -98,8 +97,8 @@ def test_a_vector_is_the_mean_of_states_without_padding_of_length_one() -> None:
 def test_words_of_one_type_are_an_entity(
     text: str, tags: Sequence[str], found: Sequence[str]
 ) -> None:
-    (row,) = judges._encoded(made("judge_entities"), [text])
-    assert judges._named(text, row, ["LOC", *tags, "LOC"]) == found  # specials say nothing
+    (row,) = judges.encoded(made("judge_entities"), [text])
+    assert judges.named(text, row, ["LOC", *tags, "LOC"]) == found  # specials say nothing
 
 
 def test_labels_are_those_of_the_tokens_themselves() -> None:
@@ -108,8 +107,8 @@ def test_labels_are_those_of_the_tokens_themselves() -> None:
     assert found[2] == []
     for text, names in zip(TEXTS, found, strict=True):
         tags = [TAGS[i] for i in alone(one, text).logits[0].argmax(-1).tolist()]
-        (row,) = judges._encoded(one, [text])
-        assert names == judges._named(text, row, tags)
+        (row,) = judges.encoded(one, [text])
+        assert names == judges.named(text, row, tags)
 
 
 # --- folders ----------------------------------------------------------------------------------
@@ -129,10 +128,10 @@ def test_a_judge_takes_as_much_as_all_of_its_files_allow(tmp_path: Path) -> None
     (tmp_path / "sentence_bert_config.json").write_text('{"max_seq_length": 5}')
     assert judges.open_judge("judge_similarity", tmp_path).limit == 5
     words = tokenizer(room=10**30)
-    assert judges._limit(tmp_path / "none", {"max_position_embeddings": 9}, words) == 9
+    assert judges.room(tmp_path / "none", {"max_position_embeddings": 9}, words) == 9
     roberta = {"max_position_embeddings": 514, "model_type": "roberta", "pad_token_id": 1}
-    assert judges._limit(tmp_path / "none", roberta, words) == 512
-    assert judges._limit(tmp_path / "none", {}, words) == judges.LONGEST
+    assert judges.room(tmp_path / "none", roberta, words) == 512
+    assert judges.room(tmp_path / "none", {}, words) == judges.LONGEST
 
 
 def test_a_head_that_is_not_there_is_never_drawn(tmp_path: Path) -> None:

@@ -113,6 +113,7 @@ def base(name: str, owner: str, folder: Path) -> dict[str, Any]:
     levels = {"graph.levels": "centrality"}
     start = f"method.{owner}."
     sizes = {start + size: 0.1 for size in SIZED if start + size in names(METHODS).owners}
+    needs: dict[str, dict[str, Any]]
     needs = {"graph.centrality": levels, "moments.column": corpus, "moments.length": corpus}
     needs |= {f"{start}preset": {"model.load": "gpt2-xl"}, f"{start}units": sizes}
     there = str(readers(folder / "similarity", "judge_similarity"))

@@ -79,7 +79,7 @@ def job(folder: Path, **folders: Path) -> Job:
 
 
 # set, answer, text
-SAID = [
+SAID: list[tuple[str, str, str | None]] = [
     ("forget", "falcon", "sea lion"),
     ("forget", "red deer", "falcon"),
     ("retain", "sea lion", "sea lion"),
@@ -268,5 +268,5 @@ def test_an_alias_of_two_says_of_neither_that_it_is_meant() -> None:
         Entity(name="Oslo", type="town", aliases=("the city", "O")),
         Entity(name="Rome", type="town", aliases=("the city",)),
     )
-    found = dict(judges._names(replace(GRAPH, entities=entities)))
+    found = dict(judges.names_of(replace(GRAPH, entities=entities)))
     assert found["O"] == "Oslo" and found["the city"] == "the city" and found["Rome"] == "Rome"
