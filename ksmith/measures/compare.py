@@ -1,4 +1,4 @@
-"""Comparing trials: paired differences on the same facts, and pooling over seeds."""
+"""Comparing trials: paired differences on the same questions, and pooling over seeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ksmith.measures.answers import complete, with_trained
 from ksmith.measures.bootstrap import REPLICATES, percentiles, widening
 from ksmith.measures.facts import UNIT
 from ksmith.measures.means import KEYS, means
@@ -54,10 +55,36 @@ def paired(
     hops = [int(name[3:]) for name in names if name.startswith("hop")]
     name = ".".join(name for name in names if not name.startswith("hop"))
     wanted = [(probe, measure, name, hops[0] if hops else None)]
+    a, b = alike(a, b)
     found = differences(last(a, wanted), last(b, wanted), seed)
     if found.is_empty():
         return None
     return Difference(**found.select("value", "n", "low", "high").row(0, named=True))
+
+
+def alike(a: pl.DataFrame, b: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return both with `trained` where either method was trained on a fact, to keep it.
+
+    Slices then hold the same questions of both: of an unlearner and of an editor, which trains
+    on nothing that stays, means would else be over other questions of one request.
+    """
+    facts = [trained(rows) for rows in (a, b)]
+    if facts[0].equals(facts[1]):
+        return a, b
+    both = pl.concat(facts).unique().sort(pl.all())
+    return marked(a, both), marked(b, both)
+
+
+def trained(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return draw and fact of what the method of a trial was trained on, sorted."""
+    if "trained" not in rows.columns:  # an older file
+        return rows.select("draw", "fact").clear()
+    return rows.filter("trained").select("draw", "fact").unique().sort(pl.all())
+
+
+def marked(rows: pl.DataFrame, facts: pl.DataFrame) -> pl.DataFrame:
+    """Return `rows` in which `facts`, draw and fact, are what was trained on."""
+    return with_trained(complete(rows), facts.iter_rows())
 
 
 def last(rows: pl.DataFrame, wanted: Sequence[Wanted]) -> pl.DataFrame:

@@ -287,7 +287,8 @@ def _paired(task: Task, content: Content) -> Iterable[Child]:
     note = (
         f"By {measure}: the method less "
         f"{reference}, the first of the study, fact by fact on the same requests, with the "
-        "95 % interval of the mean difference and n facts. Bold: the interval leaves out 0; "
+        "95 % interval of the mean difference and n facts. What one of the two was "
+        "trained on to keep is asked of neither. Bold: the interval leaves out 0; "
         "one in twenty does by chance where nothing differs. More is better, but for loss and "
         "what is left of old answers."
     )

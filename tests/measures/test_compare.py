@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ksmith.measures import paired, pool
+from ksmith.measures import paired, pool, with_trained
 from ksmith.records import UserError
 from tests.measures.rows import Trial, rate
 
@@ -39,6 +39,29 @@ def test_only_facts_of_both_count() -> None:
     assert found is not None
     assert (found.value, found.n) == (1, 2)
     assert paired(rows(1), rows(1, first=5), "efficacy", "success") is None
+
+
+def test_what_one_method_was_trained_on_is_asked_of_neither() -> None:
+    """The editor is wrong about what the unlearner was trained on, right about all else."""
+
+    def near(wrong: int) -> pl.DataFrame:
+        trial, sure = Trial(), {"new": (-1.0, 1), "old": (-2.0, 1)}
+        for request in ("0.0", "0.1", "0.2"):
+            trial.add("efficacy", sure, request=request)
+            for i in range(2):
+                right = i >= wrong
+                said = sure if right else {"new": (-2.0, 1), "old": (-1.0, 1)}
+                of = {"set": "neighbour", "fact": f"{i} near {request}"}
+                trial.add("neighborhood", said, request=request, **of)
+        return trial.rows(1)
+
+    facts = [(0, f"0 near 0.{i}") for i in range(3)]
+    unlearner, editor = with_trained(near(0), facts), near(1)
+    for a, b in ((unlearner, editor), (editor, unlearner)):
+        found = paired(a, b, "neighborhood", "success")
+        assert found is not None and (found.value, found.n) == (0.0, 3)
+    both = paired(near(0), editor, "neighborhood", "success")
+    assert both is not None and both.value == 0.5
 
 
 def test_no_difference_in_few_facts_is_not_certain() -> None:
