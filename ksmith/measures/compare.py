@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ksmith.measures.answers import complete, with_trained
 from ksmith.measures.bootstrap import REPLICATES, percentiles, widening
 from ksmith.measures.facts import UNIT
+from ksmith.measures.gold_numbers import HIGHEST
 from ksmith.measures.means import KEYS, means
 from ksmith.measures.metrics import TABLES, bounds, facts
 from ksmith.measures.table import MEASURES
@@ -18,6 +19,8 @@ from ksmith.records import UserError, derived_seed
 Floats = NDArray[np.float64]
 Wanted = tuple[str, str, str, int | None]
 
+MARGIN = "_margin"  # the end of the names of ratios to the margin (see `margin`)
+LEAST = 1e-9  # of such a ratio
 ENOUGH_MODELS = 5  # model seeds without which training variance is not covered
 
 
@@ -168,7 +171,8 @@ def pool(
 
     A replicate draws model seeds with replacement, trials within each with replacement, and
     each trial's value from its own interval (draw > subject, already measured). The ends are
-    moved outwards for few seeds as those of one trial are for few draws.
+    moved outwards for few seeds as those of one trial are for few draws. Of ratios to the margin
+    it is the geometric mean.
 
     Args:
         rows: metrics of several trials: value, n, low, high, what `by` names, and where there
@@ -194,7 +198,13 @@ def pool(
         _asked=pl.concat_str([pl.lit(""), *asked], separator=" ", ignore_nulls=True),
     ).sort(*columns, "_model", "_asked", nulls_last=True)
     pooled = [
-        {**dict(zip(by, name, strict=True)), **_pooled(group, seed, _bounds(by, name, paired))}
+        dict(zip(by, name, strict=True))
+        | (
+            _in_margins(group, seed)
+            if str(dict(zip(by, name, strict=True)).get("measure")).endswith(MARGIN)
+            and not paired
+            else _pooled(group, seed, _bounds(by, name, paired))
+        )
         for name, group in tidy.group_by(*by, maintain_order=True)
     ]
     schema = {name: rows.schema[name] for name in by} | POOLED
@@ -217,12 +227,29 @@ def _bounds(by: Sequence[str], name: Sequence[object], paired: bool) -> tuple[fl
     """Return between which numbers a value lies, as far as the name of its measure says."""
     of = dict(zip(by, name, strict=True))
     probe, measure = str(of.get("probe")), str(of.get("measure"))
+    if measure in HIGHEST and not paired:
+        return (0.0, HIGHEST[measure])
     if measure not in TABLES.get(probe, MEASURES):
         return (-np.inf, np.inf)
     if paired:
         return (-_width(probe, measure), _width(probe, measure))
     low, high = bounds(probe, measure)
     return (-np.inf if low is None else low, np.inf if high is None else high)
+
+
+def _in_margins(group: pl.DataFrame, seed: int) -> dict[str, float | int | bool | None]:
+    """Return the geometric mean of ratios to the margin: a ratio errs by factors.
+
+    An interval from .1 to 25 around 1.3 would else weigh a value of 25 like ten of 2.5.
+    """
+    ends = ("value", "low", "high")
+    if len(group) == 1 or not (group["value"] > 0).all():
+        return _pooled(group, seed, (0.0, np.inf))
+    logs = group.with_columns(pl.col(ends).clip(LEAST).log())
+    found = _pooled(logs, seed, (-np.inf, np.inf))
+    return found | {
+        name: None if found[name] is None else float(np.exp(found[name])) for name in ends
+    }
 
 
 def _pooled(

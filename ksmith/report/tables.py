@@ -12,7 +12,7 @@ from ksmith.report.html import Child, Html, tag
 
 NONE = "-"
 NUMBERS = frozenset({"scale", "seconds", "seed"})
-MANY = 12  # values of an axis that are listed one by one
+MANY = 20  # values of an axis that are listed one by one
 
 
 def number(value: float | None, places: int = 2) -> str:
