@@ -1,5 +1,6 @@
 """Comparing trials: paired differences on the same questions, and pooling over seeds."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -247,8 +248,9 @@ def _in_margins(group: pl.DataFrame, seed: int) -> dict[str, float | int | bool 
         return _pooled(group, seed, (0.0, np.inf))
     logs = group.with_columns(pl.col(ends).clip(LEAST).log())
     found = _pooled(logs, seed, (-np.inf, np.inf))
+    there = {name: found[name] for name in ends if found[name] is not None}
     return found | {
-        name: None if found[name] is None else float(np.exp(found[name])) for name in ends
+        name: math.exp(min(float(end or 0.0), 700.0)) for name, end in there.items()
     }
 
 

@@ -245,7 +245,7 @@ def _points(
             color=look.colour,
             linewidth=0.9,
             elinewidth=0.8,
-            alpha=0.55,
+            alpha=0.55 if len(styles) <= MANY else 0.25,
             zorder=2,
         )
         sizes = [22 + 26 * rank for rank in range(len(x))]
@@ -320,7 +320,7 @@ def _terms(axes: Any, rows: pl.DataFrame, styles: dict[str, Look]) -> list[tuple
             color=look.colour,
             linewidth=0.9,
             elinewidth=0.8,
-            alpha=0.55,
+            alpha=0.55 if len(styles) <= MANY else 0.25,
             zorder=2,
         )
         sizes = [16 + 160 * min(size, 1.0) for size in points["value_size"]]

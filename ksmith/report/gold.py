@@ -10,7 +10,11 @@ from ksmith.report.figures import order
 from ksmith.report.html import Child, tag
 from ksmith.report.margins import LEARNT, NOTE, Cells, Distance, few_golds, table
 
-START = "gold_"
+START, MARGIN = "gold_", "gold_margin"
+OLD = (
+    "No verdicts: these trials were measured before margins were told. Run the study again; its "
+    "updates and gold models stay."
+)
 # slice of all questions -> what it is called
 PARTS = {
     "changed": "What had to change",
@@ -43,6 +47,8 @@ def gold(
     yield tag("h3", "Answers against gold models")
     yield few_golds(trials)
     yield tag("p", NOTE.format(learnt=LEARNT[task]) + OF_DIVERGENCES, class_="note")
+    if not (cells["measure"] == MARGIN).any():
+        yield tag("p", OLD, class_="note warn")
     opened = False
     for level in order(cells["level"]):
         for scale in cells.filter(level=level)["scale"].unique().sort():
@@ -78,6 +84,7 @@ def _distance(title: str, probe: str, part: str) -> Distance:
         probe=probe,
         measure="gold_distance" if halves else "gold_divergence",
         among="gold_noise",
-        margin="gold_margin",
+        margin=MARGIN,
         slice=part,
+        places=2 if halves else 3,
     )

@@ -20,10 +20,18 @@ class Legend:
     def of(cls, series: Iterable[str], width: float, *, before: bool) -> "Legend":
         """Return the legend of a figure whose panels take `width`."""
         names = [*series, *(["before the update"] if before else [])]
-        each = 0.55 + 0.072 * max(len(name) for name in names)
-        width = max(width, min(each * len(names), LEAST_WIDTH))
-        columns = min(len(names), max(1, int(width // each)))
+        width = max(width, min(_across(names, len(names)), LEAST_WIDTH))
+        fitting = (n for n in range(len(names), 1, -1) if _across(names, n) <= width)
+        columns = next(fitting, 1)
         return cls(width, columns, 0.18 * (ceil(len(names) / columns) - 1), before)
+
+
+def _across(names: Sequence[str], columns: int) -> float:
+    """Return how wide a legend is, which is filled column by column."""
+    rows, more = divmod(len(names), columns)
+    ends = [(i + 1) * rows + min(i + 1, more) for i in range(columns)]
+    parts = [names[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    return sum(0.55 + 0.072 * max(map(len, part)) for part in parts)
 
 
 def roomy(places: Sequence[float], widths: Sequence[float]) -> list[int]:

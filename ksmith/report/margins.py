@@ -71,6 +71,7 @@ class Distance:
     among: str  # the measure of gold models among themselves
     margin: str  # ... and in units of the margin
     slice: str
+    places: int = 2  # of the distance itself
 
     def said(self, found: Cells, model: Model) -> Verdict | None:
         """Return the verdict on a model; None where there is no margin."""
@@ -104,15 +105,16 @@ def _class(head: str) -> str | None:
 def _cells(found: Cells, model: Model, one: Distance) -> Iterable[Html]:
     after = (model[0], model[1], 1)  # gold models have no step
     yield tag("td", one.title)
-    yield cell(found.find(model, one.probe, one.measure, one.slice))
-    yield cell(found.find(after, one.probe, one.among, one.slice))
+    yield cell(found.find(model, one.probe, one.measure, one.slice), one.places)
+    yield cell(found.find(after, one.probe, one.among, one.slice), one.places)
     yield cell(found.find(model, one.probe, one.margin, one.slice))
     yield tag("td", word(one.said(found, model)))
 
 
-def cell(row: Row | None) -> Html:
+def cell(row: Row | None, places: int = 2) -> Html:
     """Return a number with its interval and n."""
-    return tag("td", *estimate(row), class_="n") if row else tag("td", NONE, class_="n")
+    inside = estimate(row, places=places) if row else [NONE]
+    return tag("td", *inside, class_="n")
 
 
 def word(said: Verdict | None) -> Html | str:
@@ -136,17 +138,12 @@ def together(said: Iterable[Verdict | None]) -> Verdict | None:
 
 def golds(trials: pl.DataFrame) -> int:
     """Return the fewest gold models that a draw of these trials has; 0: none has any."""
-    counts = [
-        trials.select(of.cast(pl.Int64).fill_null(0)).to_series()
-        for name, of in (
-            ("task.gold", pl.col("task.gold")),
-            ("model.gold", pl.col("model.gold").list.len()),
-        )
-        if name in trials.columns
-        and (name != "model.gold" or isinstance(trials.schema[name], pl.List))
-    ]
-    most = [max(row) for row in zip(*(count.to_list() for count in counts), strict=True)]
-    return min((count for count in most if count), default=0)
+    counts: list[int] = []
+    for row in trials.iter_rows(named=True):
+        given = row.get("model.gold")  # folders that the user brought
+        count = len(given) if isinstance(given, list) else row.get("task.gold") or 0
+        counts += [int(count)] if count else []
+    return min(counts, default=0)
 
 
 def few_golds(trials: pl.DataFrame) -> Html | None:

@@ -69,13 +69,25 @@ RATES = (
 
 
 def _of_sets(title: str, measure: str, part: str) -> Distance:
-    names = {"among": f"{measure}_gold", "margin": f"{measure}_margin"}
-    return Distance(title=title, probe=PROBE, measure=measure, slice=part, **names)
+    return Distance(
+        title=title,
+        probe=PROBE,
+        measure=measure,
+        among=f"{measure}_gold",
+        margin=f"{measure}_margin",
+        slice=part,
+    )
 
 
 def _of_probes(title: str, part: str) -> Distance:
-    names = {"measure": "gold_divergence", "among": "gold_noise", "margin": "gold_margin"}
-    return Distance(title=title, probe=ALL, slice=part, **names)
+    return Distance(
+        title=title,
+        probe=ALL,
+        measure="gold_divergence",
+        among="gold_noise",
+        margin="gold_margin",
+        slice=part,
+    )
 
 
 # What all of them are of.
@@ -110,7 +122,9 @@ def verdicts(
     if margins:
         yield few_golds(trials)
     groups = [
-        _group(shown, cells.filter(level=level, scale=scale), names, (level, scale))
+        _group(
+            shown, cells.filter(level=level, scale=scale), names, _title(trials, level, scale)
+        )
         for level in order(cells["level"])
         for scale in cells.filter(level=level)["scale"].unique().sort()
     ]
@@ -143,9 +157,8 @@ class Shown:
 
     def head(self) -> Html:
         """Return the names of the columns, those of distances under one of their own."""
-        wide = len(self.distances)
-        above = tag("tr", tag("th"), tag("th", colspan=len(self.rates))) if wide else None
-        if above is not None:
+        wide, above = len(self.distances), None
+        if wide:
             title = tag("th", "Distance from gold, in margins", colspan=wide, class_="n")
             above = tag("tr", tag("th"), tag("th", colspan=len(self.rates)), title, tag("th"))
         names = [rate.title for rate in self.rates] + [one.title for one in self.distances]
@@ -195,14 +208,23 @@ class Shown:
 # --- one level and scale ----------------------------------------------------------------------
 
 
-def _group(
-    shown: Shown, cells: pl.DataFrame, names: Sequence[str], place: tuple[str, int]
-) -> Html:
-    found = Cells.of(cells)
-    mine = [name for name in names if (cells["series"] == name).any()]
-    level, scale = place
+def _title(trials: pl.DataFrame, level: str, scale: int) -> str:
+    """Return what stands above the methods: the level, the number of facts, the share."""
     start = "" if level == "any" else f"{level}, "
     title = f"{start}{scale} fact{'s' if scale > 1 else ''} at once"
+    if "task.share" not in trials.columns:
+        return title
+    here = trials.filter(pl.col("task.scale") == scale)["task.share"].drop_nulls().unique()
+    # A share whose facts nobody counted is one fact to look at.
+    shares = " or ".join(f"{100 * share:g} %" for share in here.sort())
+    if not shares:
+        return title
+    return f"{start}{shares}" + (f": {title.removeprefix(start)}" if scale > 1 else "")
+
+
+def _group(shown: Shown, cells: pl.DataFrame, names: Sequence[str], title: str) -> Html:
+    found = Cells.of(cells)
+    mine = [name for name in names if (cells["series"] == name).any()]
     width = len(shown.rates) + len(shown.distances) + 2
     some = known(found, mine)
     text = tag("th", title, tag("small", some[1]) if some else None, colspan=width)
@@ -225,8 +247,8 @@ def known(found: Cells, names: Sequence[str]) -> tuple[float, str] | None:
     ends = f" [{number(row['low'])}, {number(row['high'])}]" if row["low"] is not None else ""
     rest = "" if count == row["n"] else "; of the known alone: the lines below each method"
     return row["value"], (
-        f" the model knew {count} of the {row['n']} of the forget set before, by wordings that "
-        f"are scored nowhere ({share}{ends}){rest}"
+        f" the model knew {count} of the {row['n']} facts of the forget sets before, by wordings "
+        f"that are scored nowhere ({share}{ends}){rest}"
     )
 
 

@@ -192,3 +192,22 @@ def test_a_rate_stays_a_rate() -> None:
 def test_order_of_rows_changes_nothing() -> None:
     trials = [trial(s / 9, s / 9, 1.0, **{"model.seed": s % 3}) for s in range(9)]
     assert pooled(*trials) == pooled(*trials[::-1])
+
+
+def test_ratios_to_the_margin_are_pooled_by_factors() -> None:
+    head = {"probe": "memory", "slice": "forget", "n": 10}
+    trials = [
+        head
+        | {"measure": measure, "model.seed": seed, "value": value}
+        | {"low": low, "high": high}
+        for measure in ("ks_margin", "ks")
+        for seed, value, low, high in ((0, 1.0, 0.1, 10.0), (1, 4.0, 0.4, 40.0))
+    ]
+    found = pool(pl.DataFrame(trials), ["probe", "measure", "slice"])
+    ratio = found.filter(measure="ks_margin").row(0, named=True)
+    assert ratio["value"] == pytest.approx(2.0)
+    assert ratio["low"] * ratio["high"] == pytest.approx(4.0, rel=0.3)  # even in factors
+    assert 0 < ratio["low"] < 0.4
+    assert found.filter(measure="ks")["value"][0] == 2.5
+    one = pool(pl.DataFrame(trials[:1]), ["probe", "measure", "slice"]).row(0, named=True)
+    assert (one["value"], one["low"], one["high"]) == (1.0, 0.1, 10.0)
