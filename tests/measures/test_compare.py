@@ -51,8 +51,8 @@ def test_what_one_method_was_trained_on_is_asked_of_neither() -> None:
             for i in range(2):
                 right = i >= wrong
                 said = sure if right else {"new": (-2.0, 1), "old": (-1.0, 1)}
-                of = {"set": "neighbour", "fact": f"{i} near {request}"}
-                trial.add("neighborhood", said, request=request, **of)
+                name = f"{i} near {request}"
+                trial.add("neighborhood", said, request=request, set="neighbour", fact=name)
         return trial.rows(1)
 
     facts = [(0, f"0 near 0.{i}") for i in range(3)]
