@@ -19,12 +19,13 @@ MANY = 20  # values of an axis that are listed one by one
 def number(value: float | None, places: int = 2) -> str:
     """Return a number as it is printed: `.95`, `1.00`, `-.02`; a dash where there is none.
 
-    >>> number(0.954), number(1.0), number(-0.02), number(None)
-    ('.95', '1.00', '-.02', '-')
+    >>> number(0.954), number(1.0), number(-0.02), number(1234.56), number(None)
+    ('.95', '1.00', '-.02', '1235', '-')
     """
     if value is None:
         return NONE
-    text = f"{value:z.{places}f}"  # z: no minus before zero
+    # Of thousands no hundredth means anything. z: no minus before zero.
+    text = f"{value:z.{0 if abs(value) >= 1000 else places}f}"
     return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
 
 
