@@ -5,7 +5,7 @@ and pools them.
 """
 
 from ksmith.measures.answers import SCHEMA, frame, steps, with_trained, with_written
-from ksmith.measures.compare import Difference, differences, last, paired, pool
+from ksmith.measures.compare import Difference, alike, differences, last, paired, pool, trained
 from ksmith.measures.curves import curves
 from ksmith.measures.drift import DRIFT, OBJECTIVE, log_min_max, tensors
 from ksmith.measures.gate import GATES, reliable
@@ -30,6 +30,7 @@ __all__ = [
     "TABLES",
     "Difference",
     "Measure",
+    "alike",
     "curves",
     "differences",
     "frame",
@@ -41,6 +42,7 @@ __all__ = [
     "reliable",
     "steps",
     "tensors",
+    "trained",
     "with_trained",
     "with_written",
     "written",

@@ -1,5 +1,6 @@
-"""Comparing trials: paired differences on the same facts, and pooling over seeds."""
+"""Comparing trials: paired differences on the same questions, and pooling over seeds."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,8 +8,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ksmith.measures.answers import complete, with_trained
 from ksmith.measures.bootstrap import REPLICATES, percentiles, widening
 from ksmith.measures.facts import UNIT
+from ksmith.measures.gold_numbers import HIGHEST
 from ksmith.measures.means import KEYS, means
 from ksmith.measures.metrics import TABLES, bounds, facts
 from ksmith.measures.table import MEASURES
@@ -17,6 +20,8 @@ from ksmith.records import UserError, derived_seed
 Floats = NDArray[np.float64]
 Wanted = tuple[str, str, str, int | None]
 
+MARGIN = "_margin"  # the end of the names of ratios to the margin (see `margin`)
+LEAST = 1e-9  # of such a ratio
 ENOUGH_MODELS = 5  # model seeds without which training variance is not covered
 
 
@@ -54,10 +59,36 @@ def paired(
     hops = [int(name[3:]) for name in names if name.startswith("hop")]
     name = ".".join(name for name in names if not name.startswith("hop"))
     wanted = [(probe, measure, name, hops[0] if hops else None)]
+    a, b = alike(a, b)
     found = differences(last(a, wanted), last(b, wanted), seed)
     if found.is_empty():
         return None
     return Difference(**found.select("value", "n", "low", "high").row(0, named=True))
+
+
+def alike(a: pl.DataFrame, b: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return both with `trained` where either method was trained on a fact, to keep it.
+
+    Slices then hold the same questions of both: of an unlearner and of an editor, which trains
+    on nothing that stays, means would else be over other questions of one request.
+    """
+    facts = [trained(rows) for rows in (a, b)]
+    if facts[0].equals(facts[1]):
+        return a, b
+    both = pl.concat(facts).unique().sort(pl.all())
+    return marked(a, both), marked(b, both)
+
+
+def trained(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return draw and fact of what the method of a trial was trained on, sorted."""
+    if "trained" not in rows.columns:  # an older file
+        return rows.select("draw", "fact").clear()
+    return rows.filter("trained").select("draw", "fact").unique().sort(pl.all())
+
+
+def marked(rows: pl.DataFrame, facts: pl.DataFrame) -> pl.DataFrame:
+    """Return `rows` in which `facts`, draw and fact, are what was trained on."""
+    return with_trained(complete(rows), facts.iter_rows())
 
 
 def last(rows: pl.DataFrame, wanted: Sequence[Wanted]) -> pl.DataFrame:
@@ -141,7 +172,8 @@ def pool(
 
     A replicate draws model seeds with replacement, trials within each with replacement, and
     each trial's value from its own interval (draw > subject, already measured). The ends are
-    moved outwards for few seeds as those of one trial are for few draws.
+    moved outwards for few seeds as those of one trial are for few draws. Of ratios to the margin
+    it is the geometric mean.
 
     Args:
         rows: metrics of several trials: value, n, low, high, what `by` names, and where there
@@ -167,7 +199,13 @@ def pool(
         _asked=pl.concat_str([pl.lit(""), *asked], separator=" ", ignore_nulls=True),
     ).sort(*columns, "_model", "_asked", nulls_last=True)
     pooled = [
-        {**dict(zip(by, name, strict=True)), **_pooled(group, seed, _bounds(by, name, paired))}
+        dict(zip(by, name, strict=True))
+        | (
+            _in_margins(group, seed)
+            if str(dict(zip(by, name, strict=True)).get("measure")).endswith(MARGIN)
+            and not paired
+            else _pooled(group, seed, _bounds(by, name, paired))
+        )
         for name, group in tidy.group_by(*by, maintain_order=True)
     ]
     schema = {name: rows.schema[name] for name in by} | POOLED
@@ -190,12 +228,30 @@ def _bounds(by: Sequence[str], name: Sequence[object], paired: bool) -> tuple[fl
     """Return between which numbers a value lies, as far as the name of its measure says."""
     of = dict(zip(by, name, strict=True))
     probe, measure = str(of.get("probe")), str(of.get("measure"))
+    if measure in HIGHEST and not paired:
+        return (0.0, HIGHEST[measure])
     if measure not in TABLES.get(probe, MEASURES):
         return (-np.inf, np.inf)
     if paired:
         return (-_width(probe, measure), _width(probe, measure))
     low, high = bounds(probe, measure)
     return (-np.inf if low is None else low, np.inf if high is None else high)
+
+
+def _in_margins(group: pl.DataFrame, seed: int) -> dict[str, float | int | bool | None]:
+    """Return the geometric mean of ratios to the margin: a ratio errs by factors.
+
+    An interval from .1 to 25 around 1.3 would else weigh a value of 25 like ten of 2.5.
+    """
+    ends = ("value", "low", "high")
+    if len(group) == 1 or not (group["value"] > 0).all():
+        return _pooled(group, seed, (0.0, np.inf))
+    logs = group.with_columns(pl.col(ends).clip(LEAST).log())
+    found = _pooled(logs, seed, (-np.inf, np.inf))
+    there = {name: found[name] for name in ends if found[name] is not None}
+    return found | {
+        name: math.exp(min(float(end or 0.0), 700.0)) for name, end in there.items()
+    }
 
 
 def _pooled(

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ksmith.measures.answers import targets
 from ksmith.measures.bootstrap import REPLICATES
-from ksmith.measures.table import BY_HOP, SLICES
+from ksmith.measures.table import BY_HOP, SLICES, TRAINED
 from ksmith.records import derived_seed
 
 Floats = NDArray[np.float64]
@@ -45,6 +45,7 @@ SCHEMA: dict[str, Any] = {
     "hop": pl.Int32,
     "stored": pl.Boolean,
     "known": pl.Boolean,
+    "trained": pl.Boolean,  # the method trained on its fact, to keep it; null: it did not
     "unit": pl.String,  # the requested fact that the question is asked because of
     "cluster": pl.String,  # and its subject
     "divergence": pl.Float64,  # over the objects of the type, bits
@@ -212,7 +213,8 @@ CHANGED = pl.col("set").is_in(["target", "entailed"])
 KEPT = pl.col("set").is_in(["neighbour", "unrelated"])
 # Sets of questions, over all probes. Half of "balanced" is one, half the other.
 PARTS: dict[str, pl.Expr] = {"": pl.lit(True), "changed": CHANGED, "kept": KEPT}
-OF_A_PROBE = ("", "known", "stored", "derived")
+OF_A_PROBE = ("", "known", "trained", "stored", "derived")
+LEARNT = "trained"  # the slice of what a method trained on to keep; no other holds any of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,13 +230,15 @@ class Group:
 def groups(questions: pl.DataFrame) -> Iterator[Group]:
     """Yield all groups that have questions."""
     for name, inside in PARTS.items():
-        yield Group(ALL, name, None, mask(questions, inside))
+        yield Group(ALL, name, None, mask(questions, inside & ~TRAINED))
+    yield Group(ALL, LEARNT, None, mask(questions, TRAINED))
     for probe in questions["probe"].unique(maintain_order=True):
         for name in OF_A_PROBE:
             inside, probes = SLICES[name]
             if name and probe not in probes:
                 continue
-            rows = mask(questions, (pl.col("probe") == probe) & inside)
+            held = pl.lit(True) if name == LEARNT else ~TRAINED
+            rows = mask(questions, (pl.col("probe") == probe) & inside & held)
             yield Group(probe, name, None, rows)
             if probe in BY_HOP:
                 for hop in sorted(set(questions.filter(pl.Series(rows))["hop"])):

@@ -13,8 +13,10 @@ import numpy as np
 import polars as pl
 
 from ksmith.measures.gold import ALL, PARTS, Floats, Ints, Pair, View, mask, over, pairs
-from ksmith.measures.gold_metrics import Number, in_units, summary
+from ksmith.measures.gold_metrics import in_units
+from ksmith.measures.gold_numbers import HIGHEST, Number, summary
 from ksmith.measures.gold_resampled import Resampled
+from ksmith.measures.table import TRAINED
 from ksmith.records import Metric
 
 MOST = 256  # questions of a draw that are compared: the cost goes with their square
@@ -57,7 +59,7 @@ def metrics(found: Sequence[Layers], golds: int, drawn: Resampled) -> list[Metri
                 )
                 for step, model in enumerate(models)
             ]
-    return summary(numbers, drawn)
+    return summary(numbers, drawn, HIGHEST)
 
 
 def table(found: Sequence[Layers], golds: int) -> pl.DataFrame:
@@ -88,7 +90,7 @@ def compare(
     """
     starts = np.cumsum([0, *(after.rows.height for _, after, _ in draws)])
     for name, inside in PARTS.items():
-        asked = mask(questions, inside)
+        asked = mask(questions, inside & ~TRAINED)
         kept: list[tuple[int, Floats, Floats, Ints]] = []
         for i, views in enumerate(draws):
             at = views[1].at

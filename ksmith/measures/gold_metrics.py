@@ -1,16 +1,17 @@
 """From pairs of models to metrics: distances in units of gold-to-gold distance, and agreement.
 
-Intervals are those of gold seed > draw > subject, and their ends are moved outwards where there
-are few of them: see `gold_resampled`, which also says what stands in the rows of a number.
+Intervals are those of gold seed > draw > subject; see `gold_numbers`. What a method trained on
+to keep is in none of the numbers but those of slice trained.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ksmith.measures import margin
 from ksmith.measures.bootstrap import replicates
 from ksmith.measures.compare import Difference
 from ksmith.measures.gold import (
@@ -25,12 +26,14 @@ from ksmith.measures.gold import (
     over,
     pairs,
 )
+from ksmith.measures.gold_numbers import HIGHEST, Number, in_margins, summary
 from ksmith.measures.gold_resampled import Resampled
-from ksmith.measures.means import Means
+from ksmith.measures.table import TRAINED
 from ksmith.records import Metric
 
 BALANCED = "balanced"
 HALVES = ("changed", "kept")  # of what is balanced
+MARGIN = "gold_margin"  # of divergences
 
 # kind of pair -> measures: in units of the noise, as it is, among gold models
 NAMES: dict[str, tuple[str | None, str | None, str | None]] = {
@@ -38,43 +41,51 @@ NAMES: dict[str, tuple[str | None, str | None, str | None]] = {
     "vocabulary": ("gold_distance_vocabulary", None, None),
     "agrees": (None, "gold_agreement", "gold_unanimity"),
 }
-# measure -> the highest value that it can have; the lowest is 0. A difference has no bounds.
-HIGHEST = {
-    **dict.fromkeys(("gold_distance", "gold_distance_vocabulary", "gold_cka"), np.inf),
-    **dict.fromkeys(("gold_divergence", "gold_noise", "gold_agreement"), 1.0),
-    **dict.fromkeys(("gold_unanimity", "gold_accuracy"), 1.0),
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Number:
-    """One metric before its interval."""
-
-    step: int
-    probe: str
-    measure: str
-    slice: str
-    hop: int | None = None
-    many: Floats  # (rows,) of `Resampled`
-    n: int  # facts
-    clusters: int  # subjects
-    draws: int
 
 
 def metrics(compared: Compared, drawn: Resampled) -> list[Metric]:
     """Return what a trial says about its gold models; the rows of step 0 are the control."""
-    found: list[Number] = []
-    for group in groups(compared.questions):
-        if group.rows.any():
-            found += _numbers(compared, group, drawn)
-    return summary([*found, *_balanced(found)], drawn)
+    there = [group for group in groups(compared.questions) if group.rows.any()]
+    found = [number for group in there for number in _numbers(compared, group, drawn)]
+    ratios = [number for group in there for number in _ratios(compared, [group], drawn)]
+    halves = [group for group in there if group.probe == ALL and group.slice in HALVES]
+    if len(halves) == len(HALVES):
+        ratios += _ratios(compared, halves, drawn)
+    return [
+        *summary([*found, *_balanced(found)], drawn, HIGHEST),
+        *in_margins(ratios, drawn, HIGHEST),
+    ]
+
+
+def _ratios(compared: Compared, parts: Sequence[Group], drawn: Resampled) -> Iterator[Number]:
+    """Yield divergences in units of the margin; of several groups, each with the same weight."""
+    golds = drawn.golds.shape[1]
+    total, n = _sums(compared, parts[0], 0, drawn)
+    far = replicates(drawn.counts, total, n)
+    for part in parts[1:]:
+        total, more = _sums(compared, part, 0, drawn)
+        far = far + replicates(drawn.counts, total, more)
+        n = n if n.sum() <= more.sum() else more
+    name = parts[0].slice if len(parts) == 1 else BALANCED
+    group = replace(parts[0], slice=name)
+    relative = margin.relative(margin.of_pairs(far, compared.pairs, golds))
+    for step, many in enumerate(relative.T):
+        yield _number(group, step, MARGIN, many, n, drawn)
+
+
+def _sums(
+    compared: Compared, group: Group, kind: int, drawn: Resampled
+) -> tuple[Floats, Floats]:
+    """Return (clusters, pairs) sums of one of KINDS, and how many facts they are of."""
+    rows = np.flatnonzero(group.rows)
+    return drawn.sums(compared.far[rows, :, kind], rows)
 
 
 def _numbers(compared: Compared, group: Group, drawn: Resampled) -> Iterator[Number]:
     """Yield the numbers of one group of questions."""
     rows = np.flatnonzero(group.rows)
     for k, kind in enumerate(KINDS):
-        total, n = drawn.sums(compared.far[rows, :, k], rows)
+        total, n = _sums(compared, group, k, drawn)
         means = replicates(drawn.counts, total, n)
         *models, noise = over(means, compared.pairs, drawn.golds)
         relative, plain, among = NAMES[kind]
@@ -156,7 +167,8 @@ def paired(
         seed: of the bootstrap; gold models, draws and subjects are drawn for both alike.
 
     Returns:
-        None where they have no question of that part in common, or no noise to measure by.
+        None where they have no question of that part in common, or no noise to measure by. What
+        one of them was trained on to keep is no question of the other either.
     """
     parts = HALVES if part == BALANCED else (part,)
     one, other = (_wide(rows) for rows in (a, b))
@@ -180,7 +192,7 @@ def paired(
         clusters=min(far.clusters for far, _ in halves),
         draws=min(far.draws for far, _ in halves),
     )
-    for metric in summary([number], drawn):
+    for metric in summary([number], drawn, HIGHEST):
         return Difference(value=metric.value, n=metric.n, low=metric.low, high=metric.high)
     return None
 
@@ -212,7 +224,7 @@ def _apart(
 
 
 def _wide(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return one row a question: draw, cluster, unit, set, and a column for each pair of models."""
+    """Return one row a question that was not trained on: draw, cluster, unit, set, and pairs."""
     keys = ["question", "draw", "cluster", "unit", "set"]
     name = pl.concat_str(
         pl.col("step").cast(pl.String).fill_null("null"),
@@ -220,50 +232,7 @@ def _wide(rows: pl.DataFrame) -> pl.DataFrame:
         pl.col("other").cast(pl.String).fill_null("").str.zfill(4),
         separator=".",
     )
+    if "trained" in rows.columns:  # an older file has no such column
+        rows = rows.filter(~TRAINED)
     wide = rows.with_columns(pair=name).pivot("pair", index=keys, values="divergence")
     return wide.select(*keys, *sorted(set(wide.columns) - set(keys))).sort("question")
-
-
-def summary(
-    found: Sequence[Number], drawn: Resampled, bounds: Mapping[str, float] = HIGHEST
-) -> list[Metric]:
-    """Return numbers with their intervals; without facts, or noise to measure by, there is none.
-
-    `bounds` holds the highest value of each measure that can't be below 0.
-    """
-    there = [number for number in found if np.isfinite(number.many[0])]
-    if not there:
-        return []
-    value = np.array([number.many[0] for number in there])
-    lowest = np.array([0.0 if number.measure in bounds else -np.inf for number in there])
-    highest = np.array([bounds.get(number.measure, np.inf) for number in there])
-    many = np.stack([number.many for number in there], 1)
-    clusters, draws = (
-        np.array([getattr(number, name) for number in there], dtype=np.float64)
-        for name in ("clusters", "draws")
-    )
-    means = Means(
-        value=value,
-        n=np.array([number.n for number in there], dtype=np.float64),
-        clusters=clusters,
-        draws=draws,
-        constant=np.isfinite(highest) & ((value == 0) | (value == 1)),
-        sampled=many[drawn.parts[-1]],
-        place=np.arange(len(there)),
-        stretch=drawn.stretch(many, draws, clusters),
-    )
-    low, high = means.interval(lowest, highest)
-    return [
-        Metric(
-            step=number.step,
-            probe=number.probe,
-            measure=number.measure,
-            slice=number.slice,
-            hop=number.hop,
-            value=float(number.many[0]),
-            n=number.n,
-            low=low[i],
-            high=high[i],
-        )
-        for i, number in enumerate(there)
-    ]

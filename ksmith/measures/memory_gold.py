@@ -6,9 +6,8 @@ each after the true ones before it. Both beside the same between gold models, an
 margin (see `margin`). Where there is no gold model there is nothing here: no number stands in.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from ksmith.measures import margin, memory, samples
 from ksmith.measures.bootstrap import replicates
-from ksmith.measures.gold_metrics import Number, summary
+from ksmith.measures.gold_numbers import Number, in_margins, summary
 from ksmith.measures.gold_resampled import Resampled
 from ksmith.measures.margin import STEPS
 from ksmith.measures.memory_table import FORGET, MEMORY, PROBE, SETS
@@ -177,43 +176,7 @@ def told(
     plain = [number(step, measure, steps[:, step]) for step in (0, 1)]
     plain.append(number(1, f"{measure}_gold", among))
     ratios = [number(step, f"{measure}_margin", relative[:, step]) for step in (0, 1)]
-    return [*summary(plain, drawn, HIGHEST), *in_margins(ratios, drawn)]
-
-
-def in_margins(found: Sequence[Number], drawn: Resampled) -> list[Metric]:
-    """Return distances in units of the margin, with intervals of their logarithms.
-
-    A ratio errs by factors. And resampled distances are larger than those of the sample itself,
-    small ones (as the margin is) the most: each part of the rows is moved so that its middle
-    lies at the estimate, since how far they scatter is what is asked of them.
-    """
-    some = [number for number in found if number.many[0] > 0]
-    logs = [replace(number, many=_centred(number.many, drawn)) for number in some]
-    made = [
-        replace(
-            metric,
-            value=math.exp(metric.value),
-            low=None if metric.low is None else math.exp(metric.low),
-            high=None if metric.high is None else math.exp(min(metric.high, 700.0)),
-        )
-        for metric in summary(logs, drawn, {})
-    ]
-    # No distance at all has no logarithm.
-    rest = [number for number in found if number.many[0] == 0]
-    return [*made, *summary(rest, drawn, HIGHEST)]
-
-
-LEAST = 1e-3  # of the estimate: what a row without any distance counts as
-
-
-def _centred(many: Floats, drawn: Resampled) -> Floats:
-    """Return (rows,) logarithms, each part of the rows around the first."""
-    logs = np.log(np.maximum(many, LEAST * many[0]))
-    for part in drawn.parts:
-        there = logs[part][np.isfinite(logs[part])]
-        if there.size:
-            logs[part] += logs[0] - there.mean()
-    return logs
+    return [*summary(plain, drawn, HIGHEST), *in_margins(ratios, drawn, HIGHEST)]
 
 
 # --- forget quality ---------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ksmith.measures import margin, memory, memory_gold, recalled, samples
 from ksmith.measures.bootstrap import replicates
-from ksmith.measures.gold_metrics import Number, summary
+from ksmith.measures.gold_numbers import Number, in_margins, summary
 from ksmith.measures.gold_resampled import Resampled
 from ksmith.measures.memory import ATTACKS
 from ksmith.measures.memory_gold import HIGHEST
@@ -231,4 +231,4 @@ def _leaks(both: Pairs, mine: Floats, own: Floats, step: int) -> list[Metric]:
     ]
     ratio = both.number(step, "privleak_margin", margin.relative(far)[:, step])
     told = summary(plain, both.drawn, HIGHEST)
-    return [*told, *memory_gold.in_margins([ratio], both.drawn)]
+    return [*told, *in_margins([ratio], both.drawn, HIGHEST)]

@@ -389,6 +389,13 @@ DERIVED: dict[str, tuple[str, str]] = {
         "every probe but utility, all",
         "The unit: mean divergence between two gold models, in bits.",
     ),
+    "gold_margin": (
+        "every probe but utility, all",
+        "`gold_divergence` in units of the margin, which is that of the gold model that is "
+        "farthest from the others: the interval, over updates and subjects, is within (all of it "
+        "<= 1), outside (> 1) or undecided. Slice trained, of these too: what a method was "
+        "trained on to keep, which no other slice holds.",
+    ),
     "gold_agreement": (
         "every probe but utility, all",
         "The most probable object of the type is the gold model's; mean over gold models.",

@@ -6,6 +6,7 @@ serves light and dark pages, and text stays text: it can be selected, searched a
 
 import io
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log10
@@ -14,6 +15,7 @@ from typing import Any
 import polars as pl
 
 from ksmith.report.html import Html, tag
+from ksmith.report.legend import Legend, roomy
 
 INK, FAINT, GRID = "#010101", "#020202", "#030303"
 METHODS = [f"#0500{number:02x}" for number in range(8)]
@@ -23,6 +25,8 @@ VARIABLES = {
     GRID: "--grid",
     **{colour: f"--method-{number}" for number, colour in enumerate(METHODS)},
 }
+MANY, FADED = 6, 0.35  # of more series, intervals are drawn so faintly
+DIGIT = 0.07  # inches
 TOP = 0.62  # inches for the legend and the titles
 DASHES = (0, (2, 2))
 MARKERS = "osD^vPX"  # 7 and 8 have no common divisor: 56 pairs before one comes back
@@ -73,7 +77,10 @@ def looks(series: Sequence[str], known: Sequence[str]) -> dict[str, Look]:
     for name in series:
         method = name.partition(" ")[0]
         place = known.index(method) if method in known and name == method else len(known)
-        while place in places.values():
+        # No colour comes back before all others have been taken.
+        rounds = len(places) // len(METHODS)
+        used = Counter(taken % len(METHODS) for taken in places.values())
+        while place in places.values() or used[place % len(METHODS)] > rounds:
             place += 1
         places[name] = place
     return {
@@ -104,11 +111,13 @@ def curves(
     from matplotlib.figure import Figure
 
     levels = order(cells["level"])
-    width = _with_legend(0.5 + along.width * len(panels), styles)
-    figure = Figure(figsize=(width, 0.95 + 1.35 * len(levels)))
+    legend = Legend.of(styles, 0.5 + along.width * len(panels), before=True)
+    figure = Figure(figsize=(legend.width, 0.95 + 1.35 * len(levels) + legend.more))
     grid: Any = figure.subplots(len(levels), len(panels), squeeze=False, sharex=True)
     places = cells[along.column].unique().sort().to_list()
-    _reach(grid[0][0], places, along)  # of all panels, which share it
+    _reach(
+        grid[0][0], places, along, (legend.width - 0.5) / len(panels)
+    )  # of all panels, which share it
     for column, panel in enumerate(panels):
         rows = select(cells, panel)
         for row, level in enumerate(levels):
@@ -125,8 +134,8 @@ def curves(
         grid[row][0].set_ylabel(level, fontsize=9, color=INK)
     for axes in grid[-1]:
         axes.set_xlabel(along.title, fontsize=8, color=FAINT)
-    _legend(figure, styles, before=True)
-    _place(figure, left=0.5, bottom=0.42, gap=(0.22, 0.16))
+    _legend(figure, styles, legend)
+    _place(figure, left=0.5, bottom=0.42, gap=(0.22, 0.16), more=legend.more)
     return svg(figure, title)
 
 
@@ -147,8 +156,8 @@ def tradeoff(
     levels = order(cells["level"])
     # A row a kept panel, a column a level; where there is one level, all in one row.
     rows, columns = (len(kept), len(levels)) if len(levels) > 1 else (1, len(kept))
-    width = _with_legend(0.7 + 3.1 * columns, styles)
-    figure = Figure(figsize=(width, 0.95 + 2.5 * rows))
+    legend = Legend.of(styles, 0.7 + 3.1 * columns, before=False)
+    figure = Figure(figsize=(legend.width, 0.95 + 2.5 * rows + legend.more))
     grid: Any = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     _bounds(grid[0][0], x=True)  # of all, which share both axes
     places = [(panel, level) for panel in kept for level in levels]
@@ -162,8 +171,8 @@ def tradeoff(
     for row in grid:
         name = f"{gained.title.lower()}, {gained.measure}"
         row[0].set_ylabel(name, fontsize=8, color=FAINT)
-    _legend(figure, styles, before=False)
-    _place(figure, left=0.5, bottom=0.42, gap=(0.12, 0.42))
+    _legend(figure, styles, legend)
+    _place(figure, left=0.5, bottom=0.42, gap=(0.12, 0.42), more=legend.more)
     return svg(figure, title)
 
 
@@ -188,7 +197,7 @@ def _curve(axes: Any, rows: pl.DataFrame, styles: dict[str, Look], along: Axis) 
         # Side by side where intervals would overlap.
         shift = min(0.06 * len(styles), 0.3) * (place / max(len(styles) - 1, 1) - 0.5)
         x = [along.at(value) + shift for value in points[along.column]]
-        axes.errorbar(
+        drawn = axes.errorbar(
             x,
             points["value"].to_list(),
             yerr=_half_widths(points),
@@ -200,6 +209,8 @@ def _curve(axes: Any, rows: pl.DataFrame, styles: dict[str, Look], along: Axis) 
             markeredgewidth=0,
             zorder=3,
         )
+        for bar in drawn[2]:  # of many series they would hide the curves
+            bar.set_alpha(FADED if len(styles) > MANY else 1.0)
 
 
 def _points(
@@ -234,7 +245,7 @@ def _points(
             color=look.colour,
             linewidth=0.9,
             elinewidth=0.8,
-            alpha=0.55,
+            alpha=0.55 if len(styles) <= MANY else 0.25,
             zorder=2,
         )
         sizes = [22 + 26 * rank for rank in range(len(x))]
@@ -253,26 +264,33 @@ def plane(cells: pl.DataFrame, styles: dict[str, Look], title: str) -> Html:
     from matplotlib.figure import Figure
 
     levels = order(cells["level"])
-    figure = Figure(figsize=(_with_legend(0.75 + 3.1 * len(levels), styles), 3.7))
+    legend = Legend.of(styles, 0.75 + 3.1 * len(levels), before=True)
+    figure = Figure(figsize=(legend.width, 3.7 + legend.more))
     grid: Any = figure.subplots(1, len(levels), squeeze=False, sharex=True, sharey=True)
+    marks: list[tuple[float, float]] = []
     for axes, level in zip(grid[0], levels, strict=True):
         here = cells.filter(pl.col("level") == level, pl.col("probe") == "objective")
-        _terms(axes, here.filter(pl.col("slice") == ""), styles)
+        marks += _terms(axes, here.filter(pl.col("slice") == ""), styles)
         axes.set_title(level, fontsize=9, color=INK, loc="left")
         axes.set_xlabel("drift on what should stay (nats)", fontsize=8, color=FAINT)
         _quiet(axes)
     grid[0][0].set_ylabel("distance to the target (nats a token)", fontsize=8, color=FAINT)
+    # By the markers: an interval that reaches down to nothing would push them into a corner.
+    for along, limit in enumerate((grid[0][0].set_xlim, grid[0][0].set_ylim)):
+        places = [mark[along] for mark in marks]
+        limit(min(places, default=0.0) - EDGE, max(places, default=0.0) + EDGE)
     grid[0][0].locator_params(nbins=6)
     for along in (grid[0][0].xaxis, grid[0][0].yaxis):
         along.set_major_formatter(_power)
-    _legend(figure, styles, before=True)
-    _place(figure, left=0.65, bottom=0.45, gap=(0.22, 0.16))
+    _legend(figure, styles, legend)
+    _place(figure, left=0.65, bottom=0.45, gap=(0.22, 0.16), more=legend.more)
     return svg(figure, title)
 
 
-def _terms(axes: Any, rows: pl.DataFrame, styles: dict[str, Look]) -> None:
-    """Draw the three terms of the objective of one level's cells."""
+def _terms(axes: Any, rows: pl.DataFrame, styles: dict[str, Look]) -> list[tuple[float, float]]:
+    """Draw the three terms of the objective of one level's cells; return where markers are."""
     before = rows.filter(measure="task", step=0)["value"].mean()
+    marks: list[tuple[float, float]] = []
     if isinstance(before, float):
         axes.axhline(_log(before), color=FAINT, linestyle=DASHES, linewidth=1.1, zorder=1)
     keys = ["series", "scale"]
@@ -302,15 +320,20 @@ def _terms(axes: Any, rows: pl.DataFrame, styles: dict[str, Look]) -> None:
             color=look.colour,
             linewidth=0.9,
             elinewidth=0.8,
-            alpha=0.55,
+            alpha=0.55 if len(styles) <= MANY else 0.25,
             zorder=2,
         )
         sizes = [16 + 160 * min(size, 1.0) for size in points["value_size"]]
         axes.scatter(
             x, y, s=sizes, color=look.colour, marker=look.marker, linewidths=0, zorder=3
         )
+        marks += zip(x, y, strict=True)
+    if isinstance(before, float) and marks:
+        marks.append((marks[0][0], _log(before)))
+    return marks
 
 
+EDGE = 0.35  # powers of ten around all markers
 LEAST = 1e-4  # nats: nearer to the ideal is drawn there
 
 
@@ -337,9 +360,14 @@ def _half_widths(points: pl.DataFrame, suffix: str = "") -> list[list[float]]:
     ]
 
 
-def _reach(axes: Any, values: Sequence[int], along: Axis) -> None:
-    axes.set_xlim(along.at(min(values)) - 0.28, along.at(max(values)) + 0.28)
-    axes.set_xticks([along.at(value) for value in values], [str(value) for value in values])
+def _reach(axes: Any, values: Sequence[int], along: Axis, width: float) -> None:
+    """Set the places along x; `width`, in inches, says which of their names have room."""
+    low, high = along.at(min(values)) - 0.28, along.at(max(values)) + 0.28
+    axes.set_xlim(low, high)
+    inches = [(along.at(value) - low) * width / (high - low) for value in values]
+    shown = roomy(inches, [DIGIT * (len(str(value)) + 1) for value in values])
+    names = [str(value) if i in shown else "" for i, value in enumerate(values)]
+    axes.set_xticks([along.at(value) for value in values], names)
 
 
 def _bounds(axes: Any, *, x: bool, named: bool = True) -> None:
@@ -366,12 +394,7 @@ def _share_y(column: Sequence[Any]) -> None:
         axes.tick_params(labelsize=7)
 
 
-def _with_legend(width: float, styles: dict[str, Look]) -> float:
-    """Return a width, in inches, that holds the legend, which is one line above all panels."""
-    return max(width, 1.9 + 0.9 * len(styles))
-
-
-def _legend(figure: Any, styles: dict[str, Look], *, before: bool) -> None:
+def _legend(figure: Any, styles: dict[str, Look], legend: Legend) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
@@ -386,14 +409,14 @@ def _legend(figure: Any, styles: dict[str, Look], *, before: bool) -> None:
         )
         for name, look in styles.items()
     ]
-    if before:
+    if legend.before:
         dashes = Line2D([], [], color=FAINT, linestyle=DASHES, label="before the update")
         handles.append(dashes)
     figure.legend(
         handles=handles,
         loc="upper left",
         bbox_to_anchor=(0, 1),
-        ncols=len(handles),
+        ncols=legend.columns,
         frameon=False,
         fontsize=9,
         labelcolor=INK,
@@ -402,17 +425,20 @@ def _legend(figure: Any, styles: dict[str, Look], *, before: bool) -> None:
     )
 
 
-def _place(figure: Any, *, left: float, bottom: float, gap: tuple[float, float]) -> None:
+def _place(
+    figure: Any, *, left: float, bottom: float, gap: tuple[float, float], more: float
+) -> None:
     """Leave room, in inches: for names at the left and below, the legend, between panels."""
+    top = TOP + more
     width, height = figure.get_size_inches()
     rows, columns = figure.axes[0].get_gridspec().get_geometry()
     inner = (width - left - 0.08 - gap[0] * (columns - 1)) / columns
-    tall = (height - bottom - TOP - gap[1] * (rows - 1)) / rows
+    tall = (height - bottom - top - gap[1] * (rows - 1)) / rows
     figure.subplots_adjust(
         left=left / width,
         right=1 - 0.08 / width,
         bottom=bottom / height,
-        top=1 - TOP / height,
+        top=1 - top / height,
         wspace=gap[0] / inner,
         hspace=gap[1] / tall,
     )

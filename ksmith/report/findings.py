@@ -10,7 +10,9 @@ CLASSES = {"holds": "good", "does not hold": "bad"}
 NOTE = (
     "Difference: the measure in the first trials minus that in the second, matched on all "
     "other settings; its 95 % interval, n facts. A finding holds where the whole interval is "
-    "above the margin, does not where none of it is, and is undecided in between."
+    "above the margin, does not where none of it is, and is undecided in between. "
+    "What an unlearner was trained on to keep is in no measure, of whose questions an editor's "
+    "mean holds more."
 )
 
 

@@ -12,6 +12,7 @@ from ksmith.report.content import Content, Failure
 from ksmith.report.findings import findings
 from ksmith.report.html import Child, Html, join, tag
 from ksmith.report.results import results
+from ksmith.report.verdicts import LOOK
 
 NAMED = 3  # of the trials that one cause hit, by their keys
 NODE = re.compile(r"\b[a-z]+-\d+-[0-9a-f]{4,}\b")
@@ -20,10 +21,11 @@ NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 def render(content: Content) -> Html:
     """Return the whole page."""
+    main = tag("main", *results(content), *_background(content))
     body = tag(
         "body",
-        _head(content),
-        tag("main", *results(content), *_background(content)),
+        _head(content, look=f'id="{LOOK}"' in main),
+        main,
         _foot(content),
     )
     style = Html(Path(__file__).with_name("style.css").read_text(encoding="utf-8"))
@@ -40,7 +42,7 @@ def render(content: Content) -> Html:
 # --- what stands above the results ------------------------------------------------------------
 
 
-def _head(content: Content) -> Html:
+def _head(content: Content, *, look: bool) -> Html:
     trials = content.trials
     counts = {"trials": trials.height}
     for state in ("done", "failed", "blocked", "cancelled", "running", "ready"):
@@ -48,6 +50,8 @@ def _head(content: Content) -> Html:
             counts[state] = number
     links = {"results": "Results", "methods": "Methods", "model": "Model and graph"}
     links |= {"trials": "Trials", "file": "Study file", "provenance": "Provenance"}
+    if look:
+        links = {LOOK: "At one look", **links}
     if content.findings.height:
         links = {"findings": "Findings", **links}
     if content.failures:

@@ -11,13 +11,16 @@ from ksmith.frames.steps import ended
 from ksmith.measures.compare import ENOUGH_MODELS
 from ksmith.measures.curves import DELTA
 from ksmith.report import figures, tables
+from ksmith.report.capacity import capacity
 from ksmith.report.cells import by_hop, hidden, name_series, pooled, seconds, spoken_for
 from ksmith.report.content import Content
 from ksmith.report.figures import HOP, Look, Panel
+from ksmith.report.gold import gold
 from ksmith.report.html import Child, Html, join, tag
 from ksmith.report.paired import differences
 from ksmith.report.sequences import along, split
 from ksmith.report.sets import sets
+from ksmith.report.verdicts import verdicts
 
 # The first of these that a study has is its headline; the others stand folded below.
 MEASURES = {
@@ -91,13 +94,20 @@ def results(content: Content) -> Iterable[Child]:
     for task in tasks:
         if len(tasks) > 1:
             yield tag("h2", TASKS.get(task.name, task.name).capitalize())
+        measured = once.metrics.filter(pl.col("task") == task.name)
+        names = list(task.styles)
+        if task.name == "unlearn":
+            yield from verdicts(measured, task.trials, names)
         yield from _folded(task, _curves)
         yield _tradeoff(task)
         yield from _hops(task)
         yield _plane(task)
-        yield _capacity(once, task)
-        measured = once.metrics.filter(pl.col("task") == task.name)
-        yield from sets(measured, task.trials, list(task.styles))
+        if task.name == "unlearn":  # there, what is written when asked is not what is gained
+            yield capacity(measured, task.trials.select("trial", "series"), names)
+        else:
+            yield _capacity(once, task)
+        yield from gold(measured, task.trials, names, task.name)
+        yield from sets(measured, task.trials, names)
     for task in chains:
         yield tag("h2", f"Sequences, {TASKS[task.name]}")
         yield from _along(task, long)
@@ -287,7 +297,8 @@ def _paired(task: Task, content: Content) -> Iterable[Child]:
     note = (
         f"By {measure}: the method less "
         f"{reference}, the first of the study, fact by fact on the same requests, with the "
-        "95 % interval of the mean difference and n facts. Bold: the interval leaves out 0; "
+        "95 % interval of the mean difference and n facts. What one of the two was "
+        "trained on to keep is asked of neither. Bold: the interval leaves out 0; "
         "one in twenty does by chance where nothing differs. More is better, but for loss and "
         "what is left of old answers."
     )
@@ -307,7 +318,8 @@ def _plane(task: Task) -> Html | None:
         "nearer), the divergence from the model before on what should stay (right, left is "
         "nearer), both in nats on logarithms; the marker's area grows with the change of the "
         "weights relative to them. Lower left with a small marker is best. Dashes: the task "
-        "before the update. A line joins the scales of a method."
+        "before the update. A line joins the scales of a method; bars end at the edge where they "
+        "reach beyond all markers."
     )
     drawing = figures.plane(task.cells, task.styles, title)
     return tag(

@@ -10,6 +10,7 @@ from ksmith.report import cells, figures, tables
 from ksmith.report.content import Content
 from ksmith.report.figures import Axis, Look, Panel
 from ksmith.report.html import Child, Html, tag
+from ksmith.report.left import left, with_facts
 
 FACTS = Axis("facts", "facts written", width=2.0)
 RIGHT_AFTER = (
@@ -89,7 +90,7 @@ def along(
     """Yield a figure for each length of sequences, then when forgetting begins in them."""
     table = _pooled(metrics, series)
     for scale in table["scale"].unique().sort():
-        here = _with_facts(table.filter(scale=scale))
+        here = with_facts(table.filter(scale=scale))
         title = f"along a sequence of {scale} facts"
         yield tag("h3", title.capitalize())
         for name, every, caption in (
@@ -100,6 +101,7 @@ def along(
             drawing = figures.curves(here, shown, styles, f"{title}: {name}", FACTS)
             yield tag("figure", tag("div", drawing, class_="wide"), tag("figcaption", caption))
         yield _begun(table.filter(scale=scale), styles)
+    yield from left(metrics, series, styles, FACTS)
 
 
 OF_CHAINS = (
@@ -120,14 +122,6 @@ def _pooled(metrics: pl.DataFrame, series: pl.DataFrame) -> pl.DataFrame:
     own = pl.col("probe").is_in(["sequence"]) | (pl.col("measure") == DRIFT.measure)
     shown = (own | pl.col("measure").is_in(cells.WANTED)) & (pl.col("slice") == "")
     return cells.pooled_where(metrics, series, shown)
-
-
-def _with_facts(table: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows with `facts`, what is along x; those of before stand at every place."""
-    after = table.filter(pl.col("step") > 0).with_columns(facts="step")
-    places = after.select(pl.col("facts").unique())
-    before = table.filter(pl.col("step") == 0).join(places, how="cross")
-    return pl.concat([before, after.select(before.columns)])
 
 
 # --- when forgetting begins -------------------------------------------------------------------

@@ -1,17 +1,14 @@
-"""What is left of forget, retain and holdout sets, and whether it is what gold models have left.
+"""Every measure of forget, retain and holdout sets, and how far each is from gold models.
 
-Two tables a level and scale. The first says of each method how far it is from gold models, how
-far these are from each other, and whether the one is within the margin of the other; the second
-has every other measure of the sets, a row each, beside the model before and the gold models.
+Two tables a level and scale, folded: what they come to stands in `verdicts`. The first says of
+each method how far it is from gold models, how far these are from each other, and whether the one
+is within the margin of the other; the second has every other measure, a row a method.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
-from ksmith.measures.margin import verdict
 from ksmith.measures.memory_table import (
     FORGET,
     HOLDOUT,
@@ -24,29 +21,37 @@ from ksmith.measures.memory_table import (
 from ksmith.report.cells import pooled_where
 from ksmith.report.figures import order
 from ksmith.report.html import Child, Html, tag
-from ksmith.report.tables import NONE, estimate, number
+from ksmith.report.margins import (
+    GOLD,
+    LEARNT,
+    NOTE,
+    Cells,
+    Distance,
+    Model,
+    Row,
+    cell,
+    models,
+    table,
+)
+from ksmith.report.tables import NONE, number
 
-BEFORE, GOLD = "before", "gold models"
-CLASSES = {"within": "good", "outside": "bad"}
 # measure -> what it is called beside its set, and its unit
 DISTANCES = {
     "ks": "Forget quality: D of truth ratios",
     "kl": "Answers: KL from gold, nats",
     "privleak": "PrivLeak, by min-k, percent",
 }
-MARGIN_NOTE = (
-    "From gold: the mean over gold models, which were trained without the forget set. Gold from "
-    "gold: the same between two of them. In margins: the distance (of PrivLeak its size) in "
-    "units of that of the gold model that is farthest from the others. The verdict is of that "
-    "number's 95 % interval, over updates and subjects: within where all of it is at most 1, "
-    "outside where all of it is above 1, undecided in between, as most are with few facts. With "
-    "m gold models a draw, one more gold model would itself be beyond the margin in about one "
-    "of m + 1 cases. n counts facts; of PrivLeak the smaller class."
+MARGIN_NOTE = NOTE.format(learnt=LEARNT["unlearn"]) + (
+    " Of PrivLeak it is the size that counts. n counts facts; of PrivLeak the smaller class."
 )
 SETS_NOTE = (
     "Means over facts, their 95 % intervals and n facts; of areas under the curve n of both "
-    "classes, the forget set and the holdout set. Gold models: the mean over them."
+    "classes, the forget set and the holdout set. known.forget: of what the model knew before, "
+    "by wordings that are scored nowhere; retain: what no method trains on, near the forget set "
+    "and far from it; retain.trained: what this method did train on. Gold models: the mean over "
+    "them."
 )
+KNOWN = "known."
 
 
 def sets(metrics: pl.DataFrame, trials: pl.DataFrame, names: Sequence[str]) -> Iterable[Child]:
@@ -58,144 +63,113 @@ def sets(metrics: pl.DataFrame, trials: pl.DataFrame, names: Sequence[str]) -> I
         names: the series in order.
     """
     cells = pooled_where(metrics, trials.select("trial", "series"), pl.col("probe") == PROBE)
+    if cells.is_empty():
+        return
     # A share has no scale where nobody counted its facts; its series says it then.
     shares = "task.share" in trials.columns and bool(trials["task.share"].count())
-    for level in order(cells["level"]) if cells.height else ():
+    margins = bool(_parts(cells))
+    yield tag("h3", "Forget, retain and holdout sets, every measure")
+    yield tag("p", SETS_NOTE, class_="note")
+    yield tag("p", MARGIN_NOTE, class_="note") if margins else None
+    for level in order(cells["level"]):
         for scale in cells.filter(level=level)["scale"].unique().sort():
             here = cells.filter(level=level, scale=scale)
             mine = [name for name in names if (here["series"] == name).any()]
             place = level if shares and scale == 1 else f"{level}, scale {scale}"
-            yield from _margins(here, mine, place)
-            yield tag("h3", f"Forget, retain and holdout sets ({place})")
-            yield tag("p", SETS_NOTE, class_="note")
-            yield tag("div", _measures(here, mine), class_="wide")
+            found, distances = Cells.of(here), _parts(here)
+            if distances:
+                summary = tag("summary", f"Against gold models ({place})")
+                yield tag("details", summary, table(found, mine, distances))
+            summary = tag("summary", f"Every measure ({place})")
+            yield tag("details", summary, tag("div", every(here, mine), class_="wide"))
 
 
-@dataclass(frozen=True, slots=True)
-class Cells:
-    """The rows of one level and scale, to be looked up."""
-
-    rows: dict[tuple[str, int, str, str], dict[str, Any]]
-
-    @classmethod
-    def of(cls, cells: pl.DataFrame) -> "Cells":
-        """Return the rows of a table; a later step stands for all after the update."""
-        keys = ("series", "step", "measure", "slice")
-        return cls(
-            {
-                (row["series"], min(row["step"], 1), row["measure"], row["slice"]): row
-                for row in cells.sort(keys).iter_rows(named=True)
-            }
-        )
-
-    def find(self, series: str, step: int, measure: str, part: str) -> dict[str, Any] | None:
-        """Return one row, if there is one."""
-        return self.rows.get((series, step, measure, part))
-
-
-# --- against gold models ----------------------------------------------------------------------
-
-
-def _margins(cells: pl.DataFrame, names: Sequence[str], place: str) -> Iterator[Child]:
-    found = Cells.of(cells)
-    parts = _parts(cells)
-    if not parts:
-        return
-    heads = ("method", "distance", "from gold", "gold from gold", "in margins", "verdict")
-    groups: list[Html] = []
-    for name, series, step in [(BEFORE, names[0], 0), *((name, name, 1) for name in names)]:
-        mine = [(m, p) for m, p in parts if found.find(series, step, m, p)]
-        rows: list[Html] = []
-        for one in mine:
-            first = tag("th", name, scope="row", rowspan=len(mine)) if not rows else None
-            rows.append(tag("tr", first, _distance(found, series, step, *one)))
-        groups.append(tag("tbody", rows, class_="group"))
-    head = tag("thead", tag("tr", [tag("th", name, scope="col") for name in heads]))
-    yield tag("h3", f"Against gold models ({place})")
-    yield tag("p", MARGIN_NOTE, class_="note")
-    yield tag("div", tag("table", head, groups), class_="wide")
-
-
-def _parts(cells: pl.DataFrame) -> list[tuple[str, str]]:
+def _parts(cells: pl.DataFrame) -> list[Distance]:
     """Return the distances that there are, each of a slice: forget, retain, holdout first."""
     there = set(cells.filter(pl.col("step") > 0).select("measure", "slice").iter_rows())
     found = [(m, p) for m, p in there if m in DISTANCES]
     rank = {name: i for i, name in enumerate(DISTANCES)}
     place = {name: i for i, name in enumerate(SETS)}
-    return sorted(found, key=lambda x: (rank[x[0]], place.get(x[1], len(place)), x[1]))
-
-
-def _distance(found: Cells, series: str, step: int, measure: str, part: str) -> list[Child]:
-    """Return the cells of one distance, after the method's name."""
-    row = found.find(series, step, measure, part)
-    among = found.find(series, 1, f"{measure}_gold", part)
-    relative = found.find(series, step, f"{measure}_margin", part)
-    said = verdict(relative["low"], relative["high"]) if relative else None
+    found.sort(key=lambda x: (rank[x[0]], place.get(x[1], len(place)), x[1]))
     return [
-        tag("td", f"{DISTANCES[measure]}, {part}"),
-        _value(row),
-        _value(among),
-        _value(relative),
-        tag("td", tag("b", said, class_=CLASSES.get(said)) if said else NONE),
+        Distance(
+            title=f"{DISTANCES[measure]}, {part}",
+            probe=PROBE,
+            measure=measure,
+            among=f"{measure}_gold",
+            margin=f"{measure}_margin",
+            slice=part,
+        )
+        for measure, part in found
     ]
 
 
-def _value(row: dict[str, Any] | None, n: str | None = None) -> Html:
-    if row is None:
-        return tag("td", NONE, class_="n")
-    if n is None:
-        return tag("td", *estimate(row), class_="n")
-    ends = f"[{number(row['low'])}, {number(row['high'])}] " if row["low"] is not None else ""
-    return tag("td", number(row["value"]), tag("small", f"{ends}n {n}"), class_="n")
+# --- every measure ----------------------------------------------------------------------------
 
 
-# --- every other measure ----------------------------------------------------------------------
-
-
-def _measures(cells: pl.DataFrame, names: Sequence[str]) -> Html:
-    found = Cells.of(cells)
-    columns = [(BEFORE, names[0], 0), *((name, name, 1) for name in names)]
-    gold = cells["slice"].str.starts_with("gold.").any()
-    rows: list[Html] = []
-    for measure, part in _rows(cells):
-        values = [
-            _value(found.find(series, step, measure, part), _both(found, series, step, measure))
-            for _, series, step in columns
-        ]
-        if gold:
-            values.append(_value(found.find(names[0], 1, measure, f"gold.{part}")))
-        title = tag("th", tag("code", measure), scope="row")
-        rows.append(tag("tr", title, tag("td", part), values))
-    heads = [name for name, _, _ in columns] + [GOLD] * bool(gold)
-    head = tag(
-        "tr",
-        tag("th", "measure", scope="col"),
-        tag("th", "of", scope="col"),
-        [tag("th", name, class_="n", scope="col") for name in heads],
+def every(cells: pl.DataFrame, names: Sequence[str]) -> Html:
+    """Return a group of rows a measure, a row a model, a column a slice of the sets."""
+    found, there = Cells.of(cells), _slices(cells)
+    parts = sorted({part for mine in there.values() for part in mine}, key=_place)
+    groups = [
+        tag("tbody", _rows(found, names, measure, parts, there[measure]), class_="group")
+        for measure in there
+    ]
+    heads = [tag("th", part, class_="n", scope="col") for part in parts]
+    return tag(
+        "table",
+        tag("thead", tag("tr", tag("th", "measure, method", scope="col"), heads)),
+        groups,
     )
-    return tag("table", tag("thead", head), tag("tbody", rows))
 
 
-def _rows(cells: pl.DataFrame) -> Iterator[tuple[str, str]]:
-    """Yield each measure with each of its slices, in the order of the tables."""
+def _slices(cells: pl.DataFrame) -> dict[str, set[str]]:
+    """Return each measure with its slices, in the order of the tables; `facts` is no measure."""
     there: dict[str, set[str]] = {}
     for measure, part in cells.select("measure", "slice").iter_rows():
-        there.setdefault(measure, set()).add(part)
-    for measure in (*OF_STATEMENTS, *OF_SETS):
-        if measure == "facts" or measure.partition("_")[0] in DISTANCES:
-            continue
-        parts = [p for p in there.get(measure, ()) if p.partition(".")[0] in SETS]
-        yield from ((measure, p) for p in sorted(parts, key=_place))
+        if part.removeprefix(KNOWN).partition(".")[0] in SETS:
+            there.setdefault(measure, set()).add(part)
+    return {
+        measure: there[measure]
+        for measure in (*OF_STATEMENTS, *OF_SETS)
+        if measure in there
+        and measure != "facts"
+        and measure.partition("_")[0] not in DISTANCES
+    }
 
 
-def _place(part: str) -> tuple[int, str]:
-    return (FORGET, RETAIN, HOLDOUT).index(part.partition(".")[0]), part
+def _rows(
+    found: Cells, names: Sequence[str], measure: str, parts: Sequence[str], mine: set[str]
+) -> Iterator[Html]:
+    title = tag("th", tag("code", measure), colspan=len(parts) + 1, scope="colgroup")
+    yield tag("tr", title)
+    for model in models(names):
+        rows = [found.find(model, PROBE, measure, part) for part in parts]
+        if any(rows):
+            head = tag("th", model[0], scope="row")
+            shown = [
+                _value(row, measure, found, model) if part in mine else tag("td")
+                for row, part in zip(rows, parts, strict=True)
+            ]
+            yield tag("tr", head, shown)
+    # What gold models say stands beside the model after the update.
+    after = (GOLD, names[0], 1)
+    gold = [found.find(after, PROBE, measure, f"gold.{part}") for part in parts]
+    if any(gold):
+        yield tag("tr", tag("th", GOLD, scope="row"), [cell(row) for row in gold])
 
 
-def _both(found: Cells, series: str, step: int, measure: str) -> str | None:
-    """Return how many facts of both classes an area under the curve is about."""
-    if not measure.startswith("auc_"):
-        return None
-    rows = [found.find(series, step, "facts", name) for name in (FORGET, HOLDOUT)]
-    sizes = [str(int(row["n"])) for row in rows if row]
-    return " + ".join(sizes) if len(sizes) == len(rows) else None
+def _value(row: Row | None, measure: str, found: Cells, model: Model) -> Html:
+    """Return a number; that of an area under the curve with n of both classes."""
+    if row is None or not measure.startswith("auc_"):
+        return cell(row)
+    sizes = [found.find(model, PROBE, "facts", name) for name in (FORGET, HOLDOUT)]
+    both = [str(int(size["n"])) for size in sizes if size]
+    n = " + ".join(both) if len(both) == len(sizes) else str(row["n"])
+    ends = f"[{number(row['low'])}, {number(row['high'])}] " if row["low"] is not None else ""
+    return tag("td", number(row["value"]) or NONE, tag("small", f"{ends}n {n}"), class_="n")
+
+
+def _place(part: str) -> tuple[int, bool, str]:
+    plain = part.removeprefix(KNOWN)
+    return (FORGET, RETAIN, HOLDOUT).index(plain.partition(".")[0]), part != plain, plain

@@ -11,19 +11,21 @@ from ksmith.report.figures import Look, Panel
 from ksmith.report.html import Child, Html, tag
 
 NONE = "-"
-NUMBERS = frozenset({"scale", "seconds", "seed"})
-MANY = 12  # values of an axis that are listed one by one
+OTHER_SEEDS = {"graph.seed": "graph seed", "model.seed": "model seed"}
+NUMBERS = frozenset({"scale", "seconds", "seed", *OTHER_SEEDS.values()})
+MANY = 20  # values of an axis that are listed one by one
 
 
 def number(value: float | None, places: int = 2) -> str:
     """Return a number as it is printed: `.95`, `1.00`, `-.02`; a dash where there is none.
 
-    >>> number(0.954), number(1.0), number(-0.02), number(None)
-    ('.95', '1.00', '-.02', '-')
+    >>> number(0.954), number(1.0), number(-0.02), number(1234.56), number(None)
+    ('.95', '1.00', '-.02', '1235', '-')
     """
     if value is None:
         return NONE
-    text = f"{value:z.{places}f}"  # z: no minus before zero
+    # Of thousands no hundredth means anything. z: no minus before zero.
+    text = f"{value:z.{0 if abs(value) >= 1000 else places}f}"
     return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
 
 
@@ -200,12 +202,14 @@ def _cell(cells: pl.DataFrame, panel: Panel | None) -> Html:
     return tag("td", *estimate(rows.row(0, named=True)), class_="n")
 
 
-def estimate(row: dict[str, Any], *, signed: bool = False) -> list[Child]:
+def estimate(row: dict[str, Any], *, signed: bool = False, places: int = 2) -> list[Child]:
     """Return value, interval and n of one row, as the inside of a cell."""
-    value = number(row["value"])
+    value = number(row["value"], places)
     plus = "+" if signed and row["value"] > 0 and value.strip(".0") else ""
     interval = (
-        f"[{number(row['low'])}, {number(row['high'])}]" if row.get("low") is not None else None
+        f"[{number(row['low'], places)}, {number(row['high'], places)}]"
+        if row.get("low") is not None
+        else None
     )
     return [f"{plus}{value}", tag("small", interval, f" n {row['n']}")]
 
@@ -219,6 +223,7 @@ def trials(frame: pl.DataFrame, runs: dict[str, str]) -> Html:
         "task.level",
         "task.scale",
         "seed",
+        *(name for name in OTHER_SEEDS if name in frame.columns and frame[name].n_unique() > 1),
         "seconds",
         "run_id",
     ]
@@ -227,12 +232,15 @@ def trials(frame: pl.DataFrame, runs: dict[str, str]) -> Html:
     for row in frame.iter_rows(named=True):
         cells = [_trial_cell(name, row, runs) for name in names]
         rows.append(tag("tr", cells))
-    titles = [name.rpartition(".")[2].replace("run_id", "MLflow run") for name in names]
+    titles = [
+        OTHER_SEEDS.get(name, name.rpartition(".")[2].replace("run_id", "MLflow run"))
+        for name in names
+    ]
     head = [
         tag(
             "th",
             title,
-            class_="n" if title in {"scale", "seconds", "seed"} else None,
+            class_="n" if title in NUMBERS else None,
             scope="col",
         )
         for title in titles

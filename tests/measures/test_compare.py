@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ksmith.measures import paired, pool
+from ksmith.measures import paired, pool, with_trained
 from ksmith.records import UserError
 from tests.measures.rows import Trial, rate
 
@@ -39,6 +39,29 @@ def test_only_facts_of_both_count() -> None:
     assert found is not None
     assert (found.value, found.n) == (1, 2)
     assert paired(rows(1), rows(1, first=5), "efficacy", "success") is None
+
+
+def test_what_one_method_was_trained_on_is_asked_of_neither() -> None:
+    """The editor is wrong about what the unlearner was trained on, right about all else."""
+
+    def near(wrong: int) -> pl.DataFrame:
+        trial, sure = Trial(), {"new": (-1.0, 1), "old": (-2.0, 1)}
+        for request in ("0.0", "0.1", "0.2"):
+            trial.add("efficacy", sure, request=request)
+            for i in range(2):
+                right = i >= wrong
+                said = sure if right else {"new": (-2.0, 1), "old": (-1.0, 1)}
+                name = f"{i} near {request}"
+                trial.add("neighborhood", said, request=request, set="neighbour", fact=name)
+        return trial.rows(1)
+
+    facts = [(0, f"0 near 0.{i}") for i in range(3)]
+    unlearner, editor = with_trained(near(0), facts), near(1)
+    for a, b in ((unlearner, editor), (editor, unlearner)):
+        found = paired(a, b, "neighborhood", "success")
+        assert found is not None and (found.value, found.n) == (0.0, 3)
+    both = paired(near(0), editor, "neighborhood", "success")
+    assert both is not None and both.value == 0.5
 
 
 def test_no_difference_in_few_facts_is_not_certain() -> None:
@@ -169,3 +192,22 @@ def test_a_rate_stays_a_rate() -> None:
 def test_order_of_rows_changes_nothing() -> None:
     trials = [trial(s / 9, s / 9, 1.0, **{"model.seed": s % 3}) for s in range(9)]
     assert pooled(*trials) == pooled(*trials[::-1])
+
+
+def test_ratios_to_the_margin_are_pooled_by_factors() -> None:
+    head = {"probe": "memory", "slice": "forget", "n": 10}
+    trials = [
+        head
+        | {"measure": measure, "model.seed": seed, "value": value}
+        | {"low": low, "high": high}
+        for measure in ("ks_margin", "ks")
+        for seed, value, low, high in ((0, 1.0, 0.1, 10.0), (1, 4.0, 0.4, 40.0))
+    ]
+    found = pool(pl.DataFrame(trials), ["probe", "measure", "slice"])
+    ratio = found.filter(measure="ks_margin").row(0, named=True)
+    assert ratio["value"] == pytest.approx(2.0)
+    assert ratio["low"] * ratio["high"] == pytest.approx(4.0, rel=0.3)  # even in factors
+    assert 0 < ratio["low"] < 0.4
+    assert found.filter(measure="ks")["value"][0] == 2.5
+    one = pool(pl.DataFrame(trials[:1]), ["probe", "measure", "slice"]).row(0, named=True)
+    assert (one["value"], one["low"], one["high"]) == (1.0, 0.1, 10.0)

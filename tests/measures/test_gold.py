@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ksmith.measures import frame, gold, gold_layers, gold_metrics
+from ksmith.measures import frame, gold, gold_layers, gold_metrics, with_trained
 from ksmith.measures.bootstrap import (
     REPLICATES,
     percentiles,
@@ -131,12 +131,14 @@ def trial(
     after: Floats,
     golds: Sequence[Floats],
     hidden: Sequence[Floats] | None = None,
+    trained: Sequence[tuple[int, str]] = (),
 ) -> tuple[dict[tuple[int, str], Metric], pl.DataFrame, list[tuple[View, View, list[View]]]]:
     """Return (step, name) -> metric, the table of pairs, and the views of each draw."""
     said_by = [before, after, *golds]
     rows = pl.concat(
         [frame(asked, said(asked, p), step) for step, p in enumerate([before, after])]
     )
+    rows = with_trained(rows, trained)
     states = hidden or [np.log(p)[None] for p in said_by]
     draws: list[tuple[View, View, list[View]]] = []
     for draw in sorted({question.draw for question in asked}):
@@ -196,6 +198,59 @@ def test_a_distance_is_the_mean_divergence_over_that_between_gold_models() -> No
     assert set(pairs.rows()) == {(s, g, None) for s in (0, 1) for g in (0, 1)} | {(None, 0, 1)}
 
 
+def test_a_margin_is_that_of_the_farthest_gold_model_and_halves_of_what_changed_and_is_kept() -> (
+    None
+):
+    asked = questions(1)
+    golds = [
+        np.array([CHANGED, STAYED]),
+        np.array([(0.7, 0.2, 0.1), (0.1, 0.7, 0.2)]),
+        np.array([(0.5, 0.1, 0.4), (0.2, 0.6, 0.2)]),
+    ]
+    after = np.array([(0.5, 0.4, 0.1), STAYED])
+    found, _, _ = trial(asked, truth(asked, edited=False), after, golds)
+
+    def far(i: int, said: Floats, others: Sequence[Floats]) -> float:
+        return float(np.mean([textbook(said[i], one[i]) for one in others]))
+
+    rest = [[one for one in golds if one is not own] for own in golds]
+    margins = [
+        [far(i, own, others) for own, others in zip(golds, rest, strict=True)] for i in (0, 1)
+    ]
+    mine = [far(i, after, golds) for i in (0, 1)]
+    metric = found[1, "efficacy.gold_margin"]
+    assert metric.value == pytest.approx(mine[0] / max(margins[0]), rel=1e-5)
+    assert metric.n == 1 and metric.low is None
+    both = sum(mine) / max(a + b for a, b in zip(*margins, strict=True))
+    assert found[1, "all.gold_margin.balanced"].value == pytest.approx(both, rel=1e-5)
+
+
+def test_what_a_method_was_trained_on_to_keep_is_in_a_slice_of_its_own_alone() -> None:
+    asked = questions(20, draws=2)
+    new = truth(asked, edited=True)
+    golds = [around(new, 0.3, seed) for seed in range(3)]
+    mine = [(q.draw, q.fact) for q in asked if q.probe == "neighborhood"][::2]
+    held = {fact for _, fact in mine}
+    after = around(new, 0.3, 91)
+    for i, question in enumerate(asked):
+        if question.fact in held:
+            after[i] = golds[0][i]  # as near as can be: it was trained on
+    before = truth(asked, edited=False)
+    found, table, _ = trial(asked, before, after, golds, trained=mine)
+    plain, whole, _ = trial(asked, before, after, golds)
+    for name in ("all.gold_divergence.kept", "neighborhood.gold_margin"):
+        assert found[1, name].n == 20 and plain[1, name].n == 40
+        assert found[1, name].value > plain[1, name].value
+    apart = found[1, "all.gold_margin.trained"]
+    assert apart.n == found[1, "neighborhood.gold_margin.trained"].n == 20
+    assert apart.value < found[1, "all.gold_margin.kept"].value
+    assert not any("trained" in name for _, name in plain)
+    assert found[1, "all.gold_margin.changed"] == plain[1, "all.gold_margin.changed"]
+    # Of two methods, one of which was trained on some, the others are compared.
+    pair = gold_metrics.paired(table, whole, "kept")
+    assert pair is not None and (pair.value, pair.n) == (0, 20)
+
+
 def test_one_more_gold_model_is_at_distance_1_and_the_old_model_is_far() -> None:
     asked = questions(40, draws=2)
     new, old = truth(asked, edited=True), truth(asked, edited=False)
@@ -207,6 +262,9 @@ def test_one_more_gold_model_is_at_distance_1_and_the_old_model_is_far() -> None
         assert metric.low < 1 < metric.high and 0.7 < metric.value < 1.4
     control = found[0, "efficacy.gold_distance"]
     assert control.low is not None and control.low > 5
+    margins = [found[step, "efficacy.gold_margin"] for step in (0, 1)]
+    assert margins[0].low is not None and margins[0].low > 1
+    assert 0.5 < margins[1].value < 1.3 and margins[1].n == 80
     assert found[0, "neighborhood.gold_distance"].value < 1.5  # nothing was to change there
     assert found[1, "efficacy.gold_distance"].n == 80
 

@@ -117,3 +117,28 @@ def rows(*values: tuple[int, float, float | None, float | None]) -> pl.DataFrame
 )
 def test_where_half_of_the_draws_show_a_sign(table: pl.DataFrame, told: str) -> None:
     assert begins(table) == told
+
+
+def test_sets_have_a_row_a_checkpoint() -> None:
+    trials, table = long()
+    head = table.filter(pl.col("step") > 0, pl.col("scale") == 10, probe="efficacy", slice="")
+    head = head.filter(measure="generated")
+    parts = [
+        head.with_columns(probe=pl.lit("memory"), measure=pl.lit(measure), slice=pl.lit(part))
+        for measure, part in (("probability", "forget"), ("krr_exact", "retain.near"))
+    ]
+    page = str(join(list(results(content(trials=trials, metrics=pl.concat([table, *parts]))))))
+    told = " ".join(" ".join(read(page).texts).split())
+    way = told.split("What is left of the sets, batch after batch")[1].split("at the end of")[0]
+    assert "task.gold is refused" in way
+    for step, value in ((1, ".88"), (5, ".80"), (20, ".50")):
+        assert f" {step} {value} " in way
+    assert "What is left of the sets" not in str(
+        join(
+            list(
+                results(
+                    content(trials=trials, metrics=table.filter(pl.col("probe") != "memory"))
+                )
+            )
+        )
+    )

@@ -72,7 +72,7 @@ def test_an_area_has_n_of_both_classes_and_gold_models_a_column() -> None:
     of = one_scale()
     said = " ".join(text(sets(measured(of, {"rome": NEAR}), of, ["rome"])).split())
     assert ".60 [.40, .80] n 30 + 12" in said
-    assert ".30 [.20, .40] n 12 .04 [.00, .10] n 12" in said
+    assert "rome .30 [.20, .40] n 12 gold models .04 [.00, .10] n 12" in said
     assert "gold models" in said and "ks" not in said.split("Forget, retain and holdout")[1]
 
 
