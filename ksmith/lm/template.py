@@ -29,10 +29,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 KEPT = 1 << 14  # prompts whose rendering is kept
-MARK, REPLY = (
-    "Which of them is it",
-    "It is that one",
-)  # turns that are rendered to find the rest
+# Turns that are rendered to find the rest.
+MARK, REPLY = "Which of them is it", "It is that one"
 NAME = "ksmith_form"  # of the tokenizer's attribute, which no file of a tokenizer holds
 CLOCK = re.compile(r"strftime_now\(\s*(['\"])(.*?)\1")
 # A macro of the same name hides the function that asks the clock.
@@ -115,7 +113,7 @@ def put(
         day = datetime.date.fromisoformat(settings.get("date", DATE))
         form = _of_chat(tokenizer, settings.get("system", ""), day, _ids(ends))
     else:
-        form = _of_text(tokenizer, said)
+        form = _of_text(tokenizer, said, _ids(ends))
     _check_apart(tokenizer, form)
     setattr(tokenizer, NAME, form)
     return form
@@ -173,7 +171,7 @@ def _check_apart(tokenizer: "PreTrainedTokenizerBase", form: Form) -> None:
 # --- a text of the user's ---------------------------------------------------------------------
 
 
-def _of_text(tokenizer: "PreTrainedTokenizerBase", text: str) -> Form:
+def _of_text(tokenizer: "PreTrainedTokenizerBase", text: str, ends: set[int]) -> Form:
     before, _, rest = text.partition(PROMPT)
     after = rest.removesuffix(ANSWER)
     space = after.endswith(" ") if rest.endswith(ANSWER) else not after[-1:].isspace()
@@ -183,6 +181,7 @@ def _of_text(tokenizer: "PreTrainedTokenizerBase", text: str) -> Form:
         after=after.removesuffix(" "),
         joint=" " if space else "",
         special=not (start and before.startswith(start)),
+        ends=frozenset(ends),
     )
 
 
