@@ -121,8 +121,9 @@ def pick(logits: Tensor, drawn: Tensor) -> Tensor:
 
 def _reply(tokenizer: PreTrainedTokenizerBase, ids: list[int], form: Form) -> list[int]:
     """Return the tokens before the end of the model's turn."""
-    ends = form.ends | {tokenizer.eos_token_id}
-    return ids[: next((i for i, token in enumerate(ids) if token in ends), len(ids))]
+    end = tokenizer.eos_token_id
+    stops = (i for i, token in enumerate(ids) if token == end or token in form.ends)
+    return ids[: next(stops, len(ids))]
 
 
 def _shown(tokenizer: PreTrainedTokenizerBase, ids: list[int], prompt: str) -> str:

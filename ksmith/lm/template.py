@@ -227,15 +227,17 @@ def _of_chat(
     whole = after + begun
     # A space belongs to the first word of the answer, as in running text.
     space = " " if whole.endswith(" ") else ""
+
+    def rendered(prompt: str) -> str:
+        return f"{chat.render(prompt)}{begun}".removesuffix(space)
+
     return Form(
         before=before,
         after=whole.removesuffix(" "),
         joint=space,
         special=False,  # a template writes its own
         ends=frozenset(ends | _closing(tokenizer, close)),
-        rendered=lru_cache(KEPT)(
-            lambda prompt: f"{chat.render(prompt)}{begun}".removesuffix(space)
-        ),
+        rendered=lru_cache(KEPT)(rendered),
     )
 
 

@@ -3,7 +3,7 @@
 import datetime
 import re
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import torch
@@ -168,7 +168,7 @@ def test_a_template_that_looks_at_the_clock_is_told_the_same_day(where: str) -> 
 )
 @pytest.mark.parametrize("maker", ["byte level", "marked spaces"])
 def test_a_text_of_ones_own(text: str, row: str, maker: str) -> None:
-    tokenizer = cast(Any, MAKERS[maker]())
+    tokenizer = MAKERS[maker]()
     assert template.put(tokenizer, {"template": text}, [5, 7]).ends == {5, 7}
     batch = encode(tokenizer, ["Oslo"], ["sea lion"])
     closed = 1 if maker == "marked spaces" else 0
