@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ksmith.cli.fits import check_lengths
+from ksmith.cli.fits import check_lengths, check_templates
 from ksmith.cli.shell import note
 from ksmith.records import StudyError, UserError, canonical
 from ksmith.settings.graph import MINED
@@ -53,8 +53,13 @@ def check_facts(study: "Study") -> None:
     found = sorted({text for text in asked.values() if text})
     if found:
         raise StudyError("\n".join(f"{_about(study, text)}: {text}" for text in found))
+
+    def place(*names: str) -> str:
+        return _place(study, *names)
+
+    check_templates(study, place)
     own = [(settings, known) for settings, known in graphs.values() if known.source == "qa"]
-    check_lengths(study, own, lambda *names: _place(study, *names))
+    check_lengths(study, own, place)
 
 
 def _about(study: "Study", complaint: str) -> str:

@@ -181,15 +181,15 @@ def told(graph: KnowledgeGraph) -> dict[str, list[str]]:
     return found
 
 
-def asked(graph: KnowledgeGraph) -> dict[str, list[str]]:
+def asked(graph: KnowledgeGraph) -> dict[str, list[tuple[str, str]]]:
     """Return each question, in each of its wordings, with each of its own answers, by set."""
     sets = set_of(graph)
-    found: dict[str, list[str]] = {name: [] for name in FILES}
+    found: dict[str, list[tuple[str, str]]] = {name: [] for name in FILES}
     facts = {fact.name: fact for fact in (*graph.facts, *graph.holdout)}
     for name, record in graph.record.items():
         fact = facts[name]
         prompts = [template.replace("{}", fact.subject, 1) for template in TEMPLATES]
         prompts += [asked.template for asked in record.paraphrases]
         answers = [fact.object, record.new, record.reworded, *record.wrong]
-        found[sets[name]] += [f"{one} {two}" for one in prompts for two in answers if two]
+        found[sets[name]] += [(one, two) for one in prompts for two in answers if two]
     return found

@@ -1,11 +1,14 @@
 """How many tokens a text has, told without a model and without torch: before anything is run."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 
+from ksmith.graph.qa_file import short
+
+SHOWN = 3  # texts in a message
 TURNS = 4  # a model that is trained takes prompts of so many training rows
 
 Count = Callable[[Sequence[str]], list[int]]  # texts -> the tokens of each, with a start token
@@ -31,15 +34,55 @@ def of_recipe() -> Count:
     return lambda texts: [1 + len(cut.pre_tokenize_str(text)) for text in texts]
 
 
-def of_folder(folder: Path) -> Count | None:
-    """Return what counts for the model in `folder`; None where its tokenizer can't be read."""
+def of_folder(folder: Path, *, special: bool = True) -> Count | None:
+    """Return what counts for the model in `folder`; None where its tokenizer can't be read.
+
+    With the tokens that the tokenizer adds at the ends of a text, unless not `special`.
+    """
     try:
         backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
     except Exception:  # the library's own: whoever opens the model says what is wrong
         return None
     backend.no_padding()
     backend.no_truncation()
-    return lambda texts: [len(one.ids) for one in backend.encode_batch(list(texts))]
+
+    def count(texts: Sequence[str]) -> list[int]:
+        rows = backend.encode_batch(list(texts), add_special_tokens=special)
+        return [len(row.ids) for row in rows]
+
+    return count
+
+
+def longer(
+    texts: Mapping[str, Sequence[str]], count: Count, most: int, why: str
+) -> Iterator[tuple[str, str]]:
+    """Yield what is too long, as the set that it is of and a line about it.
+
+    Args:
+        texts: of each set of questions and answers.
+        count: how many tokens texts have.
+        most: tokens that there may be.
+        why: and who says so.
+    """
+    for name, mine in texts.items():
+        sizes = zip(count(mine), mine, strict=True)
+        long = [(size, text) for size, text in sizes if size > most]
+        for size, text in long[:SHOWN]:
+            yield name, f"graph.{name}: {size:,} tokens, but {why}: {short(text)}"
+        if len(long) > SHOWN:
+            yield name, f"graph.{name}: and {len(long) - SHOWN:,} more are longer than {most}"
+
+
+def cached(name: str, revision: str) -> Path | None:
+    """Return the folder of the hub's cache that holds a model's words; None where none does."""
+    from huggingface_hub import try_to_load_from_cache
+
+    files = [
+        try_to_load_from_cache(name, file, revision=revision)
+        for file in ("config.json", "tokenizer.json")
+    ]
+    folders = {Path(file).parent for file in files if isinstance(file, str)}
+    return folders.pop() if len(folders) == 1 and all(files) else None
 
 
 def limit(folder: Path) -> int | None:

@@ -11,6 +11,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -39,30 +40,52 @@ def load(
     """
     if dtype not in DTYPES:
         raise UserError(f"no dtype {dtype!r}; there are: {', '.join(DTYPES)}")
-    local = Path(source).is_dir()
-    if local:
+    tokenizer, config = _words(source, revision)
+    options = _options(source, revision)
+    try:
+        opening = {"dtype": DTYPES[dtype], "use_safetensors": True, "output_loading_info": True}
+        model, told = kind.from_pretrained(source, config=config, **opening, **options)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(_explained(str(source), revision, error)) from error
+    if kind is not AutoModelForCausalLM:
+        _check_whole(str(source), type(model).__name__, told["missing_keys"])
+    torch.nn.Module.to(model, device)
+    model.eval().requires_grad_(False)
+    return model, tokenizer
+
+
+def words(source: str | Path, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of a model, as `load` does, before its weights are fetched and read.
+
+    Raises:
+        UserError: see `load`.
+    """
+    return _words(source, revision)[0]
+
+
+def _words(
+    source: str | Path, revision: str | None
+) -> tuple[PreTrainedTokenizerBase, PretrainedConfig]:
+    if Path(source).is_dir():
         _check_folder(Path(source))
-    options: dict[str, Any] = {"revision": revision or "main", "trust_remote_code": False}
-    if local:
-        options |= {"local_files_only": True}
+    options = _options(source, revision)
     try:
         config = AutoConfig.from_pretrained(source, **options)
         _check_config(config.to_dict(), str(source))
-        opening = {"dtype": DTYPES[dtype], "use_safetensors": True, "output_loading_info": True}
-        model, told = kind.from_pretrained(source, config=config, **opening, **options)
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise UserError(_explained(str(source), revision, local, error)) from error
-    if kind is not AutoModelForCausalLM:
-        _check_whole(str(source), type(model).__name__, told["missing_keys"])
+    except (OSError, ValueError) as error:
+        raise UserError(_explained(str(source), revision, error)) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.bos_token
     there = getattr(config, "max_position_embeddings", None)
     if there:  # many a tokenizer says 1e30: a longer row would end in an index out of range
         tokenizer.model_max_length = min(tokenizer.model_max_length, int(there))
-    torch.nn.Module.to(model, device)
-    model.eval().requires_grad_(False)
-    return model, tokenizer
+    return tokenizer, config
+
+
+def _options(source: str | Path, revision: str | None) -> dict[str, Any]:
+    options: dict[str, Any] = {"revision": revision or "main", "trust_remote_code": False}
+    return options | ({"local_files_only": True} if Path(source).is_dir() else {})
 
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
@@ -108,9 +131,9 @@ def _check_whole(source: str, kind: str, missing: Iterable[str]) -> None:
         raise UserError(f"{source} lacks weights of a {kind}: {', '.join(lacks[:5])}")
 
 
-def _explained(source: str, revision: str | None, local: bool, error: Exception) -> str:
+def _explained(source: str, revision: str | None, error: Exception) -> str:
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if local:
+    if Path(source).is_dir():
         return f"cannot open the model in {source}: {first}"
     at = f" at {revision}" if revision else ""
     return f"cannot get the model {source!r}{at}, no folder, from the hub or its cache: {first}"

@@ -21,6 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ksmith.corpus import START, Document, Place
 from ksmith.lm.room import free_bytes
 from ksmith.lm.sites import Sites, sites
+from ksmith.lm.template import PLAIN
 from ksmith.lm.text import Batch, encode
 from ksmith.records import UserError
 
@@ -227,16 +228,17 @@ def _batches(
 ) -> Iterator[Batch]:
     """Yield rows in the order of the documents, up to the one that reaches `left` tokens.
 
-    Rows of documents that are cut are sorted by length: a corpus has short and long ones.
+    Rows of documents that are cut are sorted by length: a corpus has short and long ones. A
+    document is nobody's turn: it is read as plain text, whatever the form of prompts.
     """
     texts = [document.text for document in chunk]
     size = GPU_BATCH if model.device.type == "cuda" else BATCH
     if plan.length is None:
-        rows = encode(tokenizer, texts)
+        rows = encode(tokenizer, texts, form=PLAIN)
         parts = _alike(rows, _needed(rows, left), BATCH)
     else:
         texts = [text[: LETTERS * plan.length] for text in texts]
-        rows = _columns(encode(tokenizer, texts, limit=1 << 62), plan.length)
+        rows = _columns(encode(tokenizer, texts, limit=1 << 62, form=PLAIN), plan.length)
         parts = _sorted(rows, _needed(rows, left), size)
     for part in parts:
         yield part.to(model.device)

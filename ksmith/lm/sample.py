@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedTokenizerBase
 
 from ksmith.lm.cache import after
-from ksmith.lm.text import encodings
+from ksmith.lm.template import PLAIN, Form, form_of
+from ksmith.lm.text import asked_ids, encodings
 from ksmith.records import Question, UserError
 
 TOP = 5  # tokens to draw from: the most probable ones
@@ -31,32 +32,41 @@ def texts(
     """Return a text of `sampled` tokens for each question, in order; it begins with the prompt.
 
     Each next token is one of the five most probable, by their probabilities. An end token does
-    not end the text, and is not shown. `batch_tokens` bounds the tokens of a batch; it changes
-    nothing but rounding.
+    not end the text, and is not shown. In a template, whose own tokens are not counted, the text
+    is the prompt and what the model says to it; there the end of its turn ends it.
+    `batch_tokens` bounds the tokens of a batch; it changes nothing but rounding.
 
     Raises:
         UserError: a text that is longer than the model takes.
     """
-    prompts = [tuple(one.ids) for one in encodings(tokenizer, [q.prompt for q in questions])]
-    _check(model, questions)
-    order = sorted(range(len(prompts)), key=lambda i: (questions[i].sampled, len(prompts[i])))
+    form, said = form_of(tokenizer), [question.prompt for question in questions]
+    prompts = asked_ids(tokenizer, said)
+    sizes = [question.sampled for question in questions]
+    if form is not PLAIN:
+        bare = encodings(tokenizer, said)
+        both = zip(sizes, prompts, bare, strict=True)
+        sizes = [size + len(ids) - len(one.ids) for size, ids, one in both]
+    _check(model, sizes)
+    order = sorted(range(len(prompts)), key=lambda i: (sizes[i], len(prompts[i])))
     found = [""] * len(prompts)
     with torch.inference_mode():
         while order:
-            size = questions[order[0]].sampled
+            size = sizes[order[0]]
             many = max(1, batch_tokens // size)
-            group = [i for i in order[:many] if questions[i].sampled == size]
+            group = [i for i in order[:many] if sizes[i] == size]
             order = order[len(group) :]
             drawn = _drawn([questions[i].seed for i in group], size)
             ids = _written(model, [prompts[i][:size] for i in group], drawn)
             for i, row in zip(group, ids.tolist(), strict=True):
-                found[i] = _shown(tokenizer, row)
+                if form is not PLAIN:
+                    row = _reply(tokenizer, row[len(prompts[i]) :], form)
+                found[i] = _shown(tokenizer, row, "" if form is PLAIN else said[i])
     return found
 
 
-def _check(model: nn.Module, questions: Sequence[Question]) -> None:
+def _check(model: nn.Module, sizes: Sequence[int]) -> None:
     most = getattr(getattr(model, "config", None), "max_position_embeddings", None)
-    longest = max((question.sampled for question in questions), default=0)
+    longest = max(sizes, default=0)
     if most and longest > most:
         raise UserError(f"a text of {longest} tokens, but the model takes {most}")
 
@@ -109,8 +119,17 @@ def pick(logits: Tensor, drawn: Tensor) -> Tensor:
     return top.indices.gather(-1, place)[:, 0]
 
 
-def _shown(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
+def _reply(tokenizer: PreTrainedTokenizerBase, ids: list[int], form: Form) -> list[int]:
+    """Return the tokens before the end of the model's turn."""
+    end = tokenizer.eos_token_id
+    stops = (i for i, token in enumerate(ids) if token == end or token in form.ends)
+    return ids[: next(stops, len(ids))]
+
+
+def _shown(tokenizer: PreTrainedTokenizerBase, ids: list[int], prompt: str) -> str:
+    """Return the text of `ids`, after the prompt where that is none of them."""
     ends = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
     said = [token for token in ids if token not in ends]  # what is unknown is shown as such
     text = str(tokenizer.decode(said, clean_up_tokenization_spaces=False))
-    return unicodedata.normalize("NFKD", text).replace("\n\n", " ").strip()
+    whole = f"{prompt} {text.strip()}" if prompt else text
+    return unicodedata.normalize("NFKD", whole).replace("\n\n", " ").strip()

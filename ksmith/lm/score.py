@@ -19,6 +19,7 @@ from transformers import DynamicCache, PreTrainedTokenizerBase
 
 from ksmith.lm import sample
 from ksmith.lm.cache import after, fork
+from ksmith.lm.template import form_of
 from ksmith.lm.text import encode
 from ksmith.records import Answer, Question, UserError
 
@@ -114,18 +115,20 @@ def _steps(row: _Row, question: Question) -> int:
 class _Cutter:
     """Cuts prompts and candidates into tokens, each pair (last word, candidate) once.
 
-    No tokenizer merges over two spaces, so the tokens of a candidate depend on the prompt's
-    last word at most: thousands of questions times a hundred candidates come down to a few
-    thousand rows.
+    No tokenizer merges over two spaces, so the tokens of a candidate depend on the last word
+    before it at most, the prompt's or its template's: thousands of questions times a hundred
+    candidates come down to a few thousand rows.
     """
 
     def __init__(
         self, tokenizer: PreTrainedTokenizerBase, questions: Sequence[Question]
     ) -> None:
         prompts = list(dict.fromkeys(question.prompt for question in questions))
+        form = form_of(tokenizer)
+        self._word = {prompt: form.asked(prompt).rsplit(" ", 1)[-1] for prompt in prompts}
         pairs: dict[tuple[str, str], str] = {}
         for question in questions:
-            word = _last_word(question.prompt)
+            word = self._word[question.prompt]
             for candidate in _answers(question):
                 pairs.setdefault((word, candidate), question.prompt)
         whole = encode(tokenizer, prompts) if prompts else None
@@ -156,11 +159,7 @@ class _Cutter:
 
     def end(self, prompt: str, candidate: str) -> Ids:
         """Return the tokens of `candidate` after `prompt`."""
-        return self._ends[_last_word(prompt), candidate]
-
-
-def _last_word(prompt: str) -> str:
-    return prompt.rsplit(" ", 1)[-1]
+        return self._ends[self._word[prompt], candidate]
 
 
 def _batches(rows: Iterable[_Row], batch_tokens: int) -> Iterator[list[_Row]]:
@@ -280,15 +279,19 @@ def _generate(model: nn.Module, rows: list[_Row], cache: Any, ends: "_Ends", roo
 
 
 class _Ends:
-    """Where greedy text stops: at an end token, a line's end, mostly at a full stop."""
+    """Where greedy text stops: at an end token, a line's end, mostly at a full stop.
+
+    A template may name further end tokens: those of a turn.
+    """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        self.end: int | None = getattr(tokenizer, "eos_token_id", None)
+        end: int | None = getattr(tokenizer, "eos_token_id", None)
+        self.ends = form_of(tokenizer).ends | ({end} - {None})
         listed: Any = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
         names: list[str] = [name or "" for name in listed]
         # A line's end as it is, as byte-level and as sentencepiece tokenizers write it.
         lines = {i for i, name in enumerate(names) if any(mark in name for mark in _LINES)}
-        self._hard = lines if self.end is None else lines | {self.end}
+        self._hard = lines | self.ends
         self._stops = self._hard | {i for i, name in enumerate(names) if name in _FULL_STOPS}
 
     def finished(self, row: _Row, room: int) -> bool:
@@ -320,8 +323,7 @@ def _answer(
     generated = None
     if question.generate and question.candidates:
         ids = row.greedy[: _steps(row, question)]
-        if ends.end is not None and ends.end in ids:
-            ids = ids[: ids.index(ends.end)]
+        ids = ids[: next((i for i, token in enumerate(ids) if token in ends.ends), len(ids))]
         text = str(tokenizer.decode(ids, clean_up_tokenization_spaces=False))
         generated = ends.cut(text, _answers(question))
     return Answer(

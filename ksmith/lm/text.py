@@ -3,6 +3,10 @@
 Everything goes by character offsets of the joined text, as a fast tokenizer reports them. So it
 makes no difference whether a tokenizer writes a space as part of the next word (GPT-2), as a
 token of its own, or as a mark (Llama), and whether it puts a start token first.
+
+Prompts become tokens here and nowhere else, in the form that goes with the tokenizer: with the
+template of a chat around them, where the study says so (`lm/template.py`). The whole text is
+tokenised, template and all.
 """
 
 from collections import Counter
@@ -17,6 +21,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from ksmith.lm.lengths import cutter
+from ksmith.lm.template import Form, form_of
 from ksmith.records import UserError
 
 END, UNKNOWN = "<eos>", "<unk>"
@@ -76,8 +81,12 @@ def build_tokenizer(
     )
 
 
-def encodings(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[Encoding]:
-    """Return one encoding a text, with the tokenizer's special tokens, neither padded nor cut.
+def encodings(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, special: bool = True
+) -> list[Encoding]:
+    """Return one encoding a text as it stands, neither padded nor cut.
+
+    With the tokens that the tokenizer adds at its ends, unless not `special`.
 
     Raises:
         UserError: the tokenizer reports no character offsets.
@@ -91,7 +100,25 @@ def encodings(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[
     # A saved fast tokenizer remembers how it was last padded and truncated.
     backend.no_padding()
     backend.no_truncation()
-    return backend.encode_batch(list(texts), add_special_tokens=True)
+    return backend.encode_batch(list(texts), add_special_tokens=special)
+
+
+def asked_ids(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[str]) -> list[list[int]]:
+    """Return the tokens of each prompt, in the form in which it is asked."""
+    form = form_of(tokenizer)
+    heads = [form.asked(prompt) for prompt in prompts]
+    return [list(one.ids) for one in _put(tokenizer, form, heads, heads)]
+
+
+def _put(
+    tokenizer: PreTrainedTokenizerBase, form: Form, heads: Sequence[str], texts: Sequence[str]
+) -> list[Encoding]:
+    """Return one encoding a text; those of no head are plain, whatever the form."""
+    both = list(zip(heads, texts, strict=True))
+    turns = encodings(tokenizer, [text for head, text in both if head], special=form.special)
+    plain = encodings(tokenizer, [text for head, text in both if not head])
+    left = {True: iter(turns), False: iter(plain)}
+    return [next(left[bool(head)]) for head in heads]
 
 
 def start_id(tokenizer: PreTrainedTokenizerBase) -> int:
@@ -114,31 +141,37 @@ def encode(
     answers: Sequence[str] | None = None,
     *,
     limit: int | None = None,
+    form: Form | None = None,
 ) -> Batch:
     """Return the rows `prompt + " " + answer`, with the tokens of the answer marked.
 
+    In a template the prompt is what the user says, and the answer begins the model's turn.
     An answer may be given with its space or without. An empty prompt is the start token alone,
-    and the answer then is the whole text. `limit` is the longest row allowed, by default the
-    tokenizer's own.
+    in any form, and the answer then is the whole text. `limit` is the longest row allowed, by
+    default the tokenizer's own; `form` is how prompts are put, by default the tokenizer's own.
 
     Raises:
-        UserError: an empty answer, a prompt that ends in a space, or a row longer than the
-            limit. Nothing is ever cut.
+        UserError: an empty answer, a prompt that ends in a space or that the template changes,
+            or a row longer than the limit. Nothing is ever cut.
     """
     if answers is not None and len(answers) != len(prompts):
         raise ValueError(f"{len(prompts)} prompts but {len(answers)} answers")
+    form = form_of(tokenizer) if form is None else form
+    heads = [form.asked(prompt) for prompt in prompts]
     joined = (
-        list(prompts)
+        heads
         if answers is None
-        else [_joined(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
+        else [
+            form.answered(prompt, _answer(prompt, answer))
+            for prompt, answer in zip(prompts, answers, strict=True)
+        ]
     )
+    made = _put(tokenizer, form, heads, joined)
     rows: list[list[int]] = []
     marks: list[list[bool]] = []
-    for prompt, text, encoding in zip(
-        prompts, joined, encodings(tokenizer, joined), strict=True
-    ):
+    for head, text, encoding in zip(heads, joined, made, strict=True):
         ids, spans = _body(encoding)
-        first = len(prompt) if answers is not None else len(text)
+        first = len(head) if answers is not None else len(text)
         if not ids or (first == 0 and spans[0] is not None):
             ids, spans = [start_id(tokenizer), *ids], [None, *spans]
         rows.append(ids)
@@ -190,9 +223,13 @@ def subject_spans(
         UserError: see `Wording.span`; or a subject that no token ends.
     """
     found: list[tuple[int, int]] = []
+    form = form_of(tokenizer)
+    before = len(form.before)
     spans = [wording.span() for wording in wordings]
-    made = encodings(tokenizer, [wording.text for wording in wordings])
-    for wording, (start, end), encoding in zip(wordings, spans, made, strict=True):
+    texts = [form.asked(wording.text) for wording in wordings]
+    made = encodings(tokenizer, texts, special=form.special)
+    for wording, span, encoding in zip(wordings, spans, made, strict=True):
+        start, end = before + span[0], before + span[1]
         _, places = _body(encoding)
         inside = [i for i, s in enumerate(places) if s and s[0] < end and s[1] > start]
         last = places[inside[-1]] if inside else None
@@ -219,13 +256,14 @@ def subject_last(
     return subject_span(tokenizer, template, subject, prefix)[1]
 
 
-def _joined(prompt: str, answer: str) -> str:
+def _answer(prompt: str, answer: str) -> str:
+    """Return an answer without its space, once it is sure that it can follow the prompt."""
     body = answer.removeprefix(" ")
     if not body.strip():
         raise UserError(f"empty answer to the prompt {prompt!r}")
     if prompt != prompt.rstrip():
         raise UserError(f"prompt ends in a space: {prompt!r} (the answer brings its own)")
-    return f"{prompt} {body}" if prompt else body
+    return body
 
 
 def _body(encoding: Encoding) -> tuple[list[int], list[tuple[int, int] | None]]:

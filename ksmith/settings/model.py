@@ -1,5 +1,6 @@
 """The language model under study: one that is trained on the graph, or one that exists."""
 
+import datetime
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -8,6 +9,7 @@ from pydantic import Field
 
 from ksmith.settings.fields import REQUIRED, Count, Positive, Seed, setting
 from ksmith.settings.recipes import RECIPES
+from ksmith.settings.words import show
 
 TOKENIZER_FILES = (
     "added_tokens.json",
@@ -22,6 +24,10 @@ TOKENIZER_FILES = (
     "vocab.json",
     "vocab.txt",
 )
+NONE, CHAT = "none", "chat"
+PROMPT, ANSWER = "{prompt}", "{answer}"
+ASKED_IN = ("template", "system", "date")  # what decides the form of a prompt
+DATE = "2024-07-26"  # what Llama 3's own templates fall back on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +70,49 @@ class Load:
         path=True,
         omit_at_default=True,
     )
+    template: str = setting(
+        NONE,
+        'how prompts are put: "none", as plain text; "chat", as the user\'s turn in the '
+        'tokenizer\'s own template; or a text such as "Question: {prompt}\\nAnswer:"',
+        omit_at_default=True,
+    )
+    system: str = setting("", "the system's turn of a chat", omit_at_default=True)
+    date: str = setting(
+        DATE, "the day that a chat template which tells one is told", omit_at_default=True
+    )
+
+    def __post_init__(self) -> None:
+        if self.template not in (NONE, CHAT):
+            _check_form(self.template)
+        if self.template != CHAT:
+            for name, given in (("system", self.system), ("date", self.date != DATE)):
+                if given:
+                    raise ValueError(
+                        f"{name} = {show(getattr(self, name))}: is of a chat: say template = "
+                        f'"{CHAT}", or leave {name} out'
+                    )
+        if not _is_day(self.date):
+            raise ValueError(f"date = {show(self.date)}: must be a day, such as {show(DATE)}")
+
+
+def _check_form(text: str) -> None:
+    """Raise ValueError unless a prompt stands in `text` once, and an answer at its end or not."""
+    given = f"template = {show(text)}"
+    if text.count(PROMPT) != 1:
+        raise ValueError(
+            f'{given}: must be "{NONE}", "{CHAT}" or a text with {PROMPT} in it, once'
+        )
+    if ANSWER in text.removesuffix(ANSWER):
+        raise ValueError(f"{given}: {ANSWER} must stand at the end, or be left out")
+    if text.removesuffix(ANSWER) == text and text.endswith(" "):
+        raise ValueError(f"{given}: ends in a space, and the answer brings its own")
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return datetime.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def model_files(folder: Path) -> list[Path]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from ksmith.records import Json, Node
 from ksmith.settings import METHODS, Method
 from ksmith.settings.graph import aliased
+from ksmith.settings.model import ASKED_IN
 from ksmith.settings.probe import JUDGES, OF_WEIGHTS
 
 
@@ -137,8 +138,10 @@ def _moments(point: Point, base: dict[str, str]) -> Node:
     files = _files(point, "model.") | _files(point, "moments.")
     alone = "recipe" not in settings["model"] and ("corpus" in own or "npz" in own)
     if alone:
-        # Recall and trace, which the version is of, are no matter here.
-        recipe["model"] = {k: v for k, v in settings["model"].items() if k != "version"}
+        # Recall and trace, which the version is of, are no matter here, nor how a prompt is put:
+        # a document is plain text.
+        other = ("version", *ASKED_IN)
+        recipe["model"] = {k: v for k, v in settings["model"].items() if k not in other}
     return Node(kind="moments", recipe=recipe, needs={} if alone else base, files=files)
 
 

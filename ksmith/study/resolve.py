@@ -23,7 +23,7 @@ from ksmith.settings import (
 )
 from ksmith.settings.graph import REWORDED
 from ksmith.settings.known_models import published
-from ksmith.settings.model import model_files
+from ksmith.settings.model import ASKED_IN, model_files
 from ksmith.settings.moments import LENGTH
 from ksmith.settings.probe import JUDGES
 from ksmith.settings.probe import SETTINGS as ASKED_BY
@@ -178,6 +178,7 @@ class Resolver:
                 "version": Load.version,
                 "digest": self._model_digest(folder, given.where),
                 "dtype": values["dtype"],
+                **{name: values[name] for name in ASKED_IN if name in values},
             }
             return self._with_golds(table, {"model.load": str(folder)}, own)
         if not HUB_NAME.fullmatch(given.value):

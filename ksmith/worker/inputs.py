@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ksmith.lm.text import encodings
+from ksmith.lm.template import PLAIN, form_of
+from ksmith.lm.text import asked_ids
 from ksmith.records import Json, Outcome, Question, digest
 from ksmith.worker.job import Job
 from ksmith.worker.opening import Base
@@ -22,10 +23,13 @@ def inputs(
 ) -> dict[str, Any]:
     """Return `dtype` of the weights, and `digests`: the sha256 of each input that there is.
 
-    Those of weights, graph and delta are their files'; `prompts` is that of the token ids which
-    the questions become, with the tokenizer's start token and all.
+    Those of weights, graph and delta are their files'; `template` is that of the text which the
+    model's chat template puts around a prompt, and `prompts` that of the token ids which the
+    questions become, with it, the tokenizer's start token and all.
     """
     found = {"weights": base.weights}
+    if (form := form_of(base.tokenizer)) is not PLAIN:
+        found["template"] = form.digest
     for role, name in FILES.items():
         outcome = Outcome.read(job.need(role)) if role in job.spec.needs else None
         files = outcome.files if outcome else {}
@@ -39,7 +43,7 @@ def inputs(
     if questions:
         found["questions"] = digest([told(question) for question in questions])
         prompts = [question.prompt for question in questions]
-        found["prompts"] = digest([one.ids for one in encodings(base.tokenizer, prompts)])
+        found["prompts"] = digest(asked_ids(base.tokenizer, prompts))
     return {"dtype": str(base.model.dtype).removeprefix("torch."), "digests": found}
 
 

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from ksmith import graph
 from ksmith.graph.statements import worded
+from ksmith.lm import template
 from ksmith.lm.delta import weights_digest
 from ksmith.lm.load import load, save
 from ksmith.lm.recipes import numbers
@@ -33,6 +34,7 @@ from ksmith.settings.model import model_files
 from ksmith.worker import figures
 from ksmith.worker.job import Job
 from ksmith.worker.letters import ITEMS, Letters, check
+from ksmith.worker.reads import check_texts, ends
 
 RECALLED = 300  # facts whose recall is measured, in each kind of wording
 TRACED = 60  # facts
@@ -60,8 +62,9 @@ def base(job: Job) -> Base:
         model, tokenizer = load(*_weights(job, folder), device=job.device)
         weights = _checked(job, folder, model)
         known = graph.load(job.need("graph"))
-        outcome = Outcome.read(folder)
-        letters = Letters.of(outcome.info.get("letters") if outcome else None)
+        info = outcome.info if (outcome := Outcome.read(folder)) else {}
+        template.put(tokenizer, info.get("opened") or {}, ends(model))
+        letters = Letters.of(info.get("letters"))
         opened = Base(known, model, tokenizer, _peak(folder), weights, letters)
         job.warm.update(base=opened, key=key)
     return job.warm["base"]
@@ -131,8 +134,11 @@ def make_model(job: Job) -> dict[str, Any]:
         model, tokenizer = trained(job, known, settings, int(settings["seed"]))
     else:
         source, revision, dtype = _named(job)
+        check_texts(known, source, revision, settings)
         opened = {"source": source, "revision": revision, "dtype": dtype}
+        opened |= template.said(settings)
         model, tokenizer = load(source, revision, dtype, job.device)
+        template.put(tokenizer, opened, ends(model))
     metrics = recall(known, model, tokenizer, seed=int(settings.get("seed", 0)))
     letters = check(
         list(sampled(known, ITEMS, seed=0)),

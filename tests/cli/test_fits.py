@@ -1,5 +1,6 @@
 """Questions that no model reads whole are refused with the study: nothing is stored."""
 
+import json
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from click.testing import CliRunner, Result
 from ksmith.cli import ksmith
 from ksmith.lm.text import build_tokenizer
 from tests.graph.test_qa import STUDY, pair, retain, saved
+from tests.lm.chats import CHATML, chatting
 
 LONG = "In " + "very " * 70 + "far."
 LONGER = "In " + "very " * 300 + "far."
@@ -60,6 +62,62 @@ def test_a_model_of_ones_own_says_how_much_it_takes(tmp_path: Path) -> None:
     assert f"but the model in {model} takes 48: 'Where was the author" in done.stderr
     (model / "config.json").write_text('{"model_type": "gpt2", "n_positions": 200}')
     assert planned(tmp_path, STUDY + '[model]\nload = "model"\n').exit_code == 0
+
+
+def chat_model(folder: Path, template: str | None, positions: int = 400) -> None:
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"")
+    config = {"model_type": "gpt2", "n_positions": positions}
+    (folder / "config.json").write_text(json.dumps(config))
+    tokenizer = chatting("chatml")
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        (CHATML, None),
+        (None, "the model brings no chat template: its tokenizer has none"),
+        ("{{ raise_exception('no') }}", "the chat template can't be rendered: no"),
+        ("{% include 'config.json' %}", "the chat template can't be rendered: no loader"),
+        (
+            CHATML.replace("turn.content", "turn.content | truncate(35)"),
+            "changes the prompt 'Que",
+        ),
+    ],
+)
+def test_a_template_that_can_not_be_used_is_said(
+    tmp_path: Path, template: str | None, message: str | None
+) -> None:
+    saved(tmp_path)
+    chat_model(tmp_path / "model", template)
+    done = planned(tmp_path, STUDY + '[model]\nload = "model"\ntemplate = "chat"\n')
+    if message is None:
+        assert done.exit_code == 0, done.output
+        return
+    assert done.exit_code == 2, done.output
+    where = f"s.toml:{len(STUDY.splitlines()) + 3}: the model in {tmp_path / 'model'}: "
+    assert f"{where}{message}" in done.stderr.replace("the chat template changes", "changes")
+
+
+def test_the_tokens_of_a_template_count_and_so_do_models_in_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved(tmp_path)
+    there = tmp_path / "hub" / "models--lab--chat"
+    chat_model(there / "snapshots" / "abc", CHATML, positions=110)
+    (there / "refs").mkdir()
+    (there / "refs" / "main").write_text("abc")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    study = STUDY + '[model]\nload = "lab/chat"\n'
+    assert planned(tmp_path, study).exit_code == 0
+    done = planned(tmp_path, study + 'template = "chat"\n')
+    assert done.exit_code == 2, done.output
+    assert re.search(
+        r"graph\.forget: 11\d tokens, but the model lab/chat takes 110", done.stderr
+    )
+    assert planned(tmp_path, study.replace("lab/chat", "lab/other")).exit_code == 0
 
 
 def test_which_part_of_the_retain_set_is_only_asked_about_is_said(tmp_path: Path) -> None:

@@ -85,6 +85,8 @@ NEEDED: dict[str, dict[str, Any]] = {
     "probe.judge_similarity": {"probe.memory": True},
     "graph.centrality": {"graph.levels": "centrality"},
     "model.gold": {"task.draws": 1},
+    "model.system": {"model.template": "chat"},
+    "model.date": {"model.template": "chat"},
     "task.batch": {"task.sequence": 6},
     "task.checkpoints": {"task.sequence": 6},
 }
@@ -155,6 +157,8 @@ def another(name: str, item: Declared, folder: Path) -> Any:
         "graph.functional": ["r"],
         "model.load": "org/other",
         "model.revision": "abc",
+        "model.template": "chat",
+        "model.date": "2025-04-10",
         "model.width": 64,
         "model.length": 96,
         "model.layers": 7,

@@ -57,6 +57,10 @@ def test_a_loaded_models_moments_on_a_text_are_nothing_of_the_graphs(tmp_path: P
     assert node.needs == {}
     assert node.recipe["model"] == {"load": "gpt2", "revision": "main", "dtype": "float32"}
     assert nodes(only(written(tmp_path, LOADED)))["moments"].needs.keys() == {"graph", "model"}
+    # A document is plain text, however prompts are put.
+    chat = only(written(tmp_path, text), "model.template=chat", "model.system=Be short.")
+    assert keys(chat)["model"] != keys(one)["model"]
+    assert keys(chat)["moments"] == keys(one)["moments"]
     half = only(written(tmp_path, text), "model.dtype=bfloat16")
     assert keys(half)["moments"] != keys(one)["moments"]
 
