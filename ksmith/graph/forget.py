@@ -10,7 +10,7 @@ them have none either.
 """
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import floor
 
 from ksmith.graph.knowledge import Fact, KnowledgeGraph
@@ -74,17 +74,24 @@ def ordered(found: Sequence[Set], generator: random.Random) -> list[Set]:
 def _branches(graph: KnowledgeGraph, facts: Iterable[Fact], level: str | None) -> list[Set]:
     """Return the branches from that level down; one inside another belongs to the other."""
     own = _grouped(facts, "subject")
-    below = children(graph)
+    found: list[Set] = []
+    for members in branches(graph, children(graph), level):
+        group = [fact for name in members for fact in own.get(name, ())]
+        found += [tuple(group)] if group else []
+    return found
+
+
+def branches(
+    graph: KnowledgeGraph, below: Mapping[str, Sequence[str]], level: str | None
+) -> Iterator[list[str]]:
+    """Yield the members of each branch that can be drawn, its top first; none is in two."""
     tops = [e for e in graph.entities if e.name in below and level in (None, e.level)]
     taken: set[str] = set()
-    found: list[Set] = []
     for top in sorted(tops, key=lambda entity: entity.depth):
         members = branch(below, top.name)
         if taken.isdisjoint(members):
             taken.update(members)
-            group = [fact for name in members for fact in own.get(name, ())]
-            found += [tuple(group)] if group else []
-    return found
+            yield members
 
 
 def branch(below: Mapping[str, Sequence[str]], top: str) -> list[str]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
-from ksmith.graph.forget import branch, children
+from ksmith.graph.forget import branch, branches, children
 from ksmith.graph.knowledge import KnowledgeGraph
 from ksmith.records import Request, Statement
 
@@ -39,8 +39,10 @@ class Near:
 class Surroundings:
     """The hierarchy of a graph, looked up once for all forget sets."""
 
-    def __init__(self, graph: KnowledgeGraph, kind: str) -> None:
+    def __init__(self, graph: KnowledgeGraph, kind: str, level: str | None = None) -> None:
+        """Look at what `task.forget` and, for branches, `task.level` draw from."""
         self._graph, self._kind = graph, kind
+        self._level = None if level == "any" else level
         self._below: Mapping[str, Sequence[str]] = children(graph)
         above: dict[str, list[str]] = {}
         for upper, lower in self._below.items():
@@ -71,19 +73,18 @@ class Surroundings:
         return found
 
     def _branches(self, subjects: Mapping[str, None]) -> set[str]:
-        """Return the members, the tops' parents, and all that is in branches beside them."""
-        found = set(subjects)
-        for name in subjects:
-            if not self._inside(name, subjects):
-                found.update(self._above.get(name, ()))
-                for other in self._beside(name):
-                    found.update(branch(self._below, other))
-        return found
+        """Return the members, the tops' parents, and all that is in branches beside them.
 
-    def _inside(self, name: str, subjects: Mapping[str, None]) -> bool:
-        """Return whether one of `subjects` is above `name`, however far: then it is no top."""
-        above = branch(self._above, name)[1:]
-        return any(upper in subjects for upper in above)
+        Members without a fact to forget are some too, the top perhaps.
+        """
+        found: set[str] = set()
+        for members in branches(self._graph, self._below, self._level):
+            if subjects.keys().isdisjoint(members):
+                continue
+            found.update(members, self._above.get(members[0], ()))
+            for other in self._beside(members[0]):
+                found.update(branch(self._below, other))
+        return found
 
     def _beside(self, name: str) -> set[str]:
         """Return who has a parent in common with `name`."""

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from math import ceil
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ksmith.graph import KnowledgeGraph, paraphrases, retain, statement
@@ -54,7 +55,7 @@ def items(
     settings: Mapping[str, Json],
     seed: int,
     holdout: Sequence[Statement] = (),
-    kind: str = "facts",
+    task: Mapping[str, Json] = MappingProxyType({}),
 ) -> list[Item]:
     """Return the statements of all draws, in order.
 
@@ -64,13 +65,14 @@ def items(
         settings: `memory_facts`, as in settings/probe.py.
         seed: of every sample that is drawn here.
         holdout: statements that no model saw; empty: there is no holdout set.
-        kind: of the forget sets, as `task.forget` has it.
+        task: `forget` and `level`, as in settings/task.py: by those what is near is told.
     """
     draws: dict[int, list[Request]] = {}
     for request in requests:
         draws.setdefault(request.draw, []).append(request)
     pools, facts = Pools(graph, seed), int(settings["memory_facts"])
-    asking = _Asking(pools, Aliases(graph), Surroundings(graph, kind), seed)
+    near_by = Surroundings(graph, task.get("forget", "facts"), task.get("level"))
+    asking = _Asking(pools, Aliases(graph), near_by, seed)
     unseen = Chance(seed, "memory", "holdout").sample(holdout, facts)
     room = min(facts, max(LEAST, ceil(facts / max(1, len(draws)))))
     found: list[Item] = []

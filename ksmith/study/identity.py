@@ -41,6 +41,7 @@ ALIASES = 1  # raise it when other aliases count as answers
 COMPARED = 3  # raise it when trials are compared with gold models in another way
 SETS = 3  # raise it when other things are seen of forget, retain and holdout sets
 WRITTEN = 1  # raise it when other things are said of what is written about those sets
+BRANCHES = 1  # raise it when other things are near a forgotten branch
 STANDARD = 1  # raise it when other things than answers are read off a gold model
 
 
@@ -121,6 +122,8 @@ def _measured(settings: Mapping[str, Json]) -> dict[str, Json]:
         measured["sets"] = SETS
         if measured.get("generate", True):
             measured["written"] = WRITTEN
+        if settings["task"].get("forget") == "branch":
+            measured["branches"] = BRANCHES
     return measured
 
 

@@ -26,8 +26,8 @@ def asked(job: Job, base: Base) -> list[Item]:
         return []
     requests = graph.requests(base.graph, recipe["task"], recipe["seed"])
     unseen = graph.holdout(base.graph)
-    kind = recipe["task"].get("forget", "facts")
-    return items(base.graph, requests, _settings(job), recipe["seed"], unseen, kind)
+    settings = _settings(job)
+    return items(base.graph, requests, settings, recipe["seed"], unseen, recipe["task"])
 
 
 def _settings(job: Job) -> dict[str, Any]:

@@ -61,20 +61,27 @@ def test_an_entity_is_near_what_is_a_step_away_or_beside_it(
 
 
 @pytest.mark.parametrize(
-    ("names", "near"),
+    ("level", "names", "near"),
     # Of the tree below b, e's is beside it; c alone is a branch of one; y shares the colour of c.
-    [("bcd", "abcdefy"), ("c", "bcdy"), ("ef", "aefbcd"), ("abcdef", "abcdefy")],
+    [
+        ("intermediate", "bcd", "abcdefy"),
+        ("leaf", "c", "bcdy"),
+        ("leaf", "cd", "bcdy"),
+        ("intermediate", "ef", "aefbcd"),
+        ("root", "abcdef", "abcdefy"),
+        ("any", "abcdef", "abcdefy"),
+        # The top may have nothing to forget, and so may members below it.
+        ("intermediate", "cd", "abcdefy"),
+        ("intermediate", "f", "aefbcd"),
+        ("root", "f", "abcdef"),
+        (None, "cf", "abcdefy"),
+    ],
 )
 def test_a_branch_is_near_the_branches_beside_it(
-    tree: KnowledgeGraph, names: str, near: str
+    tree: KnowledgeGraph, level: str | None, names: str, near: str
 ) -> None:
-    found = Surroundings(tree, "branch").near(asked(tree, names))
+    found = Surroundings(tree, "branch", level).near(asked(tree, names))
     assert sorted(colours(tree, found)) == sorted(near)
-
-
-def test_a_branch_whose_top_has_nothing_to_forget_is_still_one(tree: KnowledgeGraph) -> None:
-    found = Surroundings(tree, "branch").near(asked(tree, "cd"))
-    assert sorted(colours(tree, found)) == sorted("bcdy")
 
 
 def test_a_relation_is_near_those_of_one_type(tree: KnowledgeGraph) -> None:

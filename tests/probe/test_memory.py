@@ -20,7 +20,7 @@ def asked(known: graph.KnowledgeGraph, **more: Any) -> list[Item]:
     told = task(share=0.1, **more)
     requests = graph.requests(known, told, 0, covariates=False)
     holdout = graph.holdout(known)
-    return items(known, requests, SETTINGS, 0, holdout, told.get("forget", "facts"))
+    return items(known, requests, SETTINGS, 0, holdout, told)
 
 
 @pytest.mark.parametrize("kind", ["facts", "entity", "branch", "relation"])
@@ -57,7 +57,7 @@ def near_facts(known: graph.KnowledgeGraph, kind: str, draw: int) -> set[str]:
     """Return the facts near a draw that no method trains on, all of them."""
     told = task(share=0.1, forget=kind, level="leaf", draws=2)
     mine = [r for r in graph.requests(known, told, 0, covariates=False) if r.draw == draw]
-    near = Surroundings(known, kind).near(mine)
+    near = Surroundings(known, kind, "leaf").near(mine)
     assert near is not None
     stated = (graph.statement(known, f.subject, f.relation, f.object) for f in known.stated)
     return {s.fact for s in stated if set_aside(s.fact) and near.holds(s)}
