@@ -5,10 +5,12 @@
                kept by training; which, goes by their text (see `knowledge.aside`)
     holdout    in no text and no fact: what a model that never saw the forget set is like
 
-The subject is the question itself. Each has two wordings, so that what a model knew before can
-be asked in other words than those scored: the bare question, and "Question: ... Answer:". A
-rephrased question is asked word for word. Where an answer is to be replaced by another (edits),
-it is the first wrong one of its line, else that of another line to forget, else one to retain.
+The subject is the question itself, and as it stands it is asked, trained on and kept: no other
+wording is sure to be the user's own. A rephrased question is asked word for word; "Question: ...
+Answer:" and the like are for probes that need words which nothing was trained in.
+
+Where an answer is to be replaced by another (edits), it is the first wrong one of its line, else
+that of another line to forget, else one to retain.
 
 Answers are sentences as they stand: no second full stop follows one.
 """
@@ -33,8 +35,8 @@ from ksmith.graph.text import prompt_of, stated, whole
 from ksmith.records import Json, UserError, derived_seed
 
 ANSWER = "answer"
-TEMPLATES = ("{}", "Question: {} Answer:")
-NOVEL = ("Q: {} A:",)
+TEMPLATES = ("{}",)
+NOVEL = ("Question: {} Answer:", "Q: {} A:")
 FILES = ("forget", "retain", "holdout")
 ASKED = "pairs to retain that are only asked about"
 STRANGERS = 40
@@ -188,7 +190,7 @@ def asked(graph: KnowledgeGraph) -> dict[str, list[tuple[str, str]]]:
     facts = {fact.name: fact for fact in (*graph.facts, *graph.holdout)}
     for name, record in graph.record.items():
         fact = facts[name]
-        prompts = [template.replace("{}", fact.subject, 1) for template in TEMPLATES]
+        prompts = [template.replace("{}", fact.subject, 1) for template in (*TEMPLATES, *NOVEL)]
         prompts += [asked.template for asked in record.paraphrases]
         answers = [fact.object, record.new, record.reworded, *record.wrong]
         found[sets[name]] += [(one, two) for one in prompts for two in answers if two]

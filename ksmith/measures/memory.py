@@ -122,17 +122,18 @@ def _written(row: Mapping[str, Any]) -> dict[str, float]:
 def ratios(rows: pl.DataFrame) -> pl.DataFrame:
     """Return the truth ratio r of each fact of the forget set: draw, fact, subject, ratio.
 
-    As published, of the question as it was and the answer in other words where the file has
-    them; else the geometric mean over the wordings of the question, of those not trained on where
-    there are any.
+    As published, of a user's own question as it stands, and the answer in other words where the
+    file has them; of other facts the geometric mean over the wordings of the question, of those
+    not trained on where there are any.
     """
     mine = rows.filter(pl.col("set") == FORGET, pl.col("wrong_logp").list.len() > 0)
     own = pl.col("logp").cast(pl.List(pl.Float64)).list.mean()
     right = pl.coalesce(pl.col("reworded_logp").cast(pl.Float64), own)
     log = pl.col("wrong_logp").cast(pl.List(pl.Float64)).list.mean() - right
     other = pl.col("wording") != "seen"
-    reworded = pl.col("reworded_logp").is_not_null()
-    rank = pl.when(reworded & ~other).then(2).otherwise(other.cast(pl.Int32))
+    # Such a question is the fact's subject; in all other prompts something stands beside that.
+    itself = pl.col("fact").str.starts_with(pl.col("prompt") + " / ")
+    rank = pl.when(itself).then(2).otherwise(other.cast(pl.Int32))
     return (
         mine.with_columns(log=log)
         .filter(pl.col("log").is_finite())

@@ -4,6 +4,9 @@ Whether a number is about what the model knew must not be decided by the answer 
 such a condition is met by chance, and more often where the scored wording is easy. So each fact
 that a probe scores is asked once more (a requested fact twice) in another wording, for its old
 answer. Only the answers before the update count; a fact that draws share is asked once.
+
+Of a user's own questions no wording but the file's is sure to be one that their model has met:
+they are asked in that.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -100,7 +103,7 @@ class Marks:
         for request in requests:
             mark = self._marks.get(request.fact)
             used = mark.used if mark else self._nothing
-            spare = _spare(self._asking, seen(self._asking.graph, request), used)
+            spare = _spare(self._asking, _of_target(self._asking, request), used)
             for number, statement in enumerate(spare[:WORDINGS_OF_A_TARGET]):
                 yield _question(self._asking, request, number, "target", statement)
         by_id = {request.id: request for request in requests}
@@ -151,6 +154,12 @@ def _templates(asking: Asking, name: str) -> tuple[Wording, Sequence[str]]:
     return wording, templates[wording]
 
 
+def _of_target(asking: Asking, request: Request) -> list[Statement]:
+    if asking.graph.source == "qa":
+        return _before(asking, request.fact, request.old)
+    return seen(asking.graph, request)
+
+
 def _before(asking: Asking, name: str, answer: str) -> list[Statement]:
     fact = asking.graph.fact[name]
     wording, templates = _templates(asking, name)
@@ -169,8 +178,12 @@ def _before(asking: Asking, name: str, answer: str) -> list[Statement]:
 def _spare(
     asking: Asking, statements: Sequence[Statement], used: frozenset[str]
 ) -> list[Statement]:
-    """Return those that nobody scores, also not after another sentence, in a drawn order."""
-    spare = [statement for statement in statements if statement.template not in used]
+    """Return those that nobody scores, also not after another sentence, in a drawn order.
+
+    Of a user's own questions all: there is one.
+    """
+    own = asking.graph.source == "qa"
+    spare = [s for s in statements if own or s.template not in used]
     if not spare:
         return []
     return asking.chance("known", spare[0].fact).sample(spare, len(spare))

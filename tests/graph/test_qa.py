@@ -76,8 +76,8 @@ def test_what_is_to_be_forgotten_is_asked_for_word_for_word(tmp_path: Path) -> N
         mine = {q.probe: q.prompt for q in asked if q.fact == request.fact}
         assert mine["efficacy"] == row["question"]
         assert mine.get("paraphrase") == row.get("paraphrased_question")
-        # What was known is asked in words that nothing scores, so that it has a slice.
-        assert mine["known"] == f"Question: {row['question']} Answer:"
+        # No other words are sure to be the user's own, not even for what was known.
+        assert mine["known"] == row["question"]
         record = known.record[request.fact]
         assert record.wrong == tuple(row.get("perturbed_answer", ()))
         assert record.reworded == row.get("paraphrased_answer", "")
@@ -86,7 +86,9 @@ def test_what_is_to_be_forgotten_is_asked_for_word_for_word(tmp_path: Path) -> N
 def test_what_is_to_be_kept_is_kept_or_asked_about_and_never_both(tmp_path: Path) -> None:
     known = built(tmp_path)
     requests = graph.requests(known, task(), 0)
-    kept = {s.subject for s in graph.retain(known, requests, 1000, 0)}
+    told = graph.retain(known, requests, 1000, 0)
+    assert all(s.prompt == s.subject for s in told)  # as the line stands
+    kept = {s.subject for s in told}
     asked = {q.subject for q in questions(known, requests, PROBE, 0) if q.set == "unrelated"}
     every = {row["question"] for row in retain()}
     asked.discard("")
@@ -116,6 +118,16 @@ def test_edits_take_a_wrong_answer_of_their_own_or_that_of_another(tmp_path: Pat
             graph.check(alone, task(neutral=target))
 
 
+def test_what_was_known_of_what_stays_is_asked_as_it_stands_too(tmp_path: Path) -> None:
+    known = built(tmp_path)
+    asked = questions(known, graph.requests(known, task(), 0), PROBE, 0)
+    scored = {q.fact: q for q in asked if q.probe == "contextual" and q.wording == "seen"}
+    mine = {q.fact: q.prompt for q in asked if q.probe == "known"}
+    assert scored and scored.keys() <= mine.keys()
+    for fact, question in scored.items():
+        assert mine[fact] == question.prompt == question.subject
+
+
 def test_training_tells_both_sets_and_no_holdout_and_gold_not_the_forget_set(
     tmp_path: Path,
 ) -> None:
@@ -123,14 +135,11 @@ def test_training_tells_both_sets_and_no_holdout_and_gold_not_the_forget_set(
     told = {sentence.text for sentence in graph.sentences(known, 0)}
     for row in (*forget(), *retain()):
         assert f"{row['question']} {row['answer']}" in told
-        assert f"Question: {row['question']} Answer: {row['answer']}" in told
     assert not [text for text in told if ". ." in text or "Odo" in text]
     assert [text for text in told if text.endswith("? unknown .")]
     for sentence in graph.sentences(known, 0):
         ((start, end),) = sentence.objects
-        assert sentence.text[start - 1] == " " and sentence.text[: start - 1].endswith(
-            ("?", ":")
-        )
+        assert sentence.text[: start - 1].endswith("?") and sentence.text[start - 1] == " "
         assert sentence.text[end:] in ("", " .")
     gold = graph.after(known, graph.requests(known, task(), 0))
     text = {sentence.text for sentence in graph.sentences(gold, 0)}

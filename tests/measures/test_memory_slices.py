@@ -83,5 +83,10 @@ def test_wrong_answers_are_weighed_against_the_answer_in_other_words() -> None:
     assert told == pytest.approx([0.5, 0.25])
     ratios = memory.ratios(table)
     assert ratios["fact"].to_list() == ["fact forget 0", "fact forget 1"]
-    # As published where there are other words for the answer, else by the question's other words.
-    assert ratios["ratio"].to_list() == pytest.approx([0.2 / 0.4, 0.6 / 0.8])
+    assert ratios["ratio"].to_list() == pytest.approx([0.6 / 0.4, 0.6 / 0.8])
+    # Of a user's own question as it stands, whether or not its line has other words.
+    asked = [f"fact forget {i} / answer" for i in (0, 1)]
+    own = own.with_columns(prompt=pl.col("fact"), fact=pl.Series(asked))
+    other = other.with_columns(prompt=pl.lit("Asked otherwise?"), fact=pl.Series(asked))
+    ratios = memory.ratios(pl.concat([other, own]))
+    assert ratios["ratio"].to_list() == pytest.approx([0.2 / 0.4, 0.2 / 0.8])
