@@ -126,9 +126,8 @@ def _new_answers(
     pools = [list(dict.fromkeys(pair.answer for pair in pairs)) for pairs in (forget, retain)]
     found: list[str] = []
     for pair in forget:
-        other = [answer for answer in pair.perturbed_answer if answer != pair.answer]
-        if other:
-            found.append(other[0])
+        if pair.perturbed_answer:
+            found.append(pair.perturbed_answer[0])
             continue
         free = [[name for name in pool if name != pair.answer] for pool in pools]
         pool = free[0] or free[1]

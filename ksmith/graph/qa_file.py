@@ -11,7 +11,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-from pydantic import AfterValidator, ValidationError
+from pydantic import AfterValidator, ValidationError, ValidationInfo, field_validator
 
 from ksmith.graph.record_file import (
     SHOWN,
@@ -26,6 +26,7 @@ from ksmith.records import Json, UserError, file_digest
 
 LONGEST = 1 << 20  # characters of a line: no more of one is ever held in memory
 MARKS = re.compile(r"[\s.?!:\u2026]+$")  # that may end a question, or be left out
+BROKEN = re.compile("[\udc80-\udcff]")  # what stands for a byte that is no UTF-8
 
 
 def _spaced(text: str) -> str:
@@ -60,6 +61,21 @@ class Pair(Checked):
     paraphrased_question: PerhapsLine = ""
     paraphrased_answer: PerhapsLine = ""
     perturbed_answer: tuple[Line, ...] = ()  # wrong ones
+
+    @field_validator("perturbed_answer")
+    @classmethod
+    def _wrong(cls, given: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        """Return the wrong answers.
+
+        Raises:
+            ValueError: one of them is the right one.
+        """
+        own = [info.data.get(name, "") for name in ("answer", "paraphrased_answer")]
+        right = {_same(text) for text in own if text}
+        for answer in given:
+            if _same(answer) in right:
+                raise ValueError(f"{short(answer)} is the right answer; wrong ones are needed")
+        return given
 
 
 class Numbered(NamedTuple):
@@ -152,7 +168,11 @@ def key(pair: Pair) -> str:
     Upper case, marks at the end and the ways in which Unicode writes one letter make no
     difference.
     """
-    text = unicodedata.normalize("NFC", pair.question).casefold()
+    return _same(pair.question)
+
+
+def _same(text: str) -> str:
+    text = unicodedata.normalize("NFC", text).casefold()
     return MARKS.sub("", text) or text
 
 
@@ -165,7 +185,8 @@ def _lines(name: str, path: Path) -> Iterator[tuple[int, str]]:
     """Yield the lines that are not empty, each with its number."""
     number = 0
     try:
-        with path.open(encoding="utf-8-sig") as file:
+        # Bytes that are no UTF-8 come as they are, so that their line can be told.
+        with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
             while text := file.readline(LONGEST + 1):
                 number += 1
                 if len(text) > LONGEST:
@@ -173,10 +194,14 @@ def _lines(name: str, path: Path) -> Iterator[tuple[int, str]]:
                         f"{path}: line {number} is longer than {LONGEST:,} characters: one JSON "
                         "object a line is needed, a question and its answer"
                     )
+                if broken := BROKEN.search(text):
+                    byte = ord(broken[0]) - 0xDC00
+                    raise UserError(
+                        f"{path}: line {number}, column {broken.start() + 1}: not UTF-8 (byte "
+                        f"0x{byte:02X})"
+                    )
                 if text.strip():
                     yield number, text
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: after line {number}: not UTF-8: {error.reason}") from None
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
         raise UserError(f"graph.{name}: {path}: {reason}") from None

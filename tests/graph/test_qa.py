@@ -118,6 +118,12 @@ def test_edits_take_a_wrong_answer_of_their_own_or_that_of_another(tmp_path: Pat
             graph.check(alone, task(neutral=target))
 
 
+@pytest.mark.parametrize("kind", ["entity", "branch", "relation"])
+def test_questions_and_answers_are_drawn_one_by_one(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(UserError, match=f'task.forget = "{kind}": a file of questions'):
+        graph.check(built(tmp_path), task(forget=kind))
+
+
 def test_what_was_known_of_what_stays_is_asked_as_it_stands_too(tmp_path: Path) -> None:
     known = built(tmp_path)
     asked = questions(known, graph.requests(known, task(), 0), PROBE, 0)
@@ -204,6 +210,14 @@ WRONG: list[tuple[dict[str, Rows | str], str]] = [
     ({"forget": [pair(0, perturbed_answer=["a", " "])]}, r"line 1: perturbed_answer\.1: "),
     ({"forget": [pair(0, perturbed_answer="a")]}, r"line 1: perturbed_answer: .*array"),
     (
+        {"forget": [pair(0), pair(1, answer="Bryn.", perturbed_answer=["Oslo.", "BRYN"])]},
+        r"forget\.jsonl: line 2: perturbed_answer: 'BRYN' is the right answer; wrong ones are",
+    ),
+    (
+        {"retain": [pair(1, paraphrased_answer="In Bryn", perturbed_answer=["In Bryn."])]},
+        r"retain\.jsonl: line 1: perturbed_answer: 'In Bryn\.' is the right answer",
+    ),
+    (
         {"forget": [pair(0), pair(1), pair(0, answer="Other.")]},
         r"forget\.jsonl: line 3: asks what line 1 asks, with another answer: 'Where was the ",
     ),
@@ -277,7 +291,9 @@ def test_a_file_that_is_no_text_or_is_gone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"retain\.jsonl: changed since"):
         graph.build(settings | {"retain_digest": digest}, files)
     path.write_bytes(f"{ONE}\n".encode() + b"\xff\xfe")
-    with pytest.raises(UserError, match=r"retain\.jsonl: after line 0: not UTF-8"):
+    with pytest.raises(
+        UserError, match=r"retain\.jsonl: line 2, column 1: not UTF-8 \(byte 0xFF\)"
+    ):
         graph.build(settings, files)
     path.unlink()
     with pytest.raises(UserError, match=r"graph\.retain: .*: no such file"):
