@@ -165,8 +165,8 @@ def _check_named(graph: KnowledgeGraph, asking: Asking) -> None:
     """Do nothing where the graph has the level and the relation, and branches where asked."""
     if graph.source == "qa" and asking.forget != "facts":
         raise UserError(
-            f'task.forget = "{asking.forget}": a file of questions and answers says of no two of '
-            'them that they belong together; use "facts"'
+            f'task.forget = "{asking.forget}": questions and answers are drawn one by one; use '
+            '"facts"'
         )
     if asking.level is not None and asking.level not in graph.levels:
         there = f"it has {', '.join(graph.levels)}" if graph.levels else "it has no levels"

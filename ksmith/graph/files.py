@@ -21,6 +21,7 @@ from ksmith.graph.knowledge import (
 from ksmith.graph.rules import Rule
 from ksmith.records import Json, UserError
 
+LEFT_OUT = ("reworded", "wrong", "about")  # of a record that has none
 FORMAT = 2  # raise it when graph.json changes its shape
 
 
@@ -168,7 +169,7 @@ def _rule(rule: Rule) -> dict[str, Json]:
 
 
 def _given_record(record: Record) -> dict[str, Json]:
-    return {k: v for k, v in asdict(record).items() if v or k not in ("reworded", "wrong")}
+    return {k: v for k, v in asdict(record).items() if v or k not in LEFT_OUT}
 
 
 def _given(row: Mapping[str, Json], *names: str) -> dict[str, Json]:
@@ -197,6 +198,7 @@ def _record(row: Mapping[str, Json]) -> Record:
         generation=tuple(row.get("generation", ())),
         reworded=row.get("reworded", ""),
         wrong=tuple(row.get("wrong", ())),
+        about=row.get("about", ""),
     )
 
 

@@ -114,6 +114,7 @@ class Record:
     generation: tuple[str, ...] = ()  # whole prompts, for text that goes on from them
     reworded: str = ""  # the right answer in other words
     wrong: tuple[str, ...] = ()  # answers that are not right
+    about: str = ""  # whom it is about, where that is not its subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +191,14 @@ class KnowledgeGraph:
     def record(self) -> Mapping[str, Record]:
         """Records by the name of their fact."""
         return {record.fact: record for record in self.records}
+
+    def whose(self, fact: str, subject: str) -> str:
+        """Return whom a fact is about: facts that share it are not independent of each other.
+
+        Its subject; of a question whose subject is itself, what its line says.
+        """
+        record = self.record.get(fact)
+        return record.about if record is not None and record.about else subject
 
     @cached_property
     def about(self) -> Mapping[str, tuple[Fact, ...]]:

@@ -37,6 +37,7 @@ from ksmith.records import Json, UserError, derived_seed
 ANSWER = "answer"
 TEMPLATES = ("{}",)
 NOVEL = ("Question: {} Answer:", "Q: {} A:")
+LONGEST = (*TEMPLATES, NOVEL[0])  # what is asked is no longer than in one of these
 FILES = ("forget", "retain", "holdout")
 ASKED = "pairs to retain that are only asked about"
 STRANGERS = 40
@@ -158,6 +159,7 @@ def _record(number: int, pair: Pair, new: str) -> Record:
         neighbours=(),
         reworded=pair.paraphrased_answer,
         wrong=pair.perturbed_answer,
+        about=pair.subject,
     )
 
 
@@ -189,7 +191,7 @@ def asked(graph: KnowledgeGraph) -> dict[str, list[tuple[str, str]]]:
     facts = {fact.name: fact for fact in (*graph.facts, *graph.holdout)}
     for name, record in graph.record.items():
         fact = facts[name]
-        prompts = [template.replace("{}", fact.subject, 1) for template in (*TEMPLATES, *NOVEL)]
+        prompts = [template.replace("{}", fact.subject, 1) for template in LONGEST]
         prompts += [asked.template for asked in record.paraphrases]
         answers = [fact.object, record.new, record.reworded, *record.wrong]
         found[sets[name]] += [(one, two) for one in prompts for two in answers if two]

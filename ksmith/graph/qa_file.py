@@ -58,6 +58,9 @@ class Pair(Checked):
 
     question: Line
     answer: Line
+    subject: PerhapsLine = (
+        ""  # whom it is about: questions that share one go together in intervals
+    )
     paraphrased_question: PerhapsLine = ""
     paraphrased_answer: PerhapsLine = ""
     perturbed_answer: tuple[Line, ...] = ()  # wrong ones

@@ -203,7 +203,7 @@ class Asking:
             right=None if after is None else place(after),
             right_before=None if before is None else place(before),
             rival=None if rival is None else place(rival),
-            subject=statement.subject,
+            subject=self.graph.whose(name, statement.subject),
             fact=name,
             aliases=aliases,
             aliases_before=aliases_before,

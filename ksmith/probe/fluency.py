@@ -30,7 +30,7 @@ def fluency(asking: Asking, part: Part) -> Iterator[Question]:
                 right=None,
                 right_before=None,
                 rival=None,
-                subject=request.subject,
+                subject=asking.graph.whose(request.fact, request.subject),
                 fact=request.fact,
                 level=level_of(asking.graph, request.subject),
                 generate=False,

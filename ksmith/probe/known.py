@@ -135,7 +135,7 @@ def _question(
         right=0,
         right_before=0,
         rival=None,
-        subject=statement.subject,
+        subject=asking.graph.whose(statement.fact, statement.subject),
         fact=statement.fact,
         level=level_of(asking.graph, statement.subject),
         stored=fact.stored,

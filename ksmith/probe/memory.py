@@ -41,6 +41,7 @@ class Item(NamedTuple):
     draw: int
     set: str  # forget, retain, near (more of what is near), trained, holdout
     statement: Statement
+    subject: str  # whom it is about, as `KnowledgeGraph.whose` says
     names: tuple[str, ...]  # by which the answer may be written
     wrong: tuple[str, ...]
     reworded: str = (
@@ -132,6 +133,7 @@ class _Asking:
                     draw=draw.number,
                     set=name,
                     statement=one,
+                    subject=draw.graph.whose(one.fact, one.subject),
                     names=(one.object, *names),
                     wrong=wrong or _wrong(self.pools, draw, one, barred, self.seed),
                     reworded=reworded,

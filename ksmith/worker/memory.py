@@ -85,7 +85,7 @@ def said_of(mine: Sequence[Item]) -> dict[str, list[Any]]:
         "draw": [item.draw for item in mine],
         "set": [item.set for item in mine],
         "fact": [item.statement.fact for item in mine],
-        "subject": [item.statement.subject for item in mine],
+        "subject": [item.subject for item in mine],
         "wording": [item.statement.wording for item in mine],
         "prompt": [item.statement.prompt for item in mine],
         "answer": [item.statement.object for item in mine],

@@ -15,6 +15,7 @@ from ksmith.graph.files import node_link
 from ksmith.graph.knowledge import aside
 from ksmith.graph.qa import ASKED
 from ksmith.probe import questions
+from ksmith.probe.memory import items
 from ksmith.records import UserError, file_digest
 from ksmith.settings.probe import KINDS, Probe
 
@@ -83,6 +84,26 @@ def test_what_is_to_be_forgotten_is_asked_for_word_for_word(tmp_path: Path) -> N
         assert record.reworded == row.get("paraphrased_answer", "")
 
 
+def test_questions_about_one_subject_go_together_and_stay_facts_of_their_own(
+    tmp_path: Path,
+) -> None:
+    named = [row | {"subject": f"Basil {i % 2}"} for i, row in enumerate(forget())]
+    kept = [row | {"subject": f"Mira {i % 5}"} for i, row in enumerate(retain())]
+    unseen = [pair(1, "Odo", subject="Odo")]
+    known = built(tmp_path, forget=named, retain=kept, holdout=unseen)
+    whose = {row["question"]: row["subject"] for row in (*named, *kept, *unseen)}
+    requests = graph.requests(known, task(), 0)
+    assert {r.subject for r in requests} == {row["question"] for row in named}
+    asked = [q for q in questions(known, requests, PROBE, 0) if q.fact]
+    assert {q.probe for q in asked} >= {"efficacy", "paraphrase", "contextual", "known"}
+    assert all(q.subject == whose[q.fact.removesuffix(" / answer")] for q in asked)
+    found = items(known, requests, {"memory_facts": 100}, 0, graph.holdout(known))
+    assert {i.set for i in found} == {"forget", "retain", "trained", "holdout"}
+    assert all(i.subject == whose[i.statement.subject] for i in found)
+    graph.save(known, tmp_path)
+    assert graph.load(tmp_path).records == known.records
+
+
 def test_what_is_to_be_kept_is_kept_or_asked_about_and_never_both(tmp_path: Path) -> None:
     known = built(tmp_path)
     requests = graph.requests(known, task(), 0)
@@ -120,7 +141,7 @@ def test_edits_take_a_wrong_answer_of_their_own_or_that_of_another(tmp_path: Pat
 
 @pytest.mark.parametrize("kind", ["entity", "branch", "relation"])
 def test_questions_and_answers_are_drawn_one_by_one(tmp_path: Path, kind: str) -> None:
-    with pytest.raises(UserError, match=f'task.forget = "{kind}": a file of questions'):
+    with pytest.raises(UserError, match=f'task.forget = "{kind}": questions and answers'):
         graph.check(built(tmp_path), task(forget=kind))
 
 
