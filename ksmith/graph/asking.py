@@ -63,10 +63,10 @@ def requests(
 ) -> list[Request]:
     """Return `draws` disjoint draws, one after another.
 
-    Each is of `scale` facts, or of `scale` entities, branches or relations with all their facts,
-    or of a share of them. They depend on the graph, what is drawn of it and the seed alone:
-    every method, and both kinds of task, get the same facts. Questions do without covariates,
-    which take the longest.
+    Each is of `scale` facts, or of `scale` entities, branches or relations with all facts of
+    theirs that can be asked for, or of a share of them. They depend on the graph, what is drawn
+    of it and the seed alone: every method, and both kinds of task, get the same facts. Questions
+    do without covariates, which take the longest.
 
     Raises:
         UserError: fewer of them than asked for, a level or relation that the graph doesn't

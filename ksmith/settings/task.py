@@ -27,8 +27,8 @@ class Task:
     )
     forget: Literal["facts", "entity", "branch", "relation"] = setting(
         "facts",
-        "what task.scale counts, for edits too: facts; entities with all their facts; branches, "
-        "each an entity at task.level and everything below it; relations with all their facts",
+        "what task.scale counts, for edits too: facts; entities; branches, each an entity at "
+        "task.level and everything below it; relations; of each, all facts that can be requested",
         omit_at_default=True,
     )
     relation: str | None = setting(

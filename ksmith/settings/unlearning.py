@@ -38,8 +38,9 @@ class Unlearning:
     retain_weight: NotNegative = setting(1.0, "alpha: weight of the retain loss")
     retain: CountFromZero | None = setting(
         None,
-        "facts in the retain set, at most; by default the rest of the graph, but for one fact in "
-        "four, which probes ask about, and of more than steps x batch so many drawn ones",
+        "facts in the retain set, at most; by default the rest of the graph, but for facts that no "
+        "draw can change and one in four of the others, which are asked about, and of more than "
+        "steps x batch so many drawn ones",
     )
     retain_near: bool = setting(
         True,
