@@ -68,17 +68,17 @@ class Pair(Checked):
     @field_validator("perturbed_answer")
     @classmethod
     def _wrong(cls, given: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        """Return the wrong answers.
+        """Return the wrong answers, without those that say what a right one says.
 
         Raises:
-            ValueError: one of them is the right one.
+            ValueError: none is left of those that there are.
         """
         own = [info.data.get(name, "") for name in ("answer", "paraphrased_answer")]
         right = {_same(text) for text in own if text}
-        for answer in given:
-            if _same(answer) in right:
-                raise ValueError(f"{short(answer)} is the right answer; wrong ones are needed")
-        return given
+        wrong = tuple(answer for answer in given if _same(answer) not in right)
+        if given and not wrong:
+            raise ValueError(f"{short(given[0])} is the right answer; a wrong one is needed")
+        return wrong
 
 
 class Numbered(NamedTuple):

@@ -231,8 +231,8 @@ WRONG: list[tuple[dict[str, Rows | str], str]] = [
     ({"forget": [pair(0, perturbed_answer=["a", " "])]}, r"line 1: perturbed_answer\.1: "),
     ({"forget": [pair(0, perturbed_answer="a")]}, r"line 1: perturbed_answer: .*array"),
     (
-        {"forget": [pair(0), pair(1, answer="Bryn.", perturbed_answer=["Oslo.", "BRYN"])]},
-        r"forget\.jsonl: line 2: perturbed_answer: 'BRYN' is the right answer; wrong ones are",
+        {"forget": [pair(0), pair(1, answer="Bryn.", perturbed_answer=["Bryn", "BRYN."])]},
+        r"forget\.jsonl: line 2: perturbed_answer: 'Bryn' is the right answer; a wrong one is",
     ),
     (
         {"retain": [pair(1, paraphrased_answer="In Bryn", perturbed_answer=["In Bryn."])]},
