@@ -130,7 +130,7 @@ class _Terms:
             terms["forget"] = hp.forget_weight * own.loss(found)
         if hp.stop_forget and "forget" in found:
             part = found["forget"]
-            moment.seen.old(part.facts, part.logp.detach().exp())
+            moment.seen.old(part.facts, part.said.probability.detach())
         if "new" in found and own.new is not None:
             terms["new"] = own.new * nll(found["new"].logp, found["new"].tokens)
         if "retain" in found:

@@ -12,6 +12,8 @@ from ksmith.settings.fields import (
     setting,
 )
 
+STOPS = 1  # counts to the version where stop_forget is set: raise it when that stops elsewhere
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unlearning:
@@ -67,7 +69,8 @@ class Unlearning:
     )
     stop_forget: Share = setting(
         0.0,
-        "stop once the mean probability of the old answers is at most this; 0: never",
+        "stop once the old answers' memory.probability (exp of the mean log p of each one's "
+        "tokens, mean over facts) is at most this; 0: never",
         omit_at_default=True,
     )
     checkpointing: bool = setting(

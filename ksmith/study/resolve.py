@@ -30,6 +30,7 @@ from ksmith.settings.probe import SETTINGS as ASKED_BY
 from ksmith.settings.recipes import resolve as recipe_numbers
 from ksmith.settings.task import checkpoints
 from ksmith.settings.units import SIZED
+from ksmith.settings.unlearning import STOPS
 from ksmith.settings.words import show
 from ksmith.study import known
 from ksmith.study.check import START, Value
@@ -276,7 +277,8 @@ class Resolver:
                 return NOTHING
             values["answers"] = self._digest(path)
             files[f"method.{method}.answers"] = str(path)
-        table = {"name": method, "version": self.methods[method].version, **values}
+        version = self.methods[method].version + (STOPS if values.get("stop_forget") else 0)
+        table = {"name": method, "version": version, **values}
         return _resolved(table, files)
 
     def _answers(self, given: Value, name: str) -> Path | None:
