@@ -12,6 +12,7 @@ from tests.study.files import HEAD, ROME, mistakes, written
 
 *_FIRST, _LAST = (f'"{name}"' for name in METHODS)
 QUOTED = f"{', '.join(_FIRST)} or {_LAST}"
+NPO = HEAD + '[task]\nmethod = "npo"\nkind = "unlearn"\n'
 SEQUENCE = ROME + "sequence = 20\n"
 ONE_EACH = {
     # forget sets
@@ -128,6 +129,12 @@ ONE_EACH = {
         "x.toml:5: no setting method.rome.layrs; did you mean method.rome.layer? "
         "method.rome has units, preset, steps, lr, clamp, kl_weight, keep, weight_decay, "
         "stop_loss, contexts, moment_tokens, guard, layer, ridge, adjust"
+    ],
+    NPO + "[method.npo]\naccumulate = 64\n": [
+        "x.toml:6: method.npo.accumulate = 64: must be <= batch, which is 32"
+    ],
+    NPO + "[method.npo]\nbatch = 8\naccumulate = 8\nwarmup = 31\n": [
+        "x.toml:8: method.npo.warmup = 31: must be <= steps, which is 30"
     ],
     ROME + '[method.rome]\nkeep = "relation"\n': [
         'x.toml:5: method.rome.keep = "relation": must be "essence" or "relations"; '
