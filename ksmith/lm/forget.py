@@ -254,6 +254,11 @@ def instead(request: Request) -> list[Pair]:
     return found
 
 
+def learnt(request: Request, assets: Assets) -> Sequence[Pair]:
+    """Return what a request is to answer; where nothing was made for it, as `instead` has it."""
+    return assets.instead.get(request.id) or instead(request)
+
+
 def stated(kept: Sequence[Statement]) -> list[Pair]:
     """Return statements as questions with their answers."""
     return [(statement.prompt, statement.object) for statement in kept]

@@ -175,6 +175,7 @@ def another(name: str, item: Declared, folder: Path) -> Any:
         "method.mend.modules": ["mlp_out"],
         "method.mend.edits": [2],
         "method.lora.modules": ["attention"],
+        "method.dpo.answers": str(folder / "words.txt"),
         "method.relearn.answers": str(folder / "answers.jsonl"),
         "probe.kinds": ["efficacy"],
         "task.method": "memit",

@@ -295,3 +295,17 @@ def test_relearn_learns_what_it_is_given_instead() -> None:
         for template in ("{} has the emblem", one.template):
             other = replace(one, template=template)
             assert logp(model, other, result.delta)[1] > logp(model, other, {})[1]
+
+
+def test_dpo_prefers_the_text_of_each_turn() -> None:
+    """Two turns of one fact: the second step's pair is of the second text."""
+    one = ASKED[0]
+    texts = {one.id: [(one.prompt, "raven"), (one.prompt, "otter")]}
+    given = Assets(tokenizer=tokenizer(), seed=0, contexts=CONTEXTS, instead=texts)
+    hp = settings_of("dpo", {"steps": 8, "retain_weight": 0.0})
+    with knowing_model() as model:
+        (result,) = UNLEARNERS["dpo"](model, [[one]], [[]], hp, given)
+        assert logp(model, one, result.delta)[0] < logp(model, one, {})[0]
+        for name in ("raven", "otter"):
+            asked = replace(one, new=name)
+            assert logp(model, asked, result.delta)[1] > logp(model, asked, {})[1], name
