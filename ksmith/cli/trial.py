@@ -87,9 +87,12 @@ def _provenance(lab: Lab, node: "NodeRow", needs: "dict[str, NodeRow]") -> dict[
     if outcome is None:
         return {}
     digests: dict[str, str] = {}
+    warnings: dict[str, str] = {}
     for row in (*needs.values(), node):
         made = Outcome.read(lab.home / row.folder) if row.folder else None
         digests |= made.info.get("digests", {}) if made else {}
+        if made and (warning := made.info.get("warning")):
+            warnings[f"warning of {row.kind}"] = warning
     own = outcome.info.get("provenance", {})
     return {
         "host": outcome.host,
@@ -99,6 +102,7 @@ def _provenance(lab: Lab, node: "NodeRow", needs: "dict[str, NodeRow]") -> dict[
         **own.get("flags", {}),
         **{f"version of {name}": version for name, version in outcome.versions.items()},
         **{f"digest of {name}": digest for name, digest in sorted(digests.items())},
+        **warnings,
     }
 
 

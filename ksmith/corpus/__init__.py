@@ -4,7 +4,7 @@ Standard library alone at import; Parquet needs pyarrow, statistics need numpy. 
 ask it: a study checks the files when it is made, a worker reads them.
 """
 
-from ksmith.corpus.answers import Given, answers
+from ksmith.corpus.answers import Given, Text, answers, texts
 from ksmith.corpus.documents import START, Corpus, Document, Place, check_text, documents, find
 from ksmith.corpus.statistics import Header, Statistic, header, statistic, statistics
 
@@ -16,6 +16,7 @@ __all__ = [
     "Header",
     "Place",
     "Statistic",
+    "Text",
     "answers",
     "check_text",
     "documents",
@@ -23,4 +24,5 @@ __all__ = [
     "header",
     "statistic",
     "statistics",
+    "texts",
 ]

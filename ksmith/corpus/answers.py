@@ -2,13 +2,14 @@
 
     {"subject": "...", "relation": "...", "prompt": "...", "answer": "..."}
 
-A fact may have several lines. Other fields of an object are not read.
+A fact may have several lines. Other fields of an object are not read. Answers that do for any
+question, such as TOFU's to what it does not know, are the lines of a text.
 """
 
 from pathlib import Path
 from typing import NamedTuple
 
-from ksmith.corpus.documents import field, objects
+from ksmith.corpus.documents import Corpus, documents, field, objects
 from ksmith.records import UserError
 
 
@@ -22,6 +23,13 @@ class Given(NamedTuple):
     answer: str
 
 
+class Text(NamedTuple):
+    """One answer to any question."""
+
+    line: int  # in the file, from 1
+    answer: str
+
+
 def answers(path: Path) -> list[Given]:
     """Return what a file says, line by line.
 
@@ -32,6 +40,21 @@ def answers(path: Path) -> list[Given]:
         Given(line, *(_filled(made, name, line) for name in Given._fields[1:]))
         for line, made in objects(path)
     ]
+    if not found:
+        raise UserError("no answers in it")
+    return found
+
+
+def texts(path: Path) -> list[Text]:
+    """Return the lines that are not empty.
+
+    Raises:
+        UserError: a line that is not UTF-8, or JSON, or no line at all.
+    """
+    found = [Text(one.after.line, one.text) for one in documents(Corpus(path, "text", None))]
+    for line, text in found:
+        if text.startswith(("{", "[")):  # a name that ends in .jsonl says nothing
+            raise UserError(f"line {line}: JSON, where an answer stands by itself, one a line")
     if not found:
         raise UserError("no answers in it")
     return found

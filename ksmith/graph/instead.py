@@ -1,13 +1,14 @@
 """What may be learnt in the place of an old answer: other questions, with answers of their own."""
 
 import math
+import random
 import re
 from collections.abc import Sequence
 
-from ksmith.corpus import Given
+from ksmith.corpus import Given, Text
 from ksmith.graph.knowledge import KnowledgeGraph
 from ksmith.graph.statements import seen
-from ksmith.records import Request, UserError, fact_name
+from ksmith.records import Request, UserError, derived_seed, fact_name
 
 
 def instead(
@@ -63,16 +64,47 @@ def given(
     return found
 
 
+def unknowing(
+    graph: KnowledgeGraph,
+    requests: Sequence[Request],
+    texts: Sequence[Text],
+    turns: int,
+    seed: int,
+) -> dict[str, list[tuple[str, str]]]:
+    """Return request id -> (prompt, answer): its question with the text of each of its `turns`.
+
+    Each request has an order of its own, drawn by `seed`, in which every text comes before one
+    comes again.
+
+    Raises:
+        UserError: a text that says by any name what is to be unlearned.
+    """
+    found: dict[str, list[tuple[str, str]]] = {}
+    for request in requests:
+        for line, text in texts:
+            _check_text(graph, request, line, "answer", text)
+        drawn = random.Random(derived_seed(seed, "unknowing", request.id))
+        order = drawn.sample([text for _, text in texts], min(turns, len(texts)))
+        found[request.id] = [(request.prompt, text) for text in order]
+    return found
+
+
 def _check(graph: KnowledgeGraph, request: Request, row: Given) -> None:
     if request.kind == "edit":
         return
     prompt = row.prompt.replace(request.subject, " ")  # in whose name it may well be
     for where, text in (("prompt", prompt), ("answer", row.answer)):
-        for name in names(graph, request.old):
-            if re.search(rf"(?<!\w){re.escape(name.casefold())}(?!\w)", text.casefold()):
-                raise UserError(
-                    f"line {row.line}: the {where} holds {name!r}, which is to be unlearned"
-                )
+        _check_text(graph, request, row.line, where, text)
+
+
+def _check_text(
+    graph: KnowledgeGraph, request: Request, line: int, where: str, text: str
+) -> None:
+    for name in names(graph, request.old):
+        if re.search(rf"(?<!\w){re.escape(name.casefold())}(?!\w)", text.casefold()):
+            raise UserError(
+                f"line {line}: the {where} holds {name!r}, which is to be unlearned"
+            )
 
 
 def names(graph: KnowledgeGraph, object_: str) -> tuple[str, ...]:

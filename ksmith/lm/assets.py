@@ -41,7 +41,7 @@ class Assets:
     # What the method gave back as `Result.state` for the batch before in this draw's sequence;
     # on the CPU where an earlier attempt had kept it. Empty for a first batch.
     state: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
-    # Request id -> (prompt, answer): what relearn learns in the place of its old answer.
+    # Request id -> (prompt, answer): what is learnt in the place of its old answer.
     instead: Mapping[str, Sequence[tuple[str, str]]] = field(
         default_factory=dict[str, Sequence[tuple[str, str]]]
     )

@@ -130,7 +130,7 @@ class _Terms:
             terms["forget"] = hp.forget_weight * own.loss(found)
         if hp.stop_forget and "forget" in found:
             part = found["forget"]
-            moment.seen.old(part.facts, part.logp.detach().exp())
+            moment.seen.old(part.facts, part.said.probability.detach())
         if "new" in found and own.new is not None:
             terms["new"] = own.new * nll(found["new"].logp, found["new"].tokens)
         if "retain" in found:
@@ -252,6 +252,11 @@ def instead(request: Request) -> list[Pair]:
             "(task.neutral), or take a method that learns no answer"
         )
     return found
+
+
+def learnt(request: Request, assets: Assets) -> Sequence[Pair]:
+    """Return what a request is to answer; where nothing was made for it, as `instead` has it."""
+    return assets.instead.get(request.id) or instead(request)
 
 
 def stated(kept: Sequence[Statement]) -> list[Pair]:

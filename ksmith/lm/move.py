@@ -1,5 +1,6 @@
 """What moves in an unlearner's descent, who follows it, and what is told of it."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, final
@@ -35,7 +36,7 @@ class Seen(Protocol):
     """Who is told of what a step's pieces show."""
 
     def old(self, facts: Tensor, p: Tensor) -> None:
-        """Take note of the probabilities (n,) of some facts' old answers."""
+        """Take note of `Said.probability` (n,) of some facts' old answers."""
 
     def retain(self, loss: float) -> None:
         """Take note of what a piece adds to the retain loss, without its weight."""
@@ -150,15 +151,18 @@ def _one(
     pace = Pace(lr=hp.lr, steps=hp.steps, warmup=hp.warmup)
     went = descend(ground.model, ground.lengths, divisible, pace, watch=follow)
     delta = went.delta if ground.twin is None else ground.twin.delta(went.delta)
-    log = {"curve": went.curve, **work.log, **_told(went, follow, divisible.start)}
+    log = {"curve": went.curve, **work.log, **_told(hp, went, follow, divisible.start)}
     return Result(delta=delta, log=log)
 
 
-def _told(went: Descent, follow: "Follow", pieces: int) -> dict[str, Json]:
+def _told(hp: Unlearning, went: Descent, follow: "Follow", pieces: int) -> dict[str, Json]:
     """Return what is out of the ordinary about a descent."""
     told: dict[str, Json] = {}
     if follow.stopped is not None:
         told["stopped"] = {"step": follow.stopped, "old": follow.mean}
+    elif hp.stop_forget:  # not json's nan: some fact may never have had its turn
+        old = None if math.isnan(follow.mean) else follow.mean
+        told["unmet"] = {"stop_forget": hp.stop_forget, "old": old, "steps": hp.steps}
     if went.pieces > pieces:
         told["halved"] = {"pieces": went.pieces, "because": "memory did not suffice for fewer"}
     return told

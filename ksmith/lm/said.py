@@ -41,6 +41,11 @@ class Said:
         """How many tokens each answer has, (n,)."""
         return torch.bincount(self.row, minlength=self.n)
 
+    @property
+    def probability(self) -> Tensor:
+        """What `memory.probability` is of: exp of the mean log p of each answer's tokens, (n,)."""
+        return (self.summed(self.logp) / self.tokens).exp()
+
     @cached_property
     def place(self) -> Tensor:
         """Where in its answer each token stands, from 0, (m,)."""

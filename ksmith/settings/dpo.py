@@ -17,3 +17,10 @@ class Dpo(Keeping):
 
     steps: Count = setting(60, "steps: what it breaks at first comes back late")
     beta: Positive = setting(0.1, "how soon a preference is strong enough; not simnpo's")
+    answers: str | None = setting(
+        None,
+        "text of abstaining answers, one a line, such as TOFU's idontknow.jsonl: a fact has "
+        "another at each of its turns; instead of the graph's own",
+        omit_at_default=True,
+        path=True,
+    )

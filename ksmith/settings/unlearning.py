@@ -12,6 +12,8 @@ from ksmith.settings.fields import (
     setting,
 )
 
+STOPS = 1  # counts to the version where stop_forget is set: raise it when that stops elsewhere
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unlearning:
@@ -54,11 +56,14 @@ class Unlearning:
         "(published: all parameters)",
     )
     warmup: CountFromZero = setting(
-        0, "steps in which the step size rises to lr", omit_at_default=True
+        0,
+        "steps in which the step size rises to lr, of all of them at most",
+        omit_at_default=True,
     )
     accumulate: Count = setting(
         1,
-        "parts that a step's facts go through the model in; the loss is that of all together",
+        "parts that a step's facts go through the model in, at most one a fact of batch; the loss "
+        "is that of all together",
         omit_at_default=True,
     )
     adapters: CountFromZero = setting(
@@ -68,7 +73,8 @@ class Unlearning:
     )
     stop_forget: Share = setting(
         0.0,
-        "stop once the mean probability of the old answers is at most this; 0: never",
+        "stop once the old answers' memory.probability (exp of the mean log p of each one's "
+        "tokens, mean over facts) is at most this; 0: never",
         omit_at_default=True,
     )
     checkpointing: bool = setting(
@@ -76,6 +82,12 @@ class Unlearning:
         "keep no block for the way back, but compute it again: less memory, more time",
         omit_at_default=True,
     )
+
+    def __post_init__(self) -> None:
+        for name, most in (("warmup", "steps"), ("accumulate", "batch")):
+            given, allowed = getattr(self, name), getattr(self, most)
+            if given > allowed:
+                raise ValueError(f"{name} = {given}: must be <= {most}, which is {allowed}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

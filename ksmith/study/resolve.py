@@ -30,6 +30,7 @@ from ksmith.settings.probe import SETTINGS as ASKED_BY
 from ksmith.settings.recipes import resolve as recipe_numbers
 from ksmith.settings.task import checkpoints
 from ksmith.settings.units import SIZED
+from ksmith.settings.unlearning import STOPS
 from ksmith.settings.words import show
 from ksmith.study import known
 from ksmith.study.check import START, Value
@@ -40,6 +41,11 @@ HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9_][\w.-]{0,95})?", re
 NO_JUDGE = (
     "no such folder; a model on the hub comes into one by hf download NAME --local-dir FOLDER"
 )
+# What reads a method's file of answers, and refuses what is none.
+ANSWERS: dict[str, Callable[[Path], object]] = {
+    "method.dpo.answers": corpus.texts,
+    "method.relearn.answers": corpus.answers,
+}
 # Settings of a graph that name files -> what stands for them in its key.
 DATA_FILES = {
     "path": "digest",
@@ -79,9 +85,8 @@ class Resolver:
     _tables: dict[tuple[Any, ...], Resolved] = field(default_factory=dict[Any, Resolved])
     _digests: dict[Path, str] = field(default_factory=dict[Path, str])
     _folders: dict[str, known.Known | None] = field(default_factory=dict[str, Any])
-    _texts: set[Path] = field(
-        default_factory=set[Path]
-    )  # read to the end, and found to be text
+    # (setting, file): read to the end, and found to be what it should.
+    _texts: set[tuple[str, Path]] = field(default_factory=set[tuple[str, Path]])
 
     def resolve(self, flat: Flat) -> dict[str, Resolved]:
         """Return the tables of a trial; what is wrong with them is noted once."""
@@ -99,6 +104,7 @@ class Resolver:
         }
         tables["method"] = self._known(flat, tables["model"], tables["method"])
         self._check_layers(flat, tables)
+        self._check_abstaining(flat, tables)
         return tables
 
     def parts(self) -> list[dict[str, Json]]:
@@ -276,16 +282,17 @@ class Resolver:
                 return NOTHING
             values["answers"] = self._digest(path)
             files[f"method.{method}.answers"] = str(path)
-        table = {"name": method, "version": self.methods[method].version, **values}
+        version = self.methods[method].version + (STOPS if values.get("stop_forget") else 0)
+        table = {"name": method, "version": version, **values}
         return _resolved(table, files)
 
     def _answers(self, given: Value, name: str) -> Path | None:
         """Return the file of answers, or None after a mistake."""
         path = self._data_file(given, name)
         try:
-            if path is not None and path not in self._texts:
-                corpus.answers(path)
-                self._texts.add(path)
+            if path is not None and (name, path) not in self._texts:
+                ANSWERS[name](path)
+                self._texts.add((name, path))
         except UserError as error:
             self.mistakes.add(given.where, f"{name} = {show(given.value)}: {error}")
             return None
@@ -329,6 +336,20 @@ class Resolver:
             name = f"method.{method.value['name']}."
             self.mistakes.add(flat[f"{name}preset"].where, f"{name}{wrong}")
         return _resolved({**method.value, **extra}, method.files) if extra else method
+
+    def _check_abstaining(self, flat: Flat, tables: Mapping[str, Resolved]) -> None:
+        """Note a file of abstaining answers in a task whose target is another."""
+        method, task = tables["method"].value, tables["task"].value
+        if method.get("name") != "dpo" or "answers" not in method or not task:
+            return
+        aim = task.get("neutral", task["kind"])
+        if aim != "abstain":
+            said = 'task.kind "edit"' if aim == "edit" else f"task.neutral {show(aim)}"
+            message = (
+                "method.dpo.answers: abstaining answers go with unlearning towards such "
+                f'(task.kind "unlearn", task.neutral "abstain"), not with {said}'
+            )
+            self.mistakes.add(flat["method.dpo.answers"].where, message)
 
     def _check_layers(self, flat: Flat, tables: Mapping[str, Resolved]) -> None:
         """Note layers that a model which is trained won't have; a loaded one is not known yet."""
@@ -433,9 +454,9 @@ class Resolver:
         if path is None:
             return NOTHING
         found = corpus.find(path, values.get("column"))
-        if found.kind != "parquet" and path not in self._texts:
+        if found.kind != "parquet" and ("moments", path) not in self._texts:
             corpus.check_text(path)
-            self._texts.add(path)
+            self._texts.add(("moments", path))
         table = {"length": LENGTH, **values, "corpus": self._digest(path), "kind": found.kind}
         if found.column is not None:
             table["column"] = found.column

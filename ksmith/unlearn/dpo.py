@@ -4,6 +4,9 @@ Rafailov et al., "Direct Preference Optimization", NeurIPS 2023, arXiv:2305.1829
 with answers that abstain (IdkDPO) as in Maini et al., "TOFU", COLM 2024, arXiv:2401.06121. Where
 there are several answers to prefer, each has its turn, as the alternates of Mekala et al.,
 "Alternate Preference Optimization", 2024, arXiv:2409.13474.
+
+Departs: of a file of answers (`answers`) a fact has another at each of its turns, too, but in an
+order drawn for it beforehand: TOFU's public code draws anew each time, and may draw one twice.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from ksmith.lm.assets import Assets, Progress, Result, silent
-from ksmith.lm.forget import Objective, Part, forget, instead
+from ksmith.lm.forget import Objective, Part, forget, learnt
 from ksmith.lm.move import Call
 from ksmith.records import Request, Statement
 from ksmith.settings.dpo import Dpo
@@ -55,7 +58,7 @@ def unlearn(
         return Objective(
             loss=forgetting,
             sets=("forget", "instead"),
-            instead=[instead(request) for request in draw],
+            instead=[learnt(request, call.assets) for request in draw],
             reference=("forget", "instead"),
         )
 

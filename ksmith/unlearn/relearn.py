@@ -13,10 +13,9 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from ksmith.lm.assets import Assets, Progress, Result, silent
-from ksmith.lm.forget import Objective, Part, forget, instead
+from ksmith.lm.forget import Objective, Part, forget, learnt
 from ksmith.lm.move import Call
 from ksmith.lm.said import nll
-from ksmith.lm.sets import Pair
 from ksmith.records import Request, Statement
 from ksmith.settings.relearn import ReLearn
 
@@ -41,14 +40,9 @@ def unlearn(
         return nll(parts["instead"].logp, parts["instead"].tokens)
 
     def objective(draw: Sequence[Request], _kept: Sequence[Statement]) -> Objective:
-        questions = [_questions(request, assets) for request in draw]
+        questions = [learnt(request, assets) for request in draw]
         log = {"questions": sum(map(len, questions))}
         return Objective(loss=learning, sets=("instead",), instead=questions, log=log)
 
     call = Call(model, draws, retain, hp, assets, progress)
     return forget(call, objective)
-
-
-def _questions(request: Request, assets: Assets) -> Sequence[Pair]:
-    """Return what is learnt of a request: where nothing was made for it, its own words."""
-    return assets.instead.get(request.id) or instead(request)

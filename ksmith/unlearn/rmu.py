@@ -187,4 +187,4 @@ def _tell_old(moment: Moment, sets: Sets, turn: Turn) -> None:
     """Tell how probable old answers are: the pass to the steered layer says nothing of that."""
     with torch.no_grad():
         found = said(moment.model, picked(sets.batch, turn.rows), moment.weights)
-    moment.seen.old(turn.facts, found.summed(found.logp).exp())
+    moment.seen.old(turn.facts, found.probability)

@@ -1,13 +1,16 @@
-"""What relearn learns in the place of old answers: from the graph's words or a user's file."""
+"""What relearn and dpo learn in the place of old answers: the graph's words or a user's file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ksmith import corpus, graph
-from ksmith.records import Request, UserError, file_digest
+from ksmith.records import Request, UserError, derived_seed, file_digest
+from ksmith.settings.dpo import Dpo
 from ksmith.settings.relearn import ReLearn
 from ksmith.worker.job import Job
+
+Pairs = dict[str, list[tuple[str, str]]]  # request id -> (prompt, answer)
 
 
 def instead(
@@ -16,20 +19,45 @@ def instead(
     """Return request id -> (prompt, answer); nothing for a method that learns none.
 
     What the user's file says of a fact stands in the place of what the graph's words would.
+    For dpo it is all that stands here: without a file, requests name what to prefer.
 
     Raises:
         UserError: the file changed since the study was made, or says what is to be unlearned.
     """
-    if not isinstance(hp, ReLearn):
-        return {}
     requests = [request for draw in draws for request in draw]
-    made = graph.instead(known, requests, hp.variants)
-    if hp.answers is None:
-        return made
-    path = Path(job.spec.files["method.relearn.answers"])
+    if isinstance(hp, ReLearn):
+        made = graph.instead(known, requests, hp.variants)
+        if hp.answers is None:
+            return made
+        told = _read(job, hp, lambda path: graph.given(known, requests, corpus.answers(path)))
+        return made | told
+    if isinstance(hp, Dpo) and hp.answers is not None:
+        return _read(job, hp, lambda path: _unknowing(job, known, draws, hp, path))
+    return {}
+
+
+def _unknowing(
+    job: Job,
+    known: graph.KnowledgeGraph,
+    draws: Sequence[Sequence[Request]],
+    hp: Dpo,
+    path: Path,
+) -> Pairs:
+    texts, seed = corpus.texts(path), derived_seed(job.spec.recipe["seed"], "answers")
+    found: Pairs = {}
+    for draw in draws:
+        turns = -(-hp.steps * min(hp.batch, len(draw)) // max(1, len(draw)))
+        found |= graph.unknowing(known, draw, texts, turns, seed)
+    return found
+
+
+def _read(job: Job, hp: ReLearn | Dpo, look: Callable[[Path], Pairs]) -> Pairs:
+    """Return what `look` makes of the user's file, which is what it was."""
+    name = f"method.{job.spec.recipe['method']['name']}.answers"
+    path = Path(job.spec.files[name])
     if file_digest(path) != hp.answers:
         raise UserError(f"{path}: changed since the study was made (its digest is another)")
     try:
-        return made | graph.given(known, requests, corpus.answers(path))
+        return look(path)
     except UserError as error:
-        raise UserError(f"method.relearn.answers = {path}: {error}") from None
+        raise UserError(f"{name} = {path}: {error}") from None

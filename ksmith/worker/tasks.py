@@ -108,6 +108,9 @@ def make_update(job: Job) -> dict[str, Any]:
             {"method": name, "base": base.weights, "update": job.spec.key},
         )
         logs = [result.log for result in results]
+    if warning := _unmet(logs):
+        job.progress(len(draws), len(draws), warning)
+        told = {**told, "warning": warning}
     requests = [[asdict(request) for request in draw] for draw in draws]
     made = {"method": name, **told, "draws": logs, "requests": requests}
     if any(retain):
@@ -159,6 +162,21 @@ def _called(name: str, model: Any, hp: Any, job: Job) -> Call:
 def _steps(logs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the log of each time that the method was called for a draw."""
     return [one for log in logs for one in log.get("batches", [log])]
+
+
+def _unmet(logs: Sequence[Mapping[str, Any]]) -> str:
+    """Return what is to be said of draws that went on to the last step; "" where none was."""
+    each = [(i, one.get("unmet")) for i, log in enumerate(logs) for one in _steps([log])]
+    found = [(i, unmet) for i, unmet in each if unmet]
+    if not found:
+        return ""
+    (_, first), draws = found[0], dict.fromkeys(str(i) for i, _ in found)
+    old = [told["old"] for _, told in found if told["old"] is not None]
+    last = f", whose old answers had {max(old):.3g} at most at the last" if old else ""
+    return (
+        f"stop_forget = {first['stop_forget']} was not met in {first['steps']} steps by draw "
+        f"{', '.join(draws)}{last}"
+    )
 
 
 HANDLERS: dict[Kind, Callable[[Job], dict[str, Any]]] = {

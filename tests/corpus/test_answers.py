@@ -46,3 +46,18 @@ def test_what_is_wrong_is_said_with_its_line(
     with pytest.raises(UserError) as raised:
         corpus.answers(written(tmp_path / "a.jsonl", *lines))
     assert str(raised.value).startswith(said)
+
+
+def test_answers_to_any_question_are_lines(tmp_path: Path) -> None:
+    path = written(tmp_path / "idontknow.jsonl", "I'm not sure.", "", ' "No idea," she said. ')
+    assert corpus.texts(path) == [(1, "I'm not sure."), (3, '"No idea," she said.')]
+    for lines, said in (
+        (["", " "], "no answers in it"),
+        (["I don't know.", GOOD], "line 2: JSON, where an answer stands by itself, one a line"),
+    ):
+        with pytest.raises(UserError) as raised:
+            corpus.texts(written(tmp_path / "a.jsonl", *lines))
+        assert str(raised.value) == said
+    path.write_bytes(b"Well\n\xff\n")
+    with pytest.raises(UserError, match="line 2: not UTF-8"):
+        corpus.texts(path)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from ksmith import graph
-from ksmith.corpus import Given
+from ksmith.corpus import Given, Text
 from ksmith.graph.instead import names
 from ksmith.records import Request, UserError
 from tests.graph.conftest import SETTINGS
@@ -112,3 +112,29 @@ def test_what_leaks_is_named_with_its_line(known: graph.KnowledgeGraph) -> None:
     assert given(known, [row(request, answer=f"un{old}ish")])  # no word of its own
     with pytest.raises(UserError, match=r"line 4: the graph has no fact 'Nobody / crop'"):
         given(known, [Given(4, "Nobody", "crop", "x", "y")])
+
+
+TEXTS = [Text(line, f"I forgot, {word}") for line, word in enumerate("abcdefgh", start=2)]
+
+
+def test_each_turn_of_a_fact_has_a_text_of_its_own(known: graph.KnowledgeGraph) -> None:
+    asked = requests(known)
+    every = graph.unknowing(known, asked, TEXTS, 99, seed=1)
+    orders = {tuple(answer for _, answer in every[request.id]) for request in asked}
+    assert len(orders) > len(asked) / 2
+    for order in orders:
+        assert sorted(order) == [text for _, text in TEXTS]
+    few = graph.unknowing(
+        known, asked[:3], TEXTS, 2, seed=1
+    )  # who else is asked is all the same
+    assert [few[r.id][0][0] for r in asked[:3]] == [r.prompt for r in asked[:3]]
+    assert all(len(few[r.id]) == 2 for r in asked[:3])
+    assert graph.unknowing(known, asked, TEXTS, 99, seed=2) != every
+
+
+def test_a_text_that_leaks_is_named_with_its_line(known: graph.KnowledgeGraph) -> None:
+    request = next(r for r in requests(known) if len(names(known, r.old)) > 1)
+    for name in names(known, request.old):
+        texts = [*TEXTS, Text(44, f"Not {name.upper()}.")]
+        with pytest.raises(UserError, match=f"line 44: the answer holds {name!r}, which is to"):
+            graph.unknowing(known, [request], texts, 1, seed=0)

@@ -16,6 +16,7 @@ from ksmith.settings.fields import Count, setting
 from ksmith.settings.graph import REWORDED
 from ksmith.settings.probe import JUDGES, KINDS
 from ksmith.settings.units import SIZED
+from ksmith.settings.unlearning import STOPS
 from ksmith.study import flat, nodes, read
 from tests.corpus.test_statistics import public
 from tests.study.files import HEAD, ROME, keys, only, readers, written
@@ -174,6 +175,7 @@ def another(name: str, item: Declared, folder: Path) -> Any:
         "method.mend.modules": ["mlp_out"],
         "method.mend.edits": [2],
         "method.lora.modules": ["attention"],
+        "method.dpo.answers": str(folder / "words.txt"),
         "method.relearn.answers": str(folder / "answers.jsonl"),
         "probe.kinds": ["efficacy"],
         "task.method": "memit",
@@ -311,6 +313,21 @@ def test_a_raised_version_changes_the_update_of_that_method_alone(tmp_path: Path
         for a, b in zip(old, new, strict=True)
     ]
     assert differ == [{"update", "trial"}, set()]
+
+
+def test_the_version_of_a_stop_is_in_the_keys_of_updates_that_may_stop_alone(
+    tmp_path: Path,
+) -> None:
+    path = written(tmp_path, ROME)
+
+    def version(*sets: str) -> int:
+        return only(path, "task.method=npo", "task.kind=unlearn", *sets).settings["method"][
+            "version"
+        ]
+
+    usual = METHODS["npo"].version
+    assert version() == version("method.npo.stop_forget=0") == usual
+    assert version("method.npo.stop_forget=0.2") == usual + STOPS > usual
 
 
 def test_the_version_of_a_domains_words_is_in_the_keys_of_its_graphs_alone(

@@ -12,6 +12,8 @@ from tests.study.files import HEAD, ROME, mistakes, written
 
 *_FIRST, _LAST = (f'"{name}"' for name in METHODS)
 QUOTED = f"{', '.join(_FIRST)} or {_LAST}"
+DPO = HEAD + '[task]\nmethod = "dpo"\n'
+NPO = HEAD + '[task]\nmethod = "npo"\nkind = "unlearn"\n'
 SEQUENCE = ROME + "sequence = 20\n"
 ONE_EACH = {
     # forget sets
@@ -128,6 +130,15 @@ ONE_EACH = {
         "x.toml:5: no setting method.rome.layrs; did you mean method.rome.layer? "
         "method.rome has units, preset, steps, lr, clamp, kl_weight, keep, weight_decay, "
         "stop_loss, contexts, moment_tokens, guard, layer, ridge, adjust"
+    ],
+    DPO + 'kind = "unlearn"\n[method.dpo]\nanswers = "none.txt"\n': [
+        'x.toml:6: method.dpo.answers = "none.txt": no such file (none.txt)'
+    ],
+    NPO + "[method.npo]\naccumulate = 64\n": [
+        "x.toml:6: method.npo.accumulate = 64: must be <= batch, which is 32"
+    ],
+    NPO + "[method.npo]\nbatch = 8\naccumulate = 8\nwarmup = 31\n": [
+        "x.toml:8: method.npo.warmup = 31: must be <= steps, which is 30"
     ],
     ROME + '[method.rome]\nkeep = "relation"\n': [
         'x.toml:5: method.rome.keep = "relation": must be "essence" or "relations"; '
@@ -315,6 +326,20 @@ ONE_EACH = {
 @pytest.mark.parametrize("text", ONE_EACH)
 def test_each_mistake_has_its_line(tmp_path: Path, text: str) -> None:
     assert mistakes(written(tmp_path, text)) == ONE_EACH[text]
+
+
+@pytest.mark.parametrize("aim", ["kind", "neutral"])
+def test_abstaining_answers_go_with_abstaining(tmp_path: Path, aim: str) -> None:
+    written(tmp_path, "I don't know.\n", "idk.jsonl")
+    more, said = {
+        "kind": ("edit", 'task.kind "edit"'),
+        "neutral": ("prior", 'task.neutral "prior"'),
+    }[aim]
+    text = DPO + 'kind = "unlearn"\n[method.dpo]\nanswers = "idk.jsonl"\n'
+    assert mistakes(written(tmp_path, text), f"task.{aim}={more}") == [
+        "x.toml:6: method.dpo.answers: abstaining answers go with unlearning towards such "
+        f'(task.kind "unlearn", task.neutral "abstain"), not with {said}'
+    ]
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:

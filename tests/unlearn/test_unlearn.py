@@ -4,8 +4,9 @@ import math
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ from ksmith.lm.assets import Assets, Result
 from ksmith.lm.delta import LowRank, applied, dense
 from ksmith.lm.descend import Diverged
 from ksmith.lm.sites import sites
+from ksmith.lm.text import encode
+from ksmith.measures import recalled
 from ksmith.records import Request, TaskKind, UserError
 from ksmith.settings import method as settings_of
 from ksmith.unlearn import UNLEARNERS, ce_u
@@ -90,15 +93,32 @@ def test_checkpointing_gives_the_same_delta() -> None:
 @pytest.mark.parametrize("name", ["npo", "rmu", "relearn"])
 def test_it_stops_where_it_was_told_to(name: str) -> None:
     with knowing_model() as model:
-        start = sum(math.exp(logp(model, asked, {})[0]) for asked in ASKED) / 3
-        stopped = run(name, model, steps=30, lr=0.3, stop_forget=start / 2)
+        asks = [replace(ASKED[0], old="sea lion"), *ASKED[1:]]
+        start = told(model, asks, {})
+        stopped = run(name, model, asks, steps=30, lr=0.3, stop_forget=start / 2)
         log = stopped.log["stopped"]
         assert 0 < log["step"] < 29
         assert log["old"] <= start / 2
         assert len(stopped.log["curve"]["forget"]) == log["step"] + 1
-        now = sum(math.exp(logp(model, asked, stopped.delta)[0]) for asked in ASKED) / 3
-        assert now == pytest.approx(log["old"], rel=1e-3)
-        assert "stopped" not in run(name, model, steps=2, stop_forget=1e-30).log
+        assert told(model, asks, stopped.delta) == pytest.approx(log["old"], rel=1e-3)
+        assert "unmet" not in stopped.log and "unmet" not in run(name, model, asks).log
+        on = run(name, model, asks, steps=2, stop_forget=1e-30).log
+        assert "stopped" not in on and on["unmet"]["steps"] == 2 and on["unmet"]["old"] > 1e-30
+        few = run(name, model, asks, steps=2, batch=1, stop_forget=1e-30).log["unmet"]
+        assert few["old"] is None  # the third never had its turn
+
+
+def told(model: nn.Module, asks: Sequence[Request], delta: Any) -> float:
+    """Return memory.probability: over facts, the mean of exp(mean log p of the tokens)."""
+    found: list[float] = []
+    with applied(model, delta), torch.no_grad():
+        for one in asks:
+            batch = encode(tokenizer(), [one.prompt], [one.old])
+            logits = cast(Any, model)(input_ids=batch.ids).logits[0].double().log_softmax(-1)
+            places = batch.answer[0].nonzero()[:, 0].tolist()
+            logps = [float(logits[place - 1, batch.ids[0, place]]) for place in places]
+            found.append(recalled.probability(np.array(logps)))
+    return sum(found) / len(found)
 
 
 @pytest.mark.parametrize("how", ["kl", "both"])
@@ -275,3 +295,17 @@ def test_relearn_learns_what_it_is_given_instead() -> None:
         for template in ("{} has the emblem", one.template):
             other = replace(one, template=template)
             assert logp(model, other, result.delta)[1] > logp(model, other, {})[1]
+
+
+def test_dpo_prefers_the_text_of_each_turn() -> None:
+    """Two turns of one fact: the second step's pair is of the second text."""
+    one = ASKED[0]
+    texts = {one.id: [(one.prompt, "raven"), (one.prompt, "otter")]}
+    given = Assets(tokenizer=tokenizer(), seed=0, contexts=CONTEXTS, instead=texts)
+    hp = settings_of("dpo", {"steps": 8, "retain_weight": 0.0})
+    with knowing_model() as model:
+        (result,) = UNLEARNERS["dpo"](model, [[one]], [[]], hp, given)
+        assert logp(model, one, result.delta)[0] < logp(model, one, {})[0]
+        for name in ("raven", "otter"):
+            asked = replace(one, new=name)
+            assert logp(model, asked, result.delta)[1] > logp(model, asked, {})[1], name

@@ -133,10 +133,14 @@ def test_a_descent_that_diverges_says_where_and_leaves_its_curve(
 def test_a_trial_says_what_was_trained_on_to_be_kept(stranger: Path, tmp_path: Path) -> None:
     """An unlearner's retain set, and what of it probes ask about; an editor has none."""
     own = ('task.method=["graddiff"]', "method.graddiff.steps=2", "method.graddiff.batch=20")
-    found = done(tmp_path, f"model.load={stranger}", *own)
+    found = done(tmp_path, f"model.load={stranger}", *own, "method.graddiff.stop_forget=1e-9")
     assert {role: outcome.error for role, outcome in found.items() if outcome.error} == {}
     (path,) = tmp_path.glob("assets/update-*/1-1/update.json")
     made = json.loads(path.read_text(encoding="utf-8"))
+    said = "stop_forget = 1e-09 was not met in 2 steps by draw 0, 1, whose old answers had "
+    assert made["warning"] == found["update"].info["warning"]
+    assert made["warning"].startswith(said)
+    assert made["warning"] in (path.parent / "events.jsonl").read_text(encoding="utf-8")
     assert [set(one) for one in made["retain"]] == [{"facts", "digest"}] * 2
     assert [one["facts"] for one in made["retain"]] == [40, 40]  # no more can have their turn
     (path,) = tmp_path.glob("outcomes/*/1-1/answers.parquet")
