@@ -44,7 +44,7 @@ NAMES = ("draw", "set", "fact", "subject", "wording", "prompt", "answer")  # of 
 HIGHEST = {
     name: np.inf if row.high is None else row.high
     for name, row in MEMORY.items()
-    if row.low is not None
+    if row.low == 0
 }
 
 

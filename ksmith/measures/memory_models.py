@@ -7,7 +7,7 @@ where they are: nothing stands in for them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -220,15 +220,60 @@ def _leaks(both: Pairs, mine: Floats, own: Floats, step: int) -> list[Metric]:
     """
     weights = both.drawn.golds
     gold = (own * weights).sum(1) / weights.sum(1)
-    every = [mine, mine, *own.T]
-    far = margin.matrix(
+    far = _far(mine, own)
+    _, among = margin.means(far, weights)
+    inside = both.number(step, "privleak_gold", among)
+    areas = _limits(both, mine, own)
+    plain = [
+        both.number(step, "privleak", samples.privleak(area, standard))
+        for area in areas
+        for standard in _limits(both, gold)
+    ]
+    ratios = [
+        both.number(step, "privleak_margin", margin.relative(_far(area, own))[:, step])
+        for area in areas
+    ]
+    return [
+        *_hull([summary([number], both.drawn, HIGHEST) for number in plain], samples.LEAST),
+        *summary([inside], both.drawn, HIGHEST),
+        *_hull([in_margins([number], both.drawn, HIGHEST) for number in ratios]),
+    ]
+
+
+def _far(area: Floats, own: Floats) -> Floats:
+    """Return (rows, models, golds) |PrivLeak| of a model with this AUC, and of gold models."""
+    every = [area, area, *own.T]
+    return margin.matrix(
         own.shape[1], lambda model, i: np.abs(samples.privleak(every[model], own[:, i]))
     )
-    _, among = margin.means(far, weights)
-    plain = [
-        both.number(step, "privleak", samples.privleak(mine, gold)),
-        both.number(step, "privleak_gold", among),
-    ]
-    ratio = both.number(step, "privleak_margin", margin.relative(far)[:, step])
-    told = summary(plain, both.drawn, HIGHEST)
-    return [*told, *in_margins([ratio], both.drawn, HIGHEST)]
+
+
+def _limits(both: Pairs, area: Floats, own: Floats | None = None) -> list[Floats]:
+    """Return (rows,) AUCs within whose hull one may lie; of one that varies it alone.
+
+    An AUC of 0 or 1 is so in every replicate, and what follows from it has no width either.
+    Its interval has the exact limit (see `Means.interval`), and as PrivLeak rises or falls with
+    it, PrivLeak's ends are at its ends. Its size has its least where the AUC is that of a gold
+    model: `own` (rows, golds), as far as these lie inside.
+    """
+    if area[0] not in (0, 1):
+        return [area]
+    (told,) = summary([both.number(1, "auc_min_k", area)], both.drawn, HIGHEST)
+    end = told.low if area[0] else told.high
+    if end is None:
+        return [area]
+    inside = [] if own is None else [*np.clip(own.T, *sorted((end, area[0])))]
+    return [area, np.full_like(area, end), *inside]
+
+
+def _hull(several: Sequence[Sequence[Metric]], least: float = 0.0) -> list[Metric]:
+    """Return the first metric, if there is one, with ends that hold the intervals of all.
+
+    `least` is the lowest value that there can be.
+    """
+    found = [metric for part in several for metric in part]
+    if not several[0]:
+        return []
+    low = [max(metric.low, least) for metric in found if metric.low is not None]
+    high = [metric.high for metric in found if metric.high is not None]
+    return [replace(found[0], low=min(low), high=max(high)) if low and high else found[0]]

@@ -143,8 +143,9 @@ OF_SETS: dict[str, Memory] = {
     },
     "privleak": Memory(
         doc="PrivLeak, percent, by min_k: 100 ((1 - AUC) - (1 - AUC of gold)) / (1 - AUC of "
-        "gold); below 0 members can still be told, above it they stand out as strangers.",
-        low=None,
+        "gold); below 0 members can still be told (-100: all), above it they stand out as "
+        "strangers. Where every pair says the same the interval has the ends of the AUC's.",
+        low=-100.0,
         high=None,
     ),
     "privleak_gold": Memory(

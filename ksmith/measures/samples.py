@@ -12,6 +12,10 @@ from scipy.special import kolmogorov
 
 Floats = NDArray[np.float64]
 
+LEAST = (
+    -100.0
+)  # PrivLeak of a model all of whose members can be told, whatever gold models leak
+
 
 def auc(members: Floats, others: Floats) -> float:
     """Return how often a member's score is the *lower* one of a pair, ties half.
