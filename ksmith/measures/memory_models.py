@@ -262,7 +262,8 @@ def _limits(both: Pairs, area: Floats, own: Floats | None = None) -> list[Floats
     end = told.low if area[0] else told.high
     if end is None:
         return [area]
-    inside = [] if own is None else [*np.clip(own.T, *sorted((end, area[0])))]
+    low, high = min(end, area[0]), max(end, area[0])
+    inside = [] if own is None else [*np.clip(own.T, low, high)]
     return [area, np.full_like(area, end), *inside]
 
 
