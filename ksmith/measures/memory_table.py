@@ -177,7 +177,8 @@ OF_SETS: dict[str, Memory] = {
     "ks_p": Memory(doc="The same as a p-value: geometric mean over gold models."),
     "model_utility": Memory(
         doc="Harmonic mean of probability, rouge_recall and truth_ratio on retain, those of them "
-        "that there are.",
+        "that there are; slice retain.trained is of what this method trained on, as TOFU's is, and "
+        "gold.retain the mean over gold models.",
         better="higher",
     ),
     "linguistic_score": Memory(

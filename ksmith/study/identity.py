@@ -40,7 +40,7 @@ GOLD = 1  # raise it when a gold model of the same settings changes
 ALIASES = 1  # raise it when other aliases count as answers
 COMPARED = 4  # raise it when trials are compared with gold models in another way
 SETS = 3  # raise it when other things are seen of forget, retain and holdout sets
-WRITTEN = 1  # raise it when other things are said of what is written about those sets
+WRITTEN = 2  # raise it when other things are said of what is written about those sets
 BY_ITSELF = 1  # raise it when texts that end by themselves are written otherwise
 STANDARD = 1  # raise it when other things than answers are read off a gold model
 

@@ -238,3 +238,28 @@ def test_every_metric_is_in_the_table_and_inside_of_its_bounds() -> None:
         row = MEMORY[metric.measure]
         assert row.low is None or metric.value >= row.low, metric
         assert row.high is None or metric.value <= row.high, metric
+
+
+def test_gold_models_have_areas_and_utility_of_their_own() -> None:
+    kept = [("retain", 0.5, 0.25), ("trained", 0.8, 0.2)]
+    said = [*FORGET, *HOLDOUT, *kept]
+    other = [(name, p / 2 if name == "retain" else p, wrong) for name, p, wrong in said]
+    none = [(name, 0.01 if name == "forget" else p, wrong) for name, p, wrong in said]
+    table = pl.concat([rows(said, 0), rows(said, 1), *golds(other, none)])
+    found = {
+        (metric.step, metric.measure, metric.slice): metric.value
+        for metric in memory_models.metrics(table, 0)
+    }
+    area = found[1, "auc_min_k", "gold.forget"]
+    assert area == pytest.approx((4.5 / 6 + 0) / 2)
+    leak = found[1, "privleak", "forget"]  # what is recorded is what it is made of
+    assert leak == pytest.approx(100 * (area - 4.5 / 6) / (1 - area))
+    assert found[1, "auc_reference", "gold.forget"] != 0.5
+    assert (0, "auc_min_k", "gold.forget") not in found
+    # Probability and truth ratio: .5 and .5, of one gold model .25 and 0; .8 and .75.
+    assert found[1, "model_utility", "retain"] == pytest.approx(0.5)
+    assert found[1, "model_utility", "gold.retain"] == pytest.approx((0 + 0.5) / 2)
+    for step, part in ((0, ""), (1, ""), (1, "gold.")):
+        assert found[step, "model_utility", f"{part}retain.trained"] == pytest.approx(
+            1.2 / 1.55
+        )
