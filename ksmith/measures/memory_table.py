@@ -170,7 +170,8 @@ OF_SETS: dict[str, Memory] = {
     "ks_gold": Memory(doc="D of two gold models, mean over pairs."),
     "ks_margin": Memory(doc=f"`ks` {MARGIN}", better="lower", high=None),
     "ks_log10_p": Memory(
-        doc="log10 of D's p-value, mean over gold models; of few facts it proves nothing.",
+        doc="log10 of D's p-value, from the exact distribution of two independent samples without "
+        "ties (Gnedenko and Korolyuk), mean over gold models; of few facts it proves nothing.",
         low=None,
         high=0.0,
     ),
