@@ -68,13 +68,13 @@ def score(
         scored = iter(score(model, tokenizer, plain, batch_tokens=batch_tokens))
         return [_text(q, next(written)) if q.sampled else next(scored) for q in questions]
     rows = _rows(tokenizer, questions)
-    limit = _positions(model)
+    limit = positions(model)
     longest = max(
         (len(r.ids) + len(e) for r in rows.values() for e in r.ends.values()), default=0
     )
     if longest > limit:
         raise UserError(f"a question of {longest} tokens, but the model takes {limit}")
-    ends = _Ends(tokenizer)
+    ends = Ends(tokenizer)
     with torch.inference_mode():
         for group in _batches(rows.values(), batch_tokens):
             _ask(model, group, ends, batch_tokens, limit)
@@ -174,7 +174,8 @@ def _batches(rows: Iterable[_Row], batch_tokens: int) -> Iterator[list[_Row]]:
             yield group[start : start + size]
 
 
-def _positions(model: nn.Module) -> int:
+def positions(model: nn.Module) -> int:
+    """Return the longest row that a model takes."""
     most = getattr(getattr(model, "config", None), "max_position_embeddings", None)
     return int(most) if most else 1 << 30
 
@@ -183,7 +184,7 @@ def _positions(model: nn.Module) -> int:
 
 
 def _ask(
-    model: nn.Module, rows: list[_Row], ends: "_Ends", batch_tokens: int, limit: int
+    model: nn.Module, rows: list[_Row], ends: "Ends", batch_tokens: int, limit: int
 ) -> None:
     """Fill in what the model says to prompts of one length."""
     device = next(model.parameters()).device
@@ -259,7 +260,7 @@ def _continue(
         rows[i].said[(*head, last)] = (*rows[i].said[first], *best[j])
 
 
-def _generate(model: nn.Module, rows: list[_Row], cache: Any, ends: "_Ends", room: int) -> None:
+def _generate(model: nn.Module, rows: list[_Row], cache: Any, ends: "Ends", room: int) -> None:
     """Fill in the greedy tokens after the first; a row leaves the batch when it is finished."""
     device = next(model.parameters()).device
     alive = [i for i, row in enumerate(rows) if not ends.finished(row, room)]
@@ -278,7 +279,7 @@ def _generate(model: nn.Module, rows: list[_Row], cache: Any, ends: "_Ends", roo
 # --- answers ----------------------------------------------------------------------------------
 
 
-class _Ends:
+class Ends:
     """Where greedy text stops: at an end token, a line's end, mostly at a full stop.
 
     A template may name further end tokens: those of a turn.
@@ -286,17 +287,17 @@ class _Ends:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         end: int | None = getattr(tokenizer, "eos_token_id", None)
-        self.ends = form_of(tokenizer).ends | ({end} - {None})
+        self.ends = form_of(tokenizer).ends | (set() if end is None else {end})
         listed: Any = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
         names: list[str] = [name or "" for name in listed]
         # A line's end as it is, as byte-level and as sentencepiece tokenizers write it.
         lines = {i for i, name in enumerate(names) if any(mark in name for mark in _LINES)}
-        self._hard = lines | self.ends
-        self._stops = self._hard | {i for i, name in enumerate(names) if name in _FULL_STOPS}
+        self.hard = frozenset(lines | self.ends)
+        self.stops = self.hard | {i for i, name in enumerate(names) if name in _FULL_STOPS}
 
     def finished(self, row: _Row, room: int) -> bool:
         """Return whether a row has all its greedy tokens."""
-        stops = self._hard if row.dotted else self._stops
+        stops = self.hard if row.dotted else self.stops
         wanted = min(row.steps, room)
         return len(row.greedy) >= wanted or row.greedy[-1] in stops
 
@@ -317,7 +318,7 @@ def _text(question: Question, text: str) -> Answer:
 
 
 def _answer(
-    tokenizer: PreTrainedTokenizerBase, question: Question, row: _Row, ends: _Ends
+    tokenizer: PreTrainedTokenizerBase, question: Question, row: _Row, ends: Ends
 ) -> Answer:
     keys = [row.ends[candidate] for candidate in question.candidates]
     generated = None

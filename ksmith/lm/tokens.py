@@ -226,11 +226,11 @@ def greedy(
     prompts: Sequence[str],
     answers: Sequence[str],
 ) -> list[str]:
-    """Return what the model writes after each prompt, to its natural stop.
+    """Return what a model writes after each prompt that it was trained to go on from.
 
-    That takes a step of the model a token, over cached keys and values: the only part of the
-    metrics that is not in the pass. A text has at most 2 tokens more than the longest of the
-    prompt's `answers`.
+    Up to a full stop, with which such a text ends; `write.greedy` is for all others. That takes
+    a step of the model a token, over cached keys and values. A text has at most 2 tokens more
+    than the longest of the prompt's `answers`.
     """
     asked = [
         Question(

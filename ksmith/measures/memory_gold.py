@@ -44,7 +44,7 @@ NAMES = ("draw", "set", "fact", "subject", "wording", "prompt", "answer")  # of 
 HIGHEST = {
     name: np.inf if row.high is None else row.high
     for name, row in MEMORY.items()
-    if row.low is not None
+    if row.low == 0
 }
 
 
@@ -216,7 +216,7 @@ def quality(rows: pl.DataFrame, standard: Sequence[pl.DataFrame], seed: int) -> 
 def _p(far: Floats, n: int) -> Iterator[Metric]:
     """Yield p-values of distances (models, golds) between samples of n."""
     for step in (0, 1):
-        log = float(np.mean([samples.ks_p(d, n, n)[1] for d in far[step].tolist()]))
+        log = float(np.mean([samples.ks_p(d, n)[1] for d in far[step].tolist()]))
         for measure, value in (("ks_log10_p", log), ("ks_p", 10.0**log)):
             yield Metric(
                 step=step, probe=PROBE, measure=measure, slice=FORGET, value=value, n=n

@@ -7,7 +7,7 @@ where they are: nothing stands in for them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -19,7 +19,7 @@ from ksmith.measures.gold_numbers import Number, in_margins, summary
 from ksmith.measures.gold_resampled import Resampled
 from ksmith.measures.memory import ATTACKS
 from ksmith.measures.memory_gold import HIGHEST
-from ksmith.measures.memory_table import FORGET, HOLDOUT, PROBE, RETAIN, SETS
+from ksmith.measures.memory_table import FORGET, HOLDOUT, PROBE, RETAIN, SETS, TRAINED
 from ksmith.records import Metric, derived_seed
 
 Floats = NDArray[np.float64]
@@ -47,6 +47,11 @@ def metrics(rows: pl.DataFrame, seed: int, far: pl.DataFrame | None = None) -> l
         found += _natural(mine, step, seed)
         found += _membership(mine, standard if step else [], before if step else None, seed)
     if standard:
+        every = pl.concat(
+            standard
+        )  # beside the model after the update, as all of gold models is
+        found += _utility(every, 1, seed, "gold.")
+        found += _natural(every, 1, seed, "gold.")
         found += memory_gold.quality(rows, standard, seed)
     if far is not None:
         found += memory_gold.answers(far, seed)
@@ -69,12 +74,18 @@ def _counts(rows: pl.DataFrame, step: int) -> Iterator[Metric]:
                 )
 
 
-def _utility(rows: pl.DataFrame, step: int, seed: int) -> list[Metric]:
-    mean = _OfMeans(step, RETAIN, "model_utility", UTILITY, samples.harmonic)
-    return mean.metrics(rows, seed)
+def _utility(rows: pl.DataFrame, step: int, seed: int, start: str = "") -> list[Metric]:
+    """Return utility of what no method trained on, and of what this one did."""
+    return [
+        metric
+        for name, part in ((RETAIN, RETAIN), (TRAINED, f"{RETAIN}.{TRAINED}"))
+        for metric in _OfMeans(
+            step, name, "model_utility", UTILITY, samples.harmonic, f"{start}{part}"
+        ).metrics(rows, seed)
+    ]
 
 
-def _natural(rows: pl.DataFrame, step: int, seed: int) -> list[Metric]:
+def _natural(rows: pl.DataFrame, step: int, seed: int, start: str = "") -> list[Metric]:
     """Return LS of each set, where what was written was looked at."""
     score = recalled.linguistic_score
     if "surprise" not in rows.columns:
@@ -83,7 +94,12 @@ def _natural(rows: pl.DataFrame, step: int, seed: int) -> list[Metric]:
         metric
         for name in SETS
         for metric in _OfMeans(
-            step, name, "linguistic_score", NATURAL, lambda means: score(*means.T)
+            step,
+            name,
+            "linguistic_score",
+            NATURAL,
+            lambda means: score(*means.T),
+            f"{start}{name}",
         ).metrics(rows, seed)
     ]
 
@@ -97,23 +113,30 @@ class _OfMeans:
     measure: str
     parts: Sequence[str]
     function: Callable[[Floats], Floats]  # (rows, parts) -> (rows,)
+    slice: str
 
     def metrics(self, rows: pl.DataFrame, seed: int) -> list[Metric]:
-        """Return it; nothing where no fact has a part."""
+        """Return it, of gold models the mean over them; nothing where no fact has a part."""
         told = memory.told(rows.filter(set=self.set))
         told = told.with_columns(cluster="subject", unit="fact")
         if told.is_empty():
             return []
-        drawn = Resampled.of(told, 1, seed)
+        models = told["gold"].unique().sort()
+        drawn = Resampled.of(told, len(models), seed)
         values = told.select(pl.col(self.parts).fill_null(float("nan"))).to_numpy()
-        total, n = drawn.sums(values, np.arange(told.height))
+        many: list[Floats] = []
+        for model in models:
+            mine = pl.col("gold").eq_missing(pl.lit(model, pl.Int32))
+            at = np.flatnonzero(told.select(mine)["gold"].to_numpy())
+            many.append(self.function(replicates(drawn.counts, *drawn.sums(values[at], at))))
+        _, n = drawn.sums(values, np.arange(told.height))
         there = n.sum(1) > 0
         number = Number(
             step=self.step,
             probe=PROBE,
             measure=self.measure,
-            slice=self.set,
-            many=self.function(replicates(drawn.counts, total, n)),
+            slice=self.slice,
+            many=_mean(np.stack(many, 1), drawn),
             n=int(n.max(1).sum()),
             clusters=int(there.sum()),
             draws=len(np.unique(drawn.draw[there])),
@@ -173,14 +196,14 @@ class Pairs:
         number = ((self.of_forget @ there) * self.of_holdout).sum(1)
         return np.divide(total, number, out=np.full(len(total), np.nan), where=number > 0)
 
-    def number(self, step: int, measure: str, many: Floats) -> Number:
+    def number(self, step: int, measure: str, many: Floats, part: str = FORGET) -> Number:
         """Return a number; it stands on the smaller class."""
         subjects = [table["subject"].n_unique() for table in (self.forget, self.holdout)]
         return Number(
             step=step,
             probe=PROBE,
             measure=measure,
-            slice=FORGET,
+            slice=part,
             many=many,
             n=min(self.forget.height, self.holdout.height),
             clusters=min(subjects),
@@ -202,11 +225,21 @@ def _membership(
     both = Pairs.of(scores, max(golds, 1), seed)
     areas = {name: both.area(scores, name) for name in ATTACKS if scores[name].count()}
     found = [both.number(step, f"auc_{name}", area) for name, area in areas.items()]
+    if not golds:
+        return summary(found, both.drawn, HIGHEST)
+    seen = [memory.scores(one, before) for one in standard]
+    own = {name: np.stack([both.area(one, name) for one in seen], 1) for name in areas}
+    found += [
+        both.number(step, f"auc_{name}", _mean(area, both.drawn), f"gold.{FORGET}")
+        for name, area in own.items()
+    ]
     told = summary(found, both.drawn, HIGHEST)
-    if golds:
-        own = np.stack([both.area(memory.scores(one), "min_k") for one in standard], 1)
-        told += _leaks(both, areas["min_k"], own, step)
-    return told
+    return [*told, *_leaks(both, areas["min_k"], own["min_k"], step)]
+
+
+def _mean(many: Floats, drawn: Resampled) -> Floats:
+    """Return (rows,) the mean over gold models of (rows, golds)."""
+    return (many * drawn.golds).sum(1) / drawn.golds.sum(1)
 
 
 def _leaks(both: Pairs, mine: Floats, own: Floats, step: int) -> list[Metric]:
@@ -219,16 +252,62 @@ def _leaks(both: Pairs, mine: Floats, own: Floats, step: int) -> list[Metric]:
         step: of the model.
     """
     weights = both.drawn.golds
-    gold = (own * weights).sum(1) / weights.sum(1)
-    every = [mine, mine, *own.T]
-    far = margin.matrix(
+    gold = _mean(own, both.drawn)
+    far = _far(mine, own)
+    _, among = margin.means(far, weights)
+    inside = both.number(step, "privleak_gold", among)
+    areas = _limits(both, mine, own)
+    plain = [
+        both.number(step, "privleak", samples.privleak(area, standard))
+        for area in areas
+        for standard in _limits(both, gold)
+    ]
+    ratios = [
+        both.number(step, "privleak_margin", margin.relative(_far(area, own))[:, step])
+        for area in areas
+    ]
+    return [
+        *_hull([summary([number], both.drawn, HIGHEST) for number in plain], samples.LEAST),
+        *summary([inside], both.drawn, HIGHEST),
+        *_hull([in_margins([number], both.drawn, HIGHEST) for number in ratios]),
+    ]
+
+
+def _far(area: Floats, own: Floats) -> Floats:
+    """Return (rows, models, golds) |PrivLeak| of a model with this AUC, and of gold models."""
+    every = [area, area, *own.T]
+    return margin.matrix(
         own.shape[1], lambda model, i: np.abs(samples.privleak(every[model], own[:, i]))
     )
-    _, among = margin.means(far, weights)
-    plain = [
-        both.number(step, "privleak", samples.privleak(mine, gold)),
-        both.number(step, "privleak_gold", among),
-    ]
-    ratio = both.number(step, "privleak_margin", margin.relative(far)[:, step])
-    told = summary(plain, both.drawn, HIGHEST)
-    return [*told, *in_margins([ratio], both.drawn, HIGHEST)]
+
+
+def _limits(both: Pairs, area: Floats, own: Floats | None = None) -> list[Floats]:
+    """Return (rows,) AUCs within whose hull one may lie; of one that varies it alone.
+
+    An AUC of 0 or 1 is so in every replicate, and what follows from it has no width either.
+    Its interval has the exact limit (see `Means.interval`), and as PrivLeak rises or falls with
+    it, PrivLeak's ends are at its ends. Its size has its least where the AUC is that of a gold
+    model: `own` (rows, golds), as far as these lie inside.
+    """
+    if area[0] not in (0, 1):
+        return [area]
+    (told,) = summary([both.number(1, "auc_min_k", area)], both.drawn, HIGHEST)
+    end = told.low if area[0] else told.high
+    if end is None:
+        return [area]
+    low, high = min(end, area[0]), max(end, area[0])
+    inside = [] if own is None else [*np.clip(own.T, low, high)]
+    return [area, np.full_like(area, end), *inside]
+
+
+def _hull(several: Sequence[Sequence[Metric]], least: float = 0.0) -> list[Metric]:
+    """Return the first metric, if there is one, with ends that hold the intervals of all.
+
+    `least` is the lowest value that there can be.
+    """
+    found = [metric for part in several for metric in part]
+    if not several[0]:
+        return []
+    low = [max(metric.low, least) for metric in found if metric.low is not None]
+    high = [metric.high for metric in found if metric.high is not None]
+    return [replace(found[0], low=min(low), high=max(high)) if low and high else found[0]]

@@ -143,8 +143,9 @@ OF_SETS: dict[str, Memory] = {
     },
     "privleak": Memory(
         doc="PrivLeak, percent, by min_k: 100 ((1 - AUC) - (1 - AUC of gold)) / (1 - AUC of "
-        "gold); below 0 members can still be told, above it they stand out as strangers.",
-        low=None,
+        "gold); below 0 members can still be told (-100: all), above it they stand out as "
+        "strangers. Where every pair says the same the interval has the ends of the AUC's.",
+        low=-100.0,
         high=None,
     ),
     "privleak_gold": Memory(
@@ -169,14 +170,16 @@ OF_SETS: dict[str, Memory] = {
     "ks_gold": Memory(doc="D of two gold models, mean over pairs."),
     "ks_margin": Memory(doc=f"`ks` {MARGIN}", better="lower", high=None),
     "ks_log10_p": Memory(
-        doc="log10 of D's p-value, mean over gold models; of few facts it proves nothing.",
+        doc="log10 of D's p-value, from the exact distribution of two independent samples without "
+        "ties (Gnedenko and Korolyuk), mean over gold models; of few facts it proves nothing.",
         low=None,
         high=0.0,
     ),
     "ks_p": Memory(doc="The same as a p-value: geometric mean over gold models."),
     "model_utility": Memory(
         doc="Harmonic mean of probability, rouge_recall and truth_ratio on retain, those of them "
-        "that there are.",
+        "that there are; slice retain.trained is of what this method trained on, as TOFU's is, and "
+        "gold.retain the mean over gold models.",
         better="higher",
     ),
     "linguistic_score": Memory(

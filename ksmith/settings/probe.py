@@ -1,10 +1,12 @@
 """What is asked of a model, before the update and after it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field
 
+from ksmith.records import Json
 from ksmith.settings.fields import Count, setting
 
 Steps = Annotated[int, Field(ge=0, le=100)]
@@ -85,6 +87,8 @@ SETTINGS: dict[str, tuple[Kind, ...]] = {
 
 
 TEXTS, TEXT_TOKENS = 10, 100  # as CounterFact's generation entropy has them
+# Settings of `memory`, which without it mean nothing.
+OF_MEMORY = ("memory_facts", "memory_tokens", "memory_gradients")
 OF_WEIGHTS = ("drift", "drift_facts")  # nothing that is asked, before or after
 JUDGES = ("judge_nli", "judge_similarity", "judge_entities")  # ... but read once it is answered
 
@@ -131,6 +135,12 @@ class Probe:
         "holdout set, at most",
         omit_at_default=True,
     )
+    memory_tokens: Count = setting(
+        200,
+        "tokens of what memory has the model write, at most, where it ends by itself: of a user's "
+        "own questions, and of models that exist",
+        omit_at_default=True,
+    )
     memory_gradients: bool = setting(
         False,
         "attack membership by norms of gradients, too: a pass there and back a statement",
@@ -168,3 +178,12 @@ class Probe:
                 f'judge_entities = "{self.judge_entities}": finds what judge_similarity compares; '
                 "name that, too, or leave it out"
             )
+
+
+def ends_by_itself(graph: Mapping[str, Json], model: Mapping[str, Json]) -> bool:
+    """Return whether what a model writes of its sets goes on until it ends by itself.
+
+    A model that is trained here on statements has learned that a full stop comes after the
+    object's name. What it writes is not looked at far beyond an answer's length.
+    """
+    return graph.get("source") == "qa" or "recipe" not in model

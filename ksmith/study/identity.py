@@ -7,7 +7,7 @@ from ksmith.records import Json, Node
 from ksmith.settings import METHODS, Method
 from ksmith.settings.graph import aliased
 from ksmith.settings.model import ASKED_IN
-from ksmith.settings.probe import JUDGES, OF_WEIGHTS
+from ksmith.settings.probe import JUDGES, OF_WEIGHTS, ends_by_itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +38,10 @@ def flat(settings: Mapping[str, Json]) -> dict[str, Json]:
 MOMENTS = 1  # raise it when second moments of the same settings change
 GOLD = 1  # raise it when a gold model of the same settings changes
 ALIASES = 1  # raise it when other aliases count as answers
-COMPARED = 3  # raise it when trials are compared with gold models in another way
+COMPARED = 4  # raise it when trials are compared with gold models in another way
 SETS = 3  # raise it when other things are seen of forget, retain and holdout sets
-WRITTEN = 1  # raise it when other things are said of what is written about those sets
+WRITTEN = 2  # raise it when other things are said of what is written about those sets
+BY_ITSELF = 1  # raise it when texts that end by themselves are written otherwise
 BRANCHES = 1  # raise it when other things are near a forgotten branch
 STANDARD = 1  # raise it when other things than answers are read off a gold model
 
@@ -122,6 +123,8 @@ def _measured(settings: Mapping[str, Json]) -> dict[str, Json]:
         measured["sets"] = SETS
         if measured.get("generate", True):
             measured["written"] = WRITTEN
+            if ends_by_itself(settings["graph"], settings["model"]):
+                measured["by_itself"] = BY_ITSELF
         if settings["task"].get("forget") == "branch":
             measured["branches"] = BRANCHES
     return measured

@@ -25,7 +25,7 @@ from ksmith.settings.graph import REWORDED
 from ksmith.settings.known_models import published
 from ksmith.settings.model import ASKED_IN, model_files
 from ksmith.settings.moments import LENGTH
-from ksmith.settings.probe import JUDGES
+from ksmith.settings.probe import JUDGES, OF_MEMORY, ends_by_itself
 from ksmith.settings.probe import SETTINGS as ASKED_BY
 from ksmith.settings.recipes import resolve as recipe_numbers
 from ksmith.settings.task import checkpoints
@@ -103,6 +103,7 @@ class Resolver:
             "moments": self._table(flat, "moments", self._moments, method),
         }
         tables["method"] = self._known(flat, tables["model"], tables["method"])
+        tables["probe"] = self._written(flat, tables)
         self._check_layers(flat, tables)
         self._check_abstaining(flat, tables)
         return tables
@@ -394,7 +395,7 @@ class Resolver:
         if not values.get("drift", True):
             values.pop("drift_facts", None)
         if not values.get("memory"):
-            for name in ("memory_facts", "memory_gradients"):
+            for name in OF_MEMORY:
                 values.pop(name, None)
         files = self._judges(values, own)
         return _resolved({"version": Probe.version, **values}, files)
@@ -423,6 +424,22 @@ class Resolver:
             values[name] = digest({part: self._digest(path) for part, path in found.items()})
             files[full] = str(folder)
         return files
+
+    def _written(self, flat: Flat, tables: Mapping[str, Resolved]) -> Resolved:
+        """Return the probe's table without the length of texts that are not written so far."""
+        probe, graph, model = (tables[name].value for name in ("probe", "graph", "model"))
+        by_itself = ends_by_itself(graph, model)
+        if "memory_tokens" not in probe or (probe["generate"] and by_itself):
+            return tables["probe"]
+        why = "a model that is trained here on statements writes 2 tokens more than the answer has"
+        note = (
+            f"{flat['probe.memory_tokens'].where.text}: probe.memory_tokens is left out: "
+            f"{why if probe['generate'] else 'probe.generate is false'}"
+        )
+        if note not in self.notes:
+            self.notes.append(note)
+        rest = {name: value for name, value in probe.items() if name != "memory_tokens"}
+        return _resolved(rest, tables["probe"].files)
 
     def _moments(self, own: Flat, method: str) -> Resolved:
         """Return what second moments are measured on; nothing where the method needs none."""

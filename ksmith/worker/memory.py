@@ -1,10 +1,10 @@
 """What models still have of forget, retain and holdout sets: one pass over each set and model."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ksmith import graph, settings
-from ksmith.lm import prefill
+from ksmith.lm import prefill, write
 from ksmith.lm.tokens import gradient_norms, greedy
 from ksmith.probe.memory import Item, items
 from ksmith.records import Metric, derived_seed
@@ -73,10 +73,30 @@ def look(
         **numbers,
     }
     if asked["generate"]:
-        columns["generated"] = list(greedy(model, base.tokenizer, prompts, answers))
+        columns["generated"] = _written(model, base, prompts, answers, asked)
     if asked["memory_gradients"]:
         columns["gradient"] = _gradients(model, base, mine)
     return memory.frame(columns, step=step), seen.whole
+
+
+def _written(
+    model: Any,
+    base: Base,
+    prompts: Sequence[str],
+    answers: Sequence[str],
+    asked: Mapping[str, Any],
+) -> list[str]:
+    """Return what the model writes after each prompt, to its natural stop."""
+    if "by_itself" not in asked:
+        return greedy(model, base.tokenizer, prompts, answers)
+    statements = base.graph.source != "qa"  # they end with a full stop
+    return write.greedy(
+        model,
+        base.tokenizer,
+        prompts,
+        most=asked["memory_tokens"],
+        answers=answers if statements else None,
+    )
 
 
 def said_of(mine: Sequence[Item]) -> dict[str, list[Any]]:

@@ -168,6 +168,33 @@ def test_a_model_that_is_the_gold_model_is_no_distance_from_it() -> None:
     assert found[1, "memory.privleak_gold.forget"].value == 0
 
 
+def test_privleak_of_members_that_can_all_be_told_has_the_ends_of_the_area() -> None:
+    all_told = [("forget", 0.9, 0.1)] * 4 + [("holdout", 0.1 * i, 0.2) for i in range(1, 5)]
+    some = [("forget", 0.25, 0.1)] * 4 + all_told[4:]
+    fewer = [("forget", 0.15, 0.1)] * 4 + all_told[4:]
+    table = pl.concat([rows(fewer, 0), rows(all_told, 1), *golds(some, fewer)])
+    found = named(memory_models.metrics(table, 0))
+    area = found[1, "memory.auc_min_k.forget"]
+    assert (area.value, area.high) == (1, 1) and area.low is not None and 0 < area.low < 0.6
+    leak = found[1, "memory.privleak.forget"]
+    gold = (1 / 2 + 1 / 4) / 2
+    end = 100 * (gold - area.low) / (1 - gold)
+    assert leak.value == leak.low == -100  # whatever the area of gold models is
+    assert leak.high is not None and leak.high >= end
+    # Inside of the limits the area may be that of a gold model, whose own size is 0.
+    size = found[1, "memory.privleak_margin.forget"]
+    assert size.low is not None and size.low < 1 < size.value
+
+
+def test_privleak_has_the_limits_of_gold_models_too() -> None:
+    none = [("forget", 0.1, 0.1)] * 3 + [("holdout", 0.3, 0.2)] * 3
+    half = [("forget", 0.3, 0.1)] * 3 + none[3:]
+    table = pl.concat([rows(none, 0), rows(half, 1), *golds(none, none)])
+    leak = named(memory_models.metrics(table, 0))[1, "memory.privleak.forget"]
+    assert leak.value == -50 and leak.high is not None and leak.high > 0
+    assert leak.low == -50
+
+
 def test_forget_quality_by_hand() -> None:
     far = [("forget", 0.9, 0.001), ("forget", 0.9, 0.002), *FORGET[2:], *HOLDOUT]
     table = pl.concat(
@@ -211,3 +238,28 @@ def test_every_metric_is_in_the_table_and_inside_of_its_bounds() -> None:
         row = MEMORY[metric.measure]
         assert row.low is None or metric.value >= row.low, metric
         assert row.high is None or metric.value <= row.high, metric
+
+
+def test_gold_models_have_areas_and_utility_of_their_own() -> None:
+    kept = [("retain", 0.5, 0.25), ("trained", 0.8, 0.2)]
+    said = [*FORGET, *HOLDOUT, *kept]
+    other = [(name, p / 2 if name == "retain" else p, wrong) for name, p, wrong in said]
+    none = [(name, 0.01 if name == "forget" else p, wrong) for name, p, wrong in said]
+    table = pl.concat([rows(said, 0), rows(said, 1), *golds(other, none)])
+    found = {
+        (metric.step, metric.measure, metric.slice): metric.value
+        for metric in memory_models.metrics(table, 0)
+    }
+    area = found[1, "auc_min_k", "gold.forget"]
+    assert area == pytest.approx((4.5 / 6 + 0) / 2)
+    leak = found[1, "privleak", "forget"]  # what is recorded is what it is made of
+    assert leak == pytest.approx(100 * (area - 4.5 / 6) / (1 - area))
+    assert found[1, "auc_reference", "gold.forget"] != 0.5
+    assert (0, "auc_min_k", "gold.forget") not in found
+    # Probability and truth ratio: .5 and .5, of one gold model .25 and 0; .8 and .75.
+    assert found[1, "model_utility", "retain"] == pytest.approx(0.5)
+    assert found[1, "model_utility", "gold.retain"] == pytest.approx((0 + 0.5) / 2)
+    for step, part in ((0, ""), (1, ""), (1, "gold.")):
+        assert found[step, "model_utility", f"{part}retain.trained"] == pytest.approx(
+            1.2 / 1.55
+        )

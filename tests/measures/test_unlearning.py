@@ -172,7 +172,7 @@ def test_the_gold_model_leaks_nothing() -> None:
 def test_identical_samples_are_no_distance_apart(a: Any) -> None:
     d = samples.ks(a, a)
     assert d == 0
-    assert samples.ks_p(d, len(a), len(a)) == (1, 0)
+    assert samples.ks_p(d, len(a)) == (1, 0)
 
 
 @given(FEW, FEW)
@@ -181,19 +181,29 @@ def test_the_statistic_is_the_largest_distance_of_the_shares_below(a: Any, b: An
     assert samples.ks(a, b) == pytest.approx(max(apart))
 
 
-@pytest.mark.parametrize(("d", "n"), [(0.2, 100), (0.3, 40), (0.45, 20), (0.1, 400)])
-def test_its_p_value_is_near_the_exact_one(d: float, n: int) -> None:
+@pytest.mark.parametrize(
+    ("k", "n"),
+    [(1, 1), (3, 4), (5, 5), (7, 12), (9, 20), (12, 40), (20, 100), (40, 400)],
+)
+def test_its_p_value_is_the_exact_one(k: int, n: int) -> None:
     a = np.arange(n, dtype=float)
-    exact: Any = ks_2samp(a, a + round(d * n), method="exact")
-    p, log = samples.ks_p(samples.ks(a, a + round(d * n)), n, n)
-    assert log == pytest.approx(math.log10(exact.pvalue), abs=0.2)
-    assert p == pytest.approx(10**log)
+    exact: Any = ks_2samp(a, a + k - 0.5, method="exact")
+    p, log = samples.ks_p(samples.ks(a, a + k - 0.5), n)
+    assert p == pytest.approx(exact.pvalue, rel=1e-9)
+    assert log == pytest.approx(math.log10(exact.pvalue), abs=1e-9)
+
+
+def test_its_p_value_by_hand() -> None:
+    # Of the 20 orders of three and three, 2 have all of one before the other, 8 at most 1 apart.
+    assert samples.ks_p(1.0, 3)[0] == pytest.approx(2 / 20)
+    assert samples.ks_p(2 / 3, 3)[0] == pytest.approx(12 / 20)
+    assert samples.ks_p(1 / 3, 3)[0] == pytest.approx(1)
 
 
 def test_the_logarithm_goes_on_where_p_is_no_number() -> None:
-    _, last = samples.ks_p(0.5, 5_100, 5_100)
-    p, log = samples.ks_p(1.0, 10_000, 10_000)
-    assert p == 0 and log < -4_000 and -300 > last > -600
+    p, log = samples.ks_p(1.0, 10_000)
+    ways = math.comb(20_000, 10_000)  # 2 of them
+    assert p == 0 and log == pytest.approx(math.log10(2) - math.log10(ways), abs=1e-6)
 
 
 # --- utility, what was written ----------------------------------------------------------------

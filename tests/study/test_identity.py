@@ -84,6 +84,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "probe.memory_gradients": {"probe.memory": True},
     "probe.judge_nli": {"probe.memory": True},
     "probe.judge_similarity": {"probe.memory": True},
+    "probe.memory_tokens": {"probe.memory": True, "model.load": "gpt2"},
     "graph.centrality": {"graph.levels": "centrality"},
     "model.gold": {"task.draws": 1},
     "model.system": {"model.template": "chat"},

@@ -7,8 +7,8 @@ import pytest
 
 from ksmith.settings import METHODS
 from ksmith.settings.probe import KINDS
-from ksmith.study import read
-from tests.study.files import HEAD, ROME, mistakes, written
+from ksmith.study import nodes, read
+from tests.study.files import HEAD, ROME, mistakes, only, written
 
 *_FIRST, _LAST = (f'"{name}"' for name in METHODS)
 QUOTED = f"{', '.join(_FIRST)} or {_LAST}"
@@ -387,3 +387,22 @@ def test_notes_are_no_mistakes(tmp_path: Path) -> None:
         "settings of npo are given, but no trial uses it",
         "x.toml:6: this [[exclude]] meets no trial: task.scale = 7",
     ]
+
+
+def test_a_length_of_texts_that_are_not_written_so_far_is_left_out(tmp_path: Path) -> None:
+    start = ROME + '[model]\nload = "gpt2"\n[probe]\nmemory = true\n'
+    longer, usual = f"{start}memory_tokens = 50\n", written(tmp_path, start, "usual.toml")
+    assert only(written(tmp_path, longer)).settings["probe"]["memory_tokens"] == 50
+    for text, why in (
+        (longer.replace('load = "gpt2"', ""), "a model that is trained here on statements"),
+        (f"{longer}generate = false\n", "probe.generate is false"),
+    ):
+        study = read(written(tmp_path, text))
+        (note,) = (note for note in study.notes if "memory_tokens" in note)
+        assert ":8: probe.memory_tokens is left out: " in note and why in note
+        assert "memory_tokens" not in study.points[0].settings["probe"]
+    # The texts have a version of their own: trials of other texts keep their keys.
+    version = nodes(only(usual))["before"].recipe["probe"]["by_itself"]
+    assert version == 1
+    recipe = written(tmp_path, start.replace('load = "gpt2"', ""))
+    assert "by_itself" not in nodes(only(recipe))["trial"].recipe["probe"]

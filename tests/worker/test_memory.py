@@ -1,15 +1,21 @@
 """What stands under retain.trained is what unlearners train on; a retain set of none is refused."""
 
 from dataclasses import replace
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from ksmith import graph, settings
-from ksmith.probe.memory import items
-from ksmith.records import UserError
+from ksmith.probe.memory import Item, items
+from ksmith.records import Statement, UserError
+from ksmith.worker import memory
 from ksmith.worker.asking import by_draw
 from ksmith.worker.retained import retained
 from tests.graph.test_qa import task
+from tests.lm.models import tokenizer
+from tests.lm.test_score import DEER, END, IS, PROMPT, RED, STOP, talker
 from tests.probe.test_generated import known_graph
 
 
@@ -40,3 +46,26 @@ def test_a_draw_that_leaves_nothing_to_retain_is_refused_where_something_is_to_b
     assert all(retained(known, replace(hp, retain_near=True), draws, 0))
     assert retained(known, replace(hp, retain_weight=0.0), draws, 0) == [[]]
     assert retained(known, replace(hp, retain=0), draws, 0) == [[]]
+
+
+CHAIN = (IS, RED, DEER, "\u2581sea", "\u2581lion", STOP, "\u2581stone", END)
+
+
+@pytest.mark.parametrize(
+    ("source", "more", "text"),
+    [
+        ("qa", {"by_itself": 1}, "red deer sea lion . stone"),
+        ("qa", {"by_itself": 1, "memory_tokens": 5}, "red deer sea lion ."),
+        ("triples", {"by_itself": 1}, "red deer sea lion"),  # a statement, of any length
+        ("synthetic", {}, "red deer sea"),  # of a model trained on these: two tokens more
+    ],
+)
+def test_texts_go_on_to_their_natural_stop(source: str, more: Any, text: str) -> None:
+    model = talker(dict(pairwise(CHAIN)))
+    one = Item(0, "forget", Statement("Mira Oss", "emblem", "otter", PROMPT), ("otter",), ())
+    base = SimpleNamespace(
+        graph=SimpleNamespace(source=source), model=model, tokenizer=tokenizer()
+    )
+    job = SimpleNamespace(spec=SimpleNamespace(recipe={"probe": {"memory": True, **more}}))
+    rows, _ = memory.look(cast(Any, job), cast(Any, base), model, [one], step=0)
+    assert rows["generated"].to_list() == [text]
