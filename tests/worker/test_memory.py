@@ -62,7 +62,14 @@ CHAIN = (IS, RED, DEER, "\u2581sea", "\u2581lion", STOP, "\u2581stone", END)
 )
 def test_texts_go_on_to_their_natural_stop(source: str, more: Any, text: str) -> None:
     model = talker(dict(pairwise(CHAIN)))
-    one = Item(0, "forget", Statement("Mira Oss", "emblem", "otter", PROMPT), ("otter",), ())
+    one = Item(
+        0,
+        "forget",
+        Statement("Mira Oss", "emblem", "otter", PROMPT),
+        "Mira Oss",
+        ("otter",),
+        (),
+    )
     base = SimpleNamespace(
         graph=SimpleNamespace(source=source), model=model, tokenizer=tokenizer()
     )
