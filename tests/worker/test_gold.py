@@ -11,8 +11,9 @@ from transformers import AutoTokenizer
 
 import ksmith
 from ksmith import study
-from ksmith.measures import memory, memory_gold
+from ksmith.measures import judged, memory, memory_gold
 from ksmith.measures.gold import SCHEMA
+from ksmith.measures.gold_metrics import paired
 from ksmith.records import Node, Outcome, Spec
 from ksmith.store import Store
 from ksmith.worker.attempt import perform
@@ -105,7 +106,7 @@ def test_a_trial_says_what_is_left_of_its_sets_and_of_those_of_gold_models(
     home, nodes = ran
     folder = folder_of(home, nodes["trial"])
     rows = pl.read_parquet(folder / "memory.parquet")
-    assert dict(rows.schema) == memory.SCHEMA
+    assert dict(rows.schema) == memory.SCHEMA | judged.SCHEMA
     models = rows.group_by("step", "gold").agg(pl.len(), pl.col("draw").n_unique())
     assert (
         models.height == 4 and models["len"].n_unique() == 1
@@ -218,6 +219,11 @@ def test_frames_and_the_study_script_read_it(
     near, far = sorted(("ft_l", "graddiff"), key=lambda name: told[name])
     (row,) = script["compared"](rows, str(home)).to_dicts()
     assert (row["method"], row["farther than"]) == (far, near)
-    assert float(row["by"].split()[0]) == pytest.approx(told[far] - told[near], abs=0.01)
+    told_apart = paired(*(pairs.filter(method=name) for name in (far, near)))
+    assert told_apart and float(row["by"].split()[0]) == pytest.approx(
+        told_apart.value, abs=0.01
+    )
+    # On the questions of both alone: without what graddiff was trained on to keep.
+    assert told_apart.value == pytest.approx(told[far] - told[near], abs=0.03)
     script["main"]([str(home)])
     assert "layer1" in capsys.readouterr().out
