@@ -182,27 +182,24 @@ def _passes(
     takes = signature(judge.model.forward).parameters
     typed = "token_type_ids" in takes and getattr(judge.model.config, "type_vocab_size", 0) > 1
     pad, done = int(judge.tokenizer.pad_token_id or 0), 0  # type: ignore[arg-type]
-    with torch.inference_mode():
-        for at in groups([len(row.ids) for row in rows]):
-            width = max(1, *(len(rows[i].ids) for i in at))
-            ids = torch.full((len(at), width), pad)
-            kinds, mask = torch.zeros_like(ids), torch.zeros_like(ids)
-            mask[:, 0] = 1  # a text without any token is padding that is looked at
-            for row, i in enumerate(at):
-                size = len(rows[i].ids)
-                ids[row, :size] = torch.tensor(rows[i].ids, dtype=torch.int64)
-                kinds[row, :size] = torch.tensor(rows[i].type_ids, dtype=torch.int64)
-                mask[row, :size] = 1
-            given = {"input_ids": ids, "attention_mask": mask}
-            given |= {"token_type_ids": kinds} if typed else {}
-            yield (
-                at,
-                judge.model(**{k: v.to(device) for k, v in given.items()}),
-                mask.to(device),
-            )
-            done += len(at)
-            if tell is not None:
-                tell(done, len(rows))
+    for at in groups([len(row.ids) for row in rows]):
+        width = max(1, *(len(rows[i].ids) for i in at))
+        ids = torch.full((len(at), width), pad)
+        kinds, mask = torch.zeros_like(ids), torch.zeros_like(ids)
+        mask[:, 0] = 1  # a text without any token is padding that is looked at
+        for row, i in enumerate(at):
+            size = len(rows[i].ids)
+            ids[row, :size] = torch.tensor(rows[i].ids, dtype=torch.int64)
+            kinds[row, :size] = torch.tensor(rows[i].type_ids, dtype=torch.int64)
+            mask[row, :size] = 1
+        given = {"input_ids": ids, "attention_mask": mask}
+        given |= {"token_type_ids": kinds} if typed else {}
+        with torch.inference_mode():  # left before the yield, whoever takes it
+            output = judge.model(**{k: v.to(device) for k, v in given.items()})
+        yield at, output, mask.to(device)
+        done += len(at)
+        if tell is not None:
+            tell(done, len(rows))
 
 
 def groups(lengths: Sequence[int]) -> Iterator[list[int]]:

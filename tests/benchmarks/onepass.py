@@ -241,10 +241,10 @@ def _batches(rows: Rows) -> Iterator[tuple[Rows, Batch]]:
 def _run(model: nn.Module, rows: Rows) -> Iterator[tuple[Batch, Tensor]]:
     """Yield batches and the log-probabilities (n, t, vocab) of every word everywhere."""
     for _, batch in _batches(rows):
-        with torch.no_grad():
-            mask = batch.mask.long()
+        mask = batch.mask.long()
+        with torch.no_grad():  # left before the yield: whoever stops halfway is not left in it
             logits = model(input_ids=batch.ids, attention_mask=mask, use_cache=False).logits
-            yield batch, logits.float().log_softmax(-1)
+        yield batch, logits.float().log_softmax(-1)
 
 
 def _said(model: nn.Module, rows: Rows) -> Iterator[Any]:
