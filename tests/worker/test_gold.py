@@ -219,7 +219,7 @@ def test_frames_and_the_study_script_read_it(
     near, far = sorted(("ft_l", "graddiff"), key=lambda name: told[name])
     (row,) = script["compared"](rows, str(home)).to_dicts()
     assert (row["method"], row["farther than"]) == (far, near)
-    told_apart = paired(*(pairs.filter(method=name) for name in (far, near)))
+    told_apart = paired(pairs.filter(method=far), pairs.filter(method=near))
     assert told_apart and float(row["by"].split()[0]) == pytest.approx(
         told_apart.value, abs=0.01
     )
