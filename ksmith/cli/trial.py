@@ -144,7 +144,7 @@ def knew(metrics: list[dict[str, Any]]) -> str:
     knew, asked = max(counts["known"], default=0), max(counts[""])
     return (
         f"the model knew {knew} of the {asked} facts before the update, asked in words that are "
-        "scored nowhere: slices known are of those"
+        "scored nowhere (a file's questions as they stand): slices known are of those"
     )
 
 

@@ -2,7 +2,8 @@
 
 `frame` joins questions with what the model said, `steps` puts the rows before and after the
 update together. Whether a fact was *known* is decided here and once, for every method alike:
-by the questions of probe "known" at step 0, whose wordings are scored nowhere else.
+by the questions of probe "known" at step 0, whose wordings are scored nowhere else
+(of source qa it is the question as it stands).
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -189,7 +189,8 @@ OF_SETS: dict[str, Memory] = {
     ),
     "known": Memory(
         doc="Share of the forget set that the model knew before the update (step 0), asked in "
-        "words that are scored nowhere: what slices known are of.",
+        "words that are scored nowhere (a user's own questions as they stand): what slices "
+        "known are of.",
         of=(FORGET,),
     ),
     "facts": Memory(

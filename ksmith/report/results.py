@@ -46,7 +46,7 @@ FORGOTTEN = (
     Panel("Old answer's rank", "efficacy", "old_rank"),
     Panel("Answers alike", "efficacy", "evenness"),
 )
-NEUTRAL = {"Efficacy": "Neutral answer", "Paraphrase": "Neutral, paraphrase"}
+NEUTRAL = {"Efficacy": "Neutral answer", "Paraphrase": "Neutral, reworded"}
 KEPT = ("neighborhood", "same_subject")
 SHOWN_ALONG = ("efficacy", "paraphrase", *KEPT)
 TASKS = {"edit": "editing", "unlearn": "unlearning"}

@@ -248,7 +248,7 @@ def known(found: Cells, names: Sequence[str]) -> tuple[float, str] | None:
     rest = "" if count == row["n"] else "; of the known alone: the lines below each method"
     return row["value"], (
         f" the model knew {count} of the {row['n']} facts of the forget sets before, by wordings "
-        f"that are scored nowhere ({share}{ends}){rest}"
+        f"that are scored nowhere or questions as a file has them ({share}{ends}){rest}"
     )
 
 
