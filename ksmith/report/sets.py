@@ -48,8 +48,8 @@ SETS_NOTE = (
     "Means over facts, their 95 % intervals and n facts; of areas under the curve n of both "
     "classes, the forget set and the holdout set. known.forget: of what the model knew before, "
     "by wordings that are scored nowhere, or a file's questions as they stand; retain: what no "
-    "method trains on, near the forget set and far from it; retain.trained: what this method did train on. Gold models: the mean over "
-    "them."
+    "method trains on, near the forget set and far from it; retain.trained: what this "
+    "method did train on. Gold models: the mean over them."
 )
 KNOWN = "known."
 
