@@ -82,8 +82,7 @@ class Writer:
 
 
 def string(value: str) -> str:
-    text = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return text.replace("\\/", "/")
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def real(value: float) -> str:
