@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import polars as pl
 
 from ksmith.measures.compare import pool
@@ -112,7 +111,7 @@ def contrast(
         value=row["value"],
         low=row["low"],
         high=row["high"],
-        n=int(np.max(by_seed["n"].to_numpy())),
+        n=row["n"],
         cells=matched.select(pl.struct(cells).n_unique()).item() if cells else 1,
         model_seeds=row["model_seeds"],
     )

@@ -94,6 +94,16 @@ def test_several_models_are_resampled() -> None:
     # Exact numbers of three models that disagree are no exact difference.
     assert found.value == pytest.approx(0.4)
     assert found.low < 0.25 < 0.7 < found.high
+    assert found.n == 20  # of the same requests
+
+
+def test_each_seed_that_draws_requests_has_facts_of_its_own() -> None:
+    more, less = (
+        pl.concat([rows(("a", v, v, v), seed=i, model_seed=i) for i in range(3)])
+        for v in (0.5, 0.2)
+    )
+    found = contrast(more, less, ["level"])
+    assert found is not None and (found.n, found.model_seeds) == (60, 3)
 
 
 def test_the_interval_covers_what_it_says() -> None:
