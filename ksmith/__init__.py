@@ -24,16 +24,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in {
-        "answers",
-        "curves",
-        "findings",
-        "gold",
-        "metrics",
-        "pooled",
-        "table",
-        "trials",
-    }:
+    if name in __all__:
         from ksmith import frames
 
         return getattr(frames, name)

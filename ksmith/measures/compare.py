@@ -1,8 +1,11 @@
 """Comparing trials: paired differences on the same questions, and pooling over seeds."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -198,18 +201,51 @@ def pool(
         _model=model.cast(pl.String).fill_null(""),
         _asked=pl.concat_str([pl.lit(""), *asked], separator=" ", ignore_nulls=True),
     ).sort(*columns, "_model", "_asked", nulls_last=True)
-    pooled = [
-        dict(zip(by, name, strict=True))
-        | (
-            _in_margins(group, seed)
-            if str(dict(zip(by, name, strict=True)).get("measure")).endswith(MARGIN)
-            and not paired
-            else _pooled(group, seed, _bounds(by, name, paired))
-        )
-        for name, group in tidy.group_by(*by, maintain_order=True)
-    ]
+    pooled: list[dict[str, Any]] = []
+    for name, group in _groups(tidy, by):
+        of = dict(zip(by, name, strict=True))
+        if str(of.get("measure")).endswith(MARGIN) and not paired:
+            found = _in_margins(group, seed)
+        else:
+            found = _pooled(group, seed, _bounds(by, name, paired))
+        pooled.append(of | found)
     schema = {name: rows.schema[name] for name in by} | POOLED
     return pl.DataFrame(pooled, schema=schema)
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The t trials of one result, as arrays: there are tens of thousands of groups."""
+
+    numbers: Floats  # (t, 3) value, low, high; NaN where there is none
+    n: list[int]  # facts
+    model: list[str]  # which model seed
+    asked: list[str]  # which seeds drew the requests
+
+    def models(self) -> list[Floats]:
+        """Return the numbers of each model seed, (its trials, 3)."""
+        of = np.array(self.model)
+        return [self.numbers[of == name] for name in dict.fromkeys(self.model)]
+
+    def facts(self) -> int:
+        """Return how many were asked about: most of any model, of each seed that drew them."""
+        each: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
+        for n, model, asked in zip(self.n, self.model, self.asked, strict=True):
+            each[asked][model] += n
+        return sum(max(models.values()) for models in each.values())
+
+
+def _groups(tidy: pl.DataFrame, by: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], _Group]]:
+    """Yield the trials of each result; `tidy` is sorted by `by`."""
+    names = tidy.group_by(*by, maintain_order=True).len()
+    numbers = tidy.select(pl.col("value", "low", "high").cast(pl.Float64)).to_numpy()
+    n = tidy["n"].fill_null(0).to_list()
+    model, asked = tidy["_model"].to_list(), tidy["_asked"].to_list()
+    start = 0
+    for *name, size in names.iter_rows():
+        mine = slice(start, start + size)
+        yield tuple(name), _Group(numbers[mine], n[mine], model[mine], asked[mine])
+        start += size
 
 
 SEEDS = ("seed", "graph_seed", "graph.seed")  # of what is asked
@@ -238,16 +274,16 @@ def _bounds(by: Sequence[str], name: Sequence[object], paired: bool) -> tuple[fl
     return (-np.inf if low is None else low, np.inf if high is None else high)
 
 
-def _in_margins(group: pl.DataFrame, seed: int) -> dict[str, float | int | bool | None]:
+def _in_margins(group: _Group, seed: int) -> dict[str, float | int | bool | None]:
     """Return the geometric mean of ratios to the margin: a ratio errs by factors.
 
     An interval from .1 to 25 around 1.3 would else weigh a value of 25 like ten of 2.5.
     """
     ends = ("value", "low", "high")
-    if len(group) == 1 or not (group["value"] > 0).all():
+    if len(group.n) == 1 or not (group.numbers[:, 0] > 0).all():
         return _pooled(group, seed, (0.0, np.inf))
-    logs = group.with_columns(pl.col(ends).clip(LEAST).log())
-    found = _pooled(logs, seed, (-np.inf, np.inf))
+    logs = np.log(np.maximum(group.numbers, LEAST))
+    found = _pooled(replace(group, numbers=logs), seed, (-np.inf, np.inf))
     there = {name: found[name] for name in ends if found[name] is not None}
     return found | {
         name: math.exp(min(float(end or 0.0), 700.0)) for name, end in there.items()
@@ -255,40 +291,33 @@ def _in_margins(group: pl.DataFrame, seed: int) -> dict[str, float | int | bool 
 
 
 def _pooled(
-    group: pl.DataFrame, seed: int, bounds: tuple[float, float]
+    group: _Group, seed: int, bounds: tuple[float, float]
 ) -> dict[str, float | int | bool | None]:
-    models = group.partition_by("_model", maintain_order=True)
-    value = float(np.mean([model["value"].to_numpy().mean() for model in models]))
+    models = group.models()
+    value = float(np.mean([model[:, 0].mean() for model in models]))
     low, high = _interval(models, value, seed)
     if low is not None and high is not None:
         low, high = max(low, bounds[0]), min(high, bounds[1])
     return {
         "value": value,
-        "n": _facts(group),
+        "n": group.facts(),
         "low": low,
         "high": high,
-        "trials": len(group),
+        "trials": len(group.n),
         "model_seeds": len(models),
         "training_variance_covered": len(models) >= ENOUGH_MODELS,
     }
 
 
-def _facts(group: pl.DataFrame) -> int:
-    """Return how many facts were asked about: most of any model, of each seed that drew them."""
-    each = group.group_by("_asked", "_model").agg(pl.col("n").sum())
-    return int(each.group_by("_asked").agg(pl.col("n").max())["n"].sum())
-
-
 def _interval(
-    models: Sequence[pl.DataFrame], value: float, seed: int
+    trials: Sequence[Floats], value: float, seed: int
 ) -> tuple[float | None, float | None]:
-    trials = [model.select("value", "low", "high").to_numpy() for model in models]
     if sum(len(trial) for trial in trials) == 1:
         _, low, high = trials[0][0]
         return (None, None) if np.isnan(low) or np.isnan(high) else (float(low), float(high))
-    generator = np.random.default_rng(derived_seed(seed, "pool"))
-    within = np.stack([resampled_trials(trial, generator) for trial in trials], axis=1)
-    picked = generator.integers(len(models), size=within.shape)
+    drawn, picked = _drawn(tuple(map(len, trials)), seed)
+    parts = (_resampled(trial, *of) for trial, of in zip(trials, drawn, strict=True))
+    within = np.stack(list(parts), axis=1)
     means = np.take_along_axis(within, picked, axis=1).mean(axis=1, keepdims=True)
     low, high = percentiles(means)
     factor = _stretch(trials, float(means.var()))
@@ -315,14 +344,36 @@ def _stretch(trials: Sequence[Floats], had: float) -> float:
     return float(found[0])
 
 
+Draw = tuple[NDArray[np.int64], Floats]  # which trials, and standard normals, (replicates, t)
+
+
+@lru_cache(maxsize=16)
+def _drawn(counts: tuple[int, ...], seed: int) -> tuple[list[Draw], NDArray[np.int64]]:
+    """Return what a bootstrap draws: of each model its trials, then models (replicates, models).
+
+    It is the same for all results of as many trials, of which a study has tens of thousands.
+    """
+    generator = np.random.default_rng(derived_seed(seed, "pool"))
+    drawn = [_draw(count, generator) for count in counts]
+    return drawn, generator.integers(len(counts), size=(REPLICATES, len(counts)))
+
+
+def _draw(count: int, generator: np.random.Generator) -> Draw:
+    which = generator.integers(count, size=(REPLICATES, count))
+    return which, generator.standard_normal(which.shape)
+
+
 def resampled_trials(trials: Floats, generator: np.random.Generator) -> Floats:
     """Return (replicates,) means over resampled trials of one model seed.
 
     A trial's value comes from two half normals that fit its interval, so that a rate of 1 never
     goes above 1; without an interval it is the value alone.
     """
-    picked = trials[generator.integers(len(trials), size=(REPLICATES, len(trials)))]
-    value, low, high = picked[..., 0], picked[..., 1], picked[..., 2]
-    normal = generator.standard_normal(value.shape) / 1.96
-    reach = np.where(normal < 0, value - low, high - value)
-    return (value + normal * np.nan_to_num(reach)).mean(axis=1)
+    return _resampled(trials, *_draw(len(trials), generator))
+
+
+def _resampled(trials: Floats, which: NDArray[np.int64], drawn: Floats) -> Floats:
+    value, low, high = trials.T
+    below, above = (np.nan_to_num(reach) / 1.96 for reach in (value - low, high - value))
+    reach = np.where(drawn < 0, below[which], above[which])
+    return (value[which] + drawn * reach).mean(axis=1)

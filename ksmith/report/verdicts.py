@@ -90,9 +90,6 @@ def _of_probes(title: str, part: str) -> Distance:
     )
 
 
-# What all of them are of.
-LOOKED = (pl.col("probe") == PROBE) | (pl.col("measure") == "residual_generated")
-
 DISTANCES = (
     _of_sets("Truth ratios, forget", "ks", FORGET),
     _of_sets("Answers, forget", "kl", FORGET),
@@ -100,6 +97,17 @@ DISTANCES = (
     _of_sets("PrivLeak", "privleak", FORGET),
 )
 WITHOUT_SETS = (_of_probes("What had to change", "changed"), _of_probes("What stays", "kept"))
+
+KNOWN: Place = (PROBE, "known", FORGET)
+# Where all of them stand: there are hundreds of other measures of sets.
+PLACES = (
+    KNOWN,
+    *(place for rate in RATES for place in (*rate.places, rate.known, rate.gold) if place),
+    *((of.probe, name, of.slice) for of in DISTANCES for name in (of.measure, of.margin)),
+)
+LOOKED = pl.concat_str("probe", "measure", "slice", separator="|").is_in(
+    ["|".join(place) for place in PLACES]
+)
 
 
 def verdicts(
@@ -239,7 +247,7 @@ def _group(shown: Shown, cells: pl.DataFrame, names: Sequence[str], title: str) 
 
 def known(found: Cells, names: Sequence[str]) -> tuple[float, str] | None:
     """Return the share of the forget set that the model knew before, and what is said of it."""
-    row = found.find((BEFORE, names[0], 0), PROBE, "known", FORGET)
+    row = found.find((BEFORE, names[0], 0), *KNOWN)
     if row is None:
         return None
     count = round(row["value"] * row["n"])
