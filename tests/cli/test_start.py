@@ -13,7 +13,7 @@ from ksmith.cli import ksmith
 from ksmith.report.docs import tables
 
 HEAVY = {"torch", "transformers", "mlflow", "polars", "sqlmodel", "sqlalchemy", "networkx"}
-BUDGET = 0.3  # seconds
+TIMES = 4  # what `--help` may take beside what click alone takes: 2.4 where this was written
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
@@ -46,13 +46,21 @@ def test_help_loads_nothing_heavy() -> None:
     assert not {"pydantic", "rich", "matplotlib"} & loaded
 
 
+def processor_time(*arguments: str) -> float:
+    """Return the least processor time of a few runs: how slow a machine is falls out of ratios."""
+    spent: list[float] = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        python(*arguments)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return min(spent)
+
+
 def test_help_is_there_at_once() -> None:
-    """Counted in processor time: on a busy machine the wall's says more of the others."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    python("-m", "ksmith", "--help")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    assert spent < BUDGET
+    assert processor_time("-m", "ksmith", "--help") < TIMES * processor_time(
+        "-c", "import click"
+    )
 
 
 def test_version() -> None:

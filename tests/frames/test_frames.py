@@ -299,8 +299,8 @@ def test_ten_thousand_trials_are_read_within_seconds(tmp_path: Path) -> None:
     middle = time.perf_counter()
     assert ksmith.trials("s", home=lab.home).height == 10_001
     end = time.perf_counter()
-    assert middle - start < 3  # 0.4 s on an idle machine
-    assert end - middle < 3
+    assert middle - start < 8  # 0.4 s on an idle machine
+    assert end - middle < 8
 
 
 def _one(lab: MadeLab, query: str) -> Any:

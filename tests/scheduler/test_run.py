@@ -247,7 +247,7 @@ def test_changed_file_in_an_outcome_is_not_counted(store: Store) -> None:
 
 
 def test_cancelled_trial_is_stopped_within_a_second_or_two(store: Store) -> None:
-    store.add(study("s", [point(1, probe={"trial": {"sleep": 30}})]))
+    store.add(study("s", [point(1, probe={"trial": {"sleep": 60}})]))
     trial = store.trials("s")[0]
 
     cancelled: list[float] = []
@@ -259,7 +259,7 @@ def test_cancelled_trial_is_stopped_within_a_second_or_two(store: Store) -> None
 
     summary = run(store, ["s"], Options(workers=1, command=WORKER), cancel)
     assert (summary.cancelled, summary.left) == (1, 0)
-    assert time.monotonic() - cancelled[0] < 10
+    assert time.monotonic() - cancelled[0] < 20
     assert [row.state for row in store.attempts(trial.id)] == ["cancelled"]
 
 

@@ -213,7 +213,7 @@ def test_a_grid_of_1e18_is_refused_at_once(tmp_path: Path) -> None:
     ]
     with pytest.raises(StudyError, match=r"more than 1,000,000$"):
         read(path, allow_large=True)
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 10
     excluding = written(tmp_path, ROME + "[grid]\n" + lines + "[[exclude]]\nseed = '> 0'\n")
     assert "trials before exclusions, more than" in mistakes(excluding)[0]
 

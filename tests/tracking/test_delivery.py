@@ -212,7 +212,7 @@ def test_a_silent_server_is_not_waited_for(
     with socket.create_server(("127.0.0.1", 0)) as listener:
         start = time.monotonic()
         drained = drain(made.store, f"http://127.0.0.1:{listener.getsockname()[1]}")
-        assert time.monotonic() - start < 8
+        assert time.monotonic() - start < 20
     assert (drained.sent, drained.left) == (0, 2)
     assert drained.error is not None
 
