@@ -13,6 +13,8 @@ A *spec* is what a worker is given, an *outcome* is the folder that it leaves. I
     gold*.parquet         trial: distances to its gold models, by question and by layer
     *.png                 figures for people
     ...                   an asset's own: graph.json, delta.safetensors, a transformers folder
+
+An attempt that fails may leave what it had done, in the same files, and says so: `UNFINISHED`.
 """
 
 import hashlib
@@ -56,6 +58,9 @@ Wording = Literal[
 Set = Literal["target", "entailed", "open", "neighbour", "unrelated"]
 Context = Literal["", "old", "new"]  # the object that a sentence before the question asserts
 Reason = Literal["ok", "error", "oom", "timeout", "preempted", "lost", "cancelled"]
+
+# In `Outcome.info` of an attempt that failed after some of the work was done: how much of it.
+UNFINISHED = "unfinished"
 
 KEY_VERSION = 1  # raise it when canonical() or the shape of a recipe changes
 

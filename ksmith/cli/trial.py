@@ -21,6 +21,7 @@ from ksmith.cli.shell import (
     print_json,
     with_lab,
 )
+from ksmith.cli.unfinished import unfinished
 from ksmith.records import UserError, inside
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def show(lab: Lab, trial: str, *, as_json: bool) -> None:
         "needs": {role: {"key": need.key, "state": need.state} for role, need in needs.items()},
         "attempts": attempts,
         "provenance": _provenance(lab, node, needs),
+        "unfinished": unfinished(lab.home, node, needs),
         "metrics": _metrics(lab, node),
     }
     if as_json:
@@ -107,7 +109,7 @@ def _provenance(lab: Lab, node: "NodeRow", needs: "dict[str, NodeRow]") -> dict[
 
 
 def _metrics(lab: Lab, node: "NodeRow") -> list[dict[str, Any]]:
-    """Return the rows of the trial's metrics.json; none where it is not done."""
+    """Return the rows of the trial's metrics.json, of a failed one too; none where none is."""
     path = lab.home / (node.folder or "") / "metrics.json"
     if not node.folder or not path.is_file():
         return []
@@ -129,6 +131,8 @@ def metric_lines(metrics: list[dict[str, Any]]) -> Iterator[str]:
         was = "" if old is None else f"{old:.3f}"
         span = "" if row["low"] is None else f"[{row['low']:.3f}, {row['high']:.3f}]"
         yield f"  {name:34} {was:>7} {row['value']:>7.3f}  {span:18} n {row['n']}"
+    for name, value in before.items() if end == 0 else ():  # of a trial that failed at once
+        yield f"  {name:34} {value:>7.3f}"
 
 
 def _name(row: dict[str, Any]) -> str:
@@ -176,6 +180,10 @@ def _print_result(found: dict[str, Any]) -> None:
         click.echo("\nprovenance")
     for name, value in found["provenance"].items():
         click.echo(f"  {name}: {value}")
+    if found["unfinished"]:
+        click.echo("\nmeasured before it failed; no report and no mean has it")
+        for name, value in found["unfinished"].items():
+            click.echo(f"  {name}: {value}")
     if found["metrics"]:
         click.echo("\nmetrics                                 before   after  95 % interval")
         for line in metric_lines(found["metrics"]):

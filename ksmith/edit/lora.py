@@ -37,6 +37,7 @@ def edit(
     results: list[Result] = []
     for draw in draws:
         results.append(_edit(twin, draw, hp, assets) if twin and draw else Result(delta={}))
+        assets.finished(results[-1])
         progress(len(results), len(draws), "draws written")
     return results
 

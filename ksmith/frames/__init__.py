@@ -61,8 +61,14 @@ def trials(study: str | None = None, home: str | Path | None = None) -> pl.DataF
     )
 
 
-def metrics(study: str | None = None, home: str | Path | None = None) -> pl.DataFrame:
+def metrics(
+    study: str | None = None, home: str | Path | None = None, *, unfinished: bool = False
+) -> pl.DataFrame:
     """Return one row for each metric of each finished trial of each study.
+
+    With `unfinished` those of trials that failed, too, which are of what had been measured by
+    then (step 0, and the draws that were asked whole), and one more column, `state`: "done" or
+    "failed". No report, no pooled number and no finding has them.
 
     Columns: study, trial, method, task, level, scale, share (of what there is, instead of a
     scale), sequence (facts of it, which are its scale, too; null for updates at once), seed,
@@ -75,10 +81,13 @@ def metrics(study: str | None = None, home: str | Path | None = None) -> pl.Data
         UserError: there is no lab in `home`, or no such study in it.
     """
     lab = open_lab(home)
-    named = columns.named(lab.trials(study))
+    states = ["done", "failed"] if unfinished else ["done"]
+    trials = lab.trials(study).filter(pl.col("state").is_in(states))
+    named = columns.named(trials).hstack(trials.select("state"))
     rows = lab.metrics(study)
+    names = [*columns.TRIAL, *rows.columns[1:], *(["state"] if unfinished else [])]
     return named.join(rows, on="node_id", how="inner", maintain_order="left_right").select(
-        *columns.TRIAL, *rows.columns[1:]
+        names
     )
 
 

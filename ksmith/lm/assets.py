@@ -23,6 +23,10 @@ def silent(done: int, total: int, text: str) -> None:
     """Report nothing: the progress of who does not want any."""
 
 
+def nobody(result: "Result") -> None:
+    """Tell nobody of a result that is there."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assets:
     """Shared work and surroundings of one model; never changed by a method."""
@@ -45,6 +49,9 @@ class Assets:
     instead: Mapping[str, Sequence[tuple[str, str]]] = field(
         default_factory=dict[str, Sequence[tuple[str, str]]]
     )
+    # Told of each draw's result as soon as it is there, by methods that take one after the other:
+    # so that it is not lost where a later one fails.
+    finished: Callable[["Result"], None] = field(default=nobody, compare=False)
     # What was made of the moments: dear in a wide model, and the same for each batch.
     _made: dict[_Key, _Made] = field(
         default_factory=dict[_Key, _Made], repr=False, compare=False

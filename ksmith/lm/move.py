@@ -101,6 +101,7 @@ def moved(
                 results.append(_one(ground, call, draw, work(draw, kept), tell))
             except Diverged as error:
                 raise (error.within(f"draw {number}") if len(draws) > 1 else error) from None
+        call.assets.finished(results[-1])
         tell(steps)
     return results
 

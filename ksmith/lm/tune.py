@@ -79,6 +79,7 @@ def tune(
     results: list[Result] = []
     for draw in draws:
         results.append(_tune(model, draw, hp, assets, epsilon))
+        assets.finished(results[-1])
         progress(len(results), len(draws), "draws written")
     return results
 

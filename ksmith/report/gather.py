@@ -85,7 +85,7 @@ def _update_seconds(dag: Dag, home: Path) -> dict[str, float]:
     spent = {
         node.id: outcome.seconds
         for node in dag.nodes.values()
-        if node.kind == "update" and (outcome := _outcome(node, home))
+        if node.kind == "update" and node.state == "done" and (outcome := _outcome(node, home))
     }
     return {
         dag.nodes[node].key: spent[need]

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from ksmith.records import Reason, Spec
+from ksmith.records import UNFINISHED, Reason, Spec
 from ksmith.scheduler.plan import is_there
 from ksmith.store import Claim, Damaged, End, Store
 from ksmith.store.measured import read
@@ -54,7 +54,8 @@ def published(home: Path, claim: Claim) -> End | None:
         reason=outcome.reason,
         error=outcome.error,
         seconds=outcome.seconds,
-        metrics=found.metrics if outcome.reason == "ok" else (),
+        metrics=found.metrics if outcome.reason == "ok" or UNFINISHED in outcome.info else (),
+        unfinished=UNFINISHED in outcome.info,
     )
 
 

@@ -32,15 +32,21 @@ class Plan:
     def wanted(self) -> frozenset[int]:
         """Return the ids of all that is to run: pending trials that can, and what they lack.
 
-        A trial that a failed need holds up is left out, and so is what only it would use.
+        A trial that a failed need holds up is left out, and so is what only it would use. A
+        need that failed and left what it had done holds nothing up: its trials tell of that.
         """
         undone: nx.DiGraph[int] = self.graph.subgraph(
-            [id for id, state in self.states.items() if state != "done"]
+            [id for id in self.states if not self._can_be_used(id)]
         )
         stopped = [id for id in undone if self.states[id] in STOPPED]
         stuck = _reached(undone, stopped)
         runnable = [id for id in self.trials if self.states[id] in PENDING and id not in stuck]
         return frozenset(_reached(undone.reverse(copy=False), runnable))
+
+    def _can_be_used(self, id: int) -> bool:
+        state, kind = self.states[id], self.dag.nodes[id].kind
+        left = state == "failed" and kind != "trial" and self.folders[id] is not None
+        return state == "done" or left
 
     def vanished(self, home: Path, wanted: Collection[int]) -> Iterator[tuple[str, str]]:
         """Yield (key, folder) of each done asset that `wanted` needs and the disk has not."""

@@ -91,6 +91,7 @@ class End:
     exit_code: int | None = None
     seconds: float | None = None
     metrics: Sequence[Metric] = field(default_factory=tuple)
+    unfinished: bool = False  # it failed, and what it had done by then is in its folder
 
 
 Renewal = Literal["held", "cancel", "fenced"]
@@ -215,26 +216,28 @@ def finish(
     with database.write() as connection:
         row = connection.execute(
             text(
-                f"SELECT lost, charged, max_attempts, cancel_requested FROM node WHERE {HELD}"
+                "SELECT lost, charged, max_attempts, cancel_requested, "
+                f"({_HOPELESS}) AS hopeless FROM node WHERE {HELD}"
             ),
             _who(held),
         ).one_or_none()
         if row is None:
             return None
         state = _next_state(row, end.reason, policy)
+        left = state == "failed" and end.unfinished
         # `ready` here is only an intent: a need may have been taken back in the meantime.
         changed = connection.execute(
             text(_END.format(now=database.dialect.now)),
             _who(held)
             | {"state": "blocked" if state == "ready" else state, "reason": end.error}
             | {"lost": int(end.reason in FREE), "charged": int(_paid(end.reason))}
-            | {"folder": held.folder if end.reason == "ok" else None}
+            | {"folder": held.folder if end.reason == "ok" or left else None}
             | {"backoff": policy.backoff if state == "ready" else 0},
         ).rowcount
         if not changed:  # only where writers do not wait for each other
             return None
         _close_attempt(connection, database.dialect.now, held, end)
-        if end.reason == "ok":
+        if end.reason == "ok" or left:
             _count_metrics(connection, held, end.metrics)
             unblock(connection, needing=held.id)
         if state == "ready":
@@ -250,6 +253,13 @@ _END = f"""
 """
 
 
+# Nothing that is tried again makes up for a need that failed.
+_HOPELESS = """
+    SELECT COUNT(*) FROM need JOIN node AS other ON other.id = need.needs_id
+     WHERE need.node_id = node.id AND other.state = 'failed'
+"""
+
+
 def _paid(reason: Reason) -> bool:
     return reason not in FREE and reason not in {"ok", "cancelled"}
 
@@ -262,7 +272,7 @@ def _next_state(row: Row[Any], reason: Reason, policy: Policy) -> str:
     if reason in FREE:
         return "ready" if row.lost < policy.max_lost else "failed"
     tries = max(row.max_attempts, 1 + policy.retries)
-    return "ready" if row.charged + 1 < tries else "failed"
+    return "ready" if row.charged + 1 < tries and not row.hopeless else "failed"
 
 
 def _close_attempt(connection: Connection, now: str, held: Claim, end: End) -> None:
@@ -341,8 +351,9 @@ def unblock(
 
 COMPLETE = """
     AND NOT EXISTS (SELECT 1 FROM need JOIN node AS other ON other.id = need.needs_id
-                     WHERE need.node_id = node.id AND other.state <> 'done')
-"""
+                     WHERE need.node_id = node.id AND other.state <> 'done'
+                       AND NOT (other.state = 'failed' AND other.folder IS NOT NULL))
+"""  # what failed and left a folder can be told of by what needs it
 
 
 def give_back(database: Database, held: Claim) -> bool:
@@ -416,16 +427,24 @@ def cancel(database: Database, ids: Collection[int]) -> tuple[int, int]:
 
 
 def retry(database: Database, ids: Collection[int]) -> list[str]:
-    """Return the keys of what will be tried again: these nodes, and the needs they wait for."""
+    """Return the keys of what will be tried again: these nodes, and the needs they wait for.
+
+    And what had failed with those needs, whoever asked for it.
+    """
     among = f"id IN {database.dialect.among.format('ids')}"
     with database.write() as connection:
         found = connection.execute(
             text(f"""
                 WITH RECURSIVE up(id) AS (
                     SELECT id FROM node WHERE {among}
-                    UNION SELECT need.needs_id FROM need JOIN up ON need.node_id = up.id)
-                SELECT node.id, node.key FROM up JOIN node ON node.id = up.id
-                 WHERE node.state IN ('failed', 'cancelled') ORDER BY node.id
+                    UNION SELECT need.needs_id FROM need JOIN up ON need.node_id = up.id),
+                again(id) AS (
+                    SELECT node.id FROM up JOIN node ON node.id = up.id
+                     WHERE node.state IN ('failed', 'cancelled')
+                    UNION SELECT node.id FROM need JOIN again ON need.needs_id = again.id
+                      JOIN node ON node.id = need.node_id WHERE node.state = 'failed')
+                SELECT node.id, node.key FROM again JOIN node ON node.id = again.id
+                 ORDER BY node.id
             """),
             {"ids": json.dumps(list(ids))},
         ).all()
@@ -433,7 +452,14 @@ def retry(database: Database, ids: Collection[int]) -> list[str]:
         connection.execute(
             text(
                 "UPDATE node SET state = 'blocked', charged = 0, lost = 0, not_before = 0, "
-                f"cancel_requested = 0, reason = NULL WHERE {among}"
+                f"cancel_requested = 0, reason = NULL, folder = NULL WHERE {among}"
+            ),
+            again,
+        )
+        connection.execute(
+            text(
+                "UPDATE node SET state = 'blocked' WHERE state = 'ready' AND id IN "
+                f"(SELECT node_id FROM need WHERE needs_{among})"
             ),
             again,
         )
@@ -448,12 +474,13 @@ def retry(database: Database, ids: Collection[int]) -> list[str]:
 
 
 def undo(database: Database, key: str, folder: str, reason: str = "its folder is gone") -> bool:
-    """Return whether a done node, whose `folder` is no longer a result, is to be done again."""
+    """Return whether a node, whose `folder` is no longer what it left, is to be done again."""
     with database.write() as connection:
         node_id = connection.execute(
             text(
                 "UPDATE node SET state = 'blocked', folder = NULL, charged = 0, lost = 0, "
-                "reason = :reason WHERE key = :key AND state = 'done' AND folder = :folder "
+                "reason = :reason WHERE key = :key AND state IN ('done', 'failed') "
+                "AND folder = :folder "
                 "RETURNING id"
             ),
             {"key": key, "folder": folder, "reason": reason},

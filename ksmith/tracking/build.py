@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ksmith.records import Metric, Outcome, inside
+from ksmith.records import UNFINISHED, Metric, Outcome, inside
 from ksmith.tracking.client import redact
 from ksmith.tracking.rows import Tried
 from ksmith.tracking.run import Artifact, Checkpoint, Graph, Point, Run, status
@@ -30,6 +30,7 @@ PICTURES: tuple[tuple[str, str, str], ...] = (
 )
 MODEL_FILES = ("metrics.json", "trace.json", "training.json", "outcome.json")
 GRAPH_FILES = ("graph.json", "graph.graphml")
+BROKEN = "diverged.json"  # of an update that diverged: the step, and the losses up to there
 
 CURVE = 500  # points of a training curve: more are no clearer, and each is a row
 
@@ -95,10 +96,10 @@ def trial_run(
         status=status(tried.attempt["state"]),
         started=started,
         ended=ended,
-        note=note(metrics),
+        note=left(here.outcome) + note(metrics),
         params={key: shown(value) for key, value in settings.items()},
         tags=tags,
-        points=tuple(points(metrics)),
+        points=(*points(metrics), *broken(needs.get("update"))),
         graph=graph_of(needs.get("graph")),
         checkpoint=checkpoint(needs.get("update"), settings, name) if ok else None,
         artifacts=tuple(artifacts(home, tried, here, needs)),
@@ -323,12 +324,32 @@ def note(rows: Sequence[Metric]) -> str:
     return "\n".join(lines)
 
 
-def curve(losses: Sequence[float]) -> Iterator[Point]:
+def left(outcome: Outcome | None) -> str:
+    """Return what is to be said of an attempt that failed on its way; "" of any other."""
+    draws = outcome.info.get(UNFINISHED, {}).get("draws") if outcome else None
+    if not draws:
+        return ""
+    return (
+        f"**Failed.** What had been measured by then: the answers before, and "
+        f"{draws['finished']} of {draws['of']} draws after the update.\n\n"
+    )
+
+
+def broken(update: Place | None) -> Iterator[Point]:
+    """Yield the losses of an update that diverged, up to the last good step."""
+    curves: dict[str, list[float]] = json_of(update.file(BROKEN) if update else None).get(
+        "curve", {}
+    )
+    for part, losses in curves.items():
+        yield from curve(losses, f"update.loss.{part}")
+
+
+def curve(losses: Sequence[float], name: str = "training.loss") -> Iterator[Point]:
     """Yield about `CURVE` points of a training curve at most: even steps, and the last one."""
     stride = max(1, -(-len(losses) // CURVE))
     for step, loss in enumerate(losses, start=1):
         if step % stride == 0 or step == len(losses):
-            yield Point(name="training.loss", value=float(loss), step=step)
+            yield Point(name=name, value=float(loss), step=step)
 
 
 # --- graph, checkpoint, files -----------------------------------------------------------------
@@ -388,11 +409,20 @@ def artifacts(
         yield Artifact(file=log, name="log.txt")
     yield from provenance_files(home, here.outcome)
     if tried.attempt["state"] != "ok":
+        yield from _broken(needs.get("update"))
         return
     for role, own, name in PICTURES:
         if role in needs and (path := needs[role].file(own)):
             yield Artifact(file=path, folder="figures", name=name)
     yield from graph_files(needs.get("graph"), uploaded=False)
+
+
+def _broken(update: Place | None) -> Iterator[Artifact]:
+    """Yield how the loss of an update that diverged went."""
+    if update and (path := update.file(BROKEN)):
+        yield Artifact(file=path)
+        if picture := update.file("loss.png"):
+            yield Artifact(file=picture, folder="figures")
 
 
 def model_files(here: Place, graph: Place | None) -> Iterator[Artifact]:

@@ -147,6 +147,8 @@ def _deliver(store: "Store", server: _Server, row: rows.Waiting) -> None:
         is_trial = tried.node["kind"] == "trial"
         studies = rows.links(connection, row.node_id) if is_trial else []
         metrics = [build.metric(found) for found in rows.metrics(connection, row.attempt_id)]
+    if tried.attempt["state"] != "ok":  # a later attempt's may stand in the table by now
+        metrics = build.metrics_of(store.home / tried.attempt["folder"])
     runs: dict[int, str] = {}
     for study in studies:
         run = build.trial_run(store.home, tried, study, metrics)

@@ -17,7 +17,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TextIO, final
 
-from ksmith.records import Json, Kind, Outcome, Reason, Spec, UserError, digests, publish
+from ksmith.records import (
+    UNFINISHED,
+    Json,
+    Kind,
+    Outcome,
+    Reason,
+    Spec,
+    UserError,
+    digests,
+    publish,
+)
 from ksmith.worker import partial
 from ksmith.worker.commit import working_copy
 from ksmith.worker.job import Job
@@ -35,6 +45,18 @@ PROGRESS_SECONDS = 0.5  # at most one line in that time
 
 class Preempted(BaseException):
     """Somebody asked this process to end: not an error of the work."""
+
+
+class Unfinished(Exception):
+    """Work that failed, some of which is there: for what reason, and what `Outcome.info` says.
+
+    Its folder holds what was done, in the files that it would have had.
+    """
+
+    def __init__(self, failure: Exception, left: dict[str, Json], **info: Json) -> None:
+        super().__init__(one_line(failure))
+        self.failure = failure
+        self.info: dict[str, Json] = {UNFINISHED: left, **info}
 
 
 @final
@@ -200,6 +222,8 @@ def _work(job: Job, load: Load, stop: Stop) -> Performed:
     failure: BaseException | None = None
     try:
         info = stop.work(lambda job: load()[spec.kind](job), job)
+    except Unfinished as error:
+        info, failure = error.info, error.failure
     except (Exception, Preempted) as error:
         # The worker's border: whatever the science raises is recorded, and the next spec comes.
         failure = error

@@ -144,21 +144,28 @@ def due(mine: Sequence[Item], draw: int, written: Sequence[Any]) -> list[Item]:
 
 
 def gathered(
-    job: Job, base: Base, seen: Sequence["pl.DataFrame"], kept: Iterable[tuple[int, str]]
+    job: Job,
+    base: Base,
+    seen: Sequence["pl.DataFrame"],
+    kept: Iterable[tuple[int, str]],
+    *,
+    golds: bool = True,
 ) -> "tuple[pl.DataFrame | None, dict[str, Any]]":
     """Return the rows before, after and of gold models; write them. None: nobody asked.
 
     And what read the texts in them. `kept` are draw and fact of what the method trained on: of
-    what it may have, no other stays.
+    what it may have, no other stays. Without `golds` those of gold models are left out.
     """
     import polars as pl
 
     from ksmith.measures import memory
 
-    if not seen:
+    before = job.need("before") / FILE
+    if not before.exists():
         return None, {}
-    parts = [pl.read_parquet(job.need("before") / FILE), *seen]
-    for role in sorted(role for role in job.spec.needs if role.startswith("standard.")):
+    parts = [pl.read_parquet(before), *seen]
+    roles = sorted(role for role in job.spec.needs if role.startswith("standard."))
+    for role in roles if golds else ():
         number = int(role.split(".")[2])
         rows = pl.read_parquet(job.need(role) / FILE)
         parts.append(rows.with_columns(gold=pl.lit(number, pl.Int32)))

@@ -11,8 +11,7 @@ from typing import Any
 
 from ksmith import edit, graph, probe, unlearn
 from ksmith.lm import delta as deltas
-from ksmith.lm.assets import Assets, Progress, Result, silent
-from ksmith.lm.descend import Diverged
+from ksmith.lm.assets import Assets, Progress, Result, nobody, silent
 from ksmith.lm.score import score
 from ksmith.records import Kind, Request, Statement, derived_seed
 from ksmith.worker import figures, gold, hypernetwork, memory, moments, opening
@@ -26,6 +25,7 @@ from ksmith.worker.retained import retained
 from ksmith.worker.retained import told as kept_by
 from ksmith.worker.sequence import Writer
 from ksmith.worker.trial import make_trial
+from ksmith.worker.unfinished import left
 
 CONTEXT_SENTENCES = 200  # of the graph's own text, from which methods draw their prefixes
 
@@ -70,8 +70,21 @@ def make_before(job: Job) -> dict[str, Any]:
 
 
 def make_update(job: Job) -> dict[str, Any]:
-    """Compute every draw's update; the model's own weights are never changed."""
+    """Compute every draw's update; the model's own weights are never changed.
+
+    Raises:
+        Unfinished: it failed; draws that were finished are kept.
+    """
     base = opening.base(job)
+    finished: list[Result] = []
+    try:
+        return _update(job, base, finished)
+    except Exception as error:  # whatever it is: its trials tell what was measured before it
+        raise left(job, error, base.weights, finished) from error
+
+
+def _update(job: Job, base: opening.Base, finished: list[Result]) -> dict[str, Any]:
+    """Compute every draw's update, putting those that are there into `finished`."""
     recipe = job.spec.recipe
     draws = by_draw(graph.requests(base.graph, recipe["task"], recipe["seed"]))
     name = recipe["method"]["name"]
@@ -87,9 +100,11 @@ def make_update(job: Job) -> dict[str, Any]:
         kept=kept,
         seed=derived_seed(recipe["seed"], "method", name),
         instead=instead(job, base.graph, draws, hp),
+        # The files of a sequence are there as soon as a draw is.
+        finished=nobody if recipe["task"].get("sequence") else finished.append,
     )
     retain = retained(base.graph, hp, draws, recipe["seed"])
-    method = _called(name, base.model, hp, job)
+    method = _called(name, base.model, hp)
     more: dict[str, Any] = {}
     if recipe["task"].get("sequence"):
 
@@ -115,8 +130,7 @@ def make_update(job: Job) -> dict[str, Any]:
     made = {"method": name, **told, "draws": logs, "requests": requests}
     if any(retain):
         made["retain"] = [kept_by(kept) for kept in retain]
-    if kept:
-        made["kept"] = kept
+    made |= {"kept": kept} if kept else {}
     _write_json(job, "update.json", made)
     figures.losses(_steps(logs), job.folder / "loss.png")
     return {
@@ -144,19 +158,14 @@ Call = Callable[
 ]
 
 
-def _called(name: str, model: Any, hp: Any, job: Job) -> Call:
+def _called(name: str, model: Any, hp: Any) -> Call:
     """Return the method `name`, ready to be given draws."""
     if name in edit.EDITORS:
         return lambda draws, _, assets, tell: edit.EDITORS[name](model, draws, hp, assets, tell)
 
-    def call(draws: Any, retain: Any, assets: Assets, tell: Progress) -> list[Result]:
-        try:
-            return unlearn.UNLEARNERS[name](model, draws, retain, hp, assets, tell)
-        except Diverged as error:
-            _write_json(job, "diverged.json", {"step": error.step, "curve": error.curve})
-            raise
-
-    return call
+    return lambda draws, retain, assets, tell: unlearn.UNLEARNERS[name](
+        model, draws, retain, hp, assets, tell
+    )
 
 
 def _steps(logs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

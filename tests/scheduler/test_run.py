@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from ksmith.records import Outcome, UserError
+import ksmith
+from ksmith.records import Outcome, Reason, UserError
 from ksmith.scheduler import Options, Progress, Summary, run
-from ksmith.store import Policy, Store
+from ksmith.store import Claim, End, Policy, Store
 from tests.scheduler.small import WORKER, executed, point, study, trials
 
 
@@ -149,6 +150,62 @@ def test_failed_asset_blocks_what_needs_it_and_nothing_else_is_built_for_it(
     blocked = store.trials("s")[0]
     assert blocked.reason and blocked.reason.endswith(
         "failed: ValueError: the science is wrong"
+    )
+
+
+def test_what_an_update_that_failed_left_is_measured_once_and_marked(store: Store) -> None:
+    """Its trials are tried, and fail; what they had measured is no finished trial's."""
+    stops = {"act": "unfinished"}
+    points = [
+        point(1),
+        point(2, method={"update": stops}, probe={"trial": stops}),
+        point(3, method={"update": {"act": "fail"}}),  # which leaves nothing
+    ]
+    store.add(study("s", points))
+    summary = go(store, policy=Policy(retries=1))
+    states = [row.state for row in store.trials("s")]
+    assert (states, summary.failed, summary.blocked) == (["done", "failed", "blocked"], 1, 1)
+    failed = store.trials("s")[1]
+    assert [row.state for row in store.attempts(failed.id)] == ["error"]  # it is not retried
+    assert failed.reason == "ValueError: it diverged"
+    assert ksmith.metrics("s", store.home)["trial"].n_unique() == 1
+    rows = ksmith.metrics("s", store.home, unfinished=True)
+    found = rows.select("trial", "step", "state").rows()
+    assert found == [(store.trials("s")[0].key, 1, "done"), (failed.key, 0, "failed")]
+    assert store.check() == []
+    assert go(store).ran == 0
+
+
+def test_what_a_failed_update_left_is_gone_so_it_is_made_again(store: Store) -> None:
+    stops = {"act": "unfinished"}
+    store.add(study("s", [point(1, method={"update": stops}, probe={"trial": stops})]))
+    update = store.find("update-")
+    while (held := store.claim("me")) and held.kind != "update":
+        (store.home / held.folder).mkdir(parents=True)
+        outcome(held, "ok").write(store.home / held.folder)
+        (store.home / held.folder / "made.txt").touch()
+        store.finish(held, End(reason="ok"))
+    assert held and store.finish(held, End(reason="error", unfinished=True)) == "failed"
+    assert go(store).failed == 1  # its folder was never there
+    assert [row.state for row in store.attempts(update.id)] == ["error", "error"]
+
+
+def outcome(held: Claim, reason: Reason) -> Outcome:
+    """Return what an attempt left that took no time."""
+    return Outcome(
+        key=held.key,
+        kind=held.kind,
+        attempt=held.attempt,
+        fence=held.fence,
+        reason=reason,
+        started=0.0,
+        seconds=0.0,
+        cpu_seconds=0.0,
+        peak_memory=0,
+        device="cpu",
+        host="here",
+        versions={},
+        files={},
     )
 
 

@@ -224,6 +224,41 @@ def test_failed_need_blocks_says_why_and_its_retry_unblocks(store: Store) -> Non
     assert store.retry([trial.id]) == []
 
 
+def test_what_failed_on_its_way_frees_its_trials_and_a_retry_takes_that_back(
+    store: Store,
+) -> None:
+    """A trial of it tells what there is, and its own failure is not tried again."""
+    store.add(study("s", trials(1)))
+    kinds: list[str] = []
+    while (held := claimed(store)).kind != "update":
+        store.finish(held, OK)
+        kinds.append(held.kind)
+    assert kinds == ["graph", "model", "before"]
+    left = End(reason="error", error="no", unfinished=True)
+    assert store.finish(held, left) == "failed"
+    metric = Metric(step=0, probe="efficacy", measure="success", value=0.5, n=3)
+    trial = claimed(store)
+    assert (trial.kind, trial.needs["update"]) == ("trial", (held.key, held.folder))
+    again = End(reason="error", error="so", unfinished=True, metrics=[metric])
+    assert store.finish(trial, again, Policy(retries=3)) == "failed"
+    assert store.find(trial.key).folder == trial.folder
+    assert store.retry([held.id]) == [held.key, trial.key]  # whoever asked for it
+    assert (state(store, held.key), state(store, trial.key)) == ("ready", "blocked")
+    assert store.find(held.key).folder is None
+    assert finish_all(store) == ["update", "trial"]
+
+
+def test_a_trial_that_was_free_to_tell_waits_while_its_update_is_retried(store: Store) -> None:
+    store.add(study("s", trials(1)))
+    while (held := claimed(store)).kind != "update":
+        store.finish(held, OK)
+    store.finish(held, End(reason="oom", unfinished=True))
+    (trial,) = store.trials("s")
+    assert trial.state == "ready"
+    store.retry([held.id])
+    assert state(store, trial.key) == "blocked"
+
+
 def test_undone_asset_is_built_again_and_blocks_until_then(store: Store) -> None:
     store.add(study("s", trials(1)))
     done = [claimed(store)]

@@ -3,6 +3,7 @@
 import json
 import random
 import time
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from ksmith.measures import SCHEMA
-from ksmith.records import Metric, Outcome, Reason, digests, publish
+from ksmith.records import UNFINISHED, Metric, Outcome, Reason, digests, publish
 from ksmith.store import Claim, End, Store, Worker
 from ksmith.study import Point, Study, flat, nodes
 
@@ -52,9 +53,16 @@ class MadeLab:
         self.pictures = pictures
 
     def study(
-        self, name: str, *settings: dict[str, Any], question: str = "Does it work?"
+        self,
+        name: str,
+        *settings: dict[str, Any],
+        question: str = "Does it work?",
+        broken: Collection[str] = (),
     ) -> list[int]:
-        """Return the ids of the trials of a new study, one a point; their assets are done."""
+        """Return the ids of the trials of a new study, one a point; their assets are done.
+
+        But for those whose role is `broken`: they failed and left what they had done.
+        """
         points = [
             Point(axes={name: flat(one)[name] for name in AXES}, settings=one)
             for one in settings
@@ -77,27 +85,45 @@ class MadeLab:
                 row = self.store.find(node.key)
                 if role == "trial":
                     ids.append(row.id)
+                elif role in broken:
+                    self.attempt(row.id, "error", "it diverged", unfinished=True)
                 elif row.state != "done":
                     self.attempt(row.id)
         return ids
 
-    def attempt(self, node_id: int, reason: Reason = "ok", error: str | None = None) -> Claim:
+    def attempt(
+        self,
+        node_id: int,
+        reason: Reason = "ok",
+        error: str | None = None,
+        *,
+        unfinished: bool = False,
+    ) -> Claim:
         """Return a claim that was worked on and ended by `reason`, with its folder in place."""
         held = self.store.claim("test", wanted=[node_id])
         assert held is not None, "not ready"
         assert self.store.start(held, WORKER)
         metrics: list[Metric] = []
         if reason in {"ok", "error"}:
-            metrics = self._folder(held, reason, error)
-        end = End(reason=reason, error=error, seconds=2.5, metrics=metrics)
+            metrics = self._folder(held, reason, error, unfinished)
+        end = End(
+            reason=reason, error=error, seconds=2.5, metrics=metrics, unfinished=unfinished
+        )
         assert self.store.finish(held, end) is not None
         return held
 
-    def _folder(self, held: Claim, reason: Reason, error: str | None) -> list[Metric]:
+    def _folder(
+        self, held: Claim, reason: Reason, error: str | None, unfinished: bool
+    ) -> list[Metric]:
         folder = self.home / held.folder
         temporary = folder.with_name(f"{folder.name}.tmp")
         temporary.mkdir(parents=True)
-        metrics = FILES[held.kind](temporary, held, self.pictures) if reason == "ok" else []
+        metrics: list[Metric] = []
+        if unfinished and held.kind == "update":
+            broken = {"step": 3, "curve": {"forget": [3.0, 2.0, 9.0]}}
+            (temporary / "diverged.json").write_text(json.dumps(broken))
+        elif reason == "ok" or unfinished:
+            metrics = FILES[held.kind](temporary, held, self.pictures)
         outcome = Outcome(
             key=held.key,
             kind=held.kind,
@@ -113,7 +139,8 @@ class MadeLab:
             versions=VERSIONS,
             files=digests(temporary),
             error=error,
-            info={"facts": 360} if held.kind == "graph" else self._info(),
+            info=({"facts": 360} if held.kind == "graph" else self._info())
+            | ({UNFINISHED: {"draws": {"finished": 7, "of": 20}}} if unfinished else {}),
         )
         outcome.write(temporary)
         publish(folder)

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import polars as pl
 
 from ksmith.tracking import drain, reconcile, resend
+from ksmith.tracking.build import points
 from tests.tracking.conftest import Runs
 from tests.tracking.labs import MadeLab, datasets_of, frozen, metrics_of, models_of, point
 
@@ -167,6 +168,32 @@ def test_every_attempt_has_its_run_and_its_status(made: MadeLab, runs: Runs) -> 
     assert made.store.trials("s")[0].run_id == third.info.run_id
     kept = [row.run_id for row in made.store.attempts(trial)]
     assert kept == [run.info.run_id for run in (first, second, third)]
+
+
+def test_the_run_of_a_trial_that_failed_has_what_was_measured_and_the_losses(
+    made: MadeLab, runs: Runs, client: "MlflowClient"
+) -> None:
+    """Also after a retry: what counts by then is another attempt's."""
+    one = point("npo")
+    (trial,) = made.study("s", one, broken={"update"})
+    made.attempt(trial, "error", "NotMade: it diverged", unfinished=True)
+    drain(made.store)
+    (run,) = runs("s")
+    assert (run.info.status, run.data.tags["ksmith.reason"]) == ("FAILED", "error")
+    wanted = {one.name: one.value for one in points(metrics_of("npo", 1)) if one.step}
+    shown = {name: run.data.metrics[name] for name in wanted}
+    assert repr(shown) == repr(wanted)
+    losses = client.get_metric_history(run.info.run_id, "update.loss.forget")
+    assert [(row.step, row.value) for row in losses] == [(1, 3.0), (2, 2.0), (3, 9.0)]
+    note = run.data.tags["mlflow.note.content"]
+    assert note.startswith(
+        "**Failed.** What had been measured by then: the answers before, and "
+    )
+    assert "7 of 20 draws after the update" in note
+    folder = Path(urlsplit(str(run.info.artifact_uri)).path)
+    there = {path.name for path in folder.iterdir()}
+    assert {"diverged.json", "metrics.json", "answers.parquet"} <= there
+    assert not models_of(run)
 
 
 def test_a_trial_that_a_second_study_shares_gets_a_run_there(made: MadeLab, runs: Runs) -> None:

@@ -12,7 +12,7 @@ import sys
 import time
 
 from ksmith.records import KINDS, Json
-from ksmith.worker.attempt import Handlers
+from ksmith.worker.attempt import Handlers, Unfinished
 from ksmith.worker.job import Job
 from ksmith.worker.loop import main
 
@@ -33,9 +33,19 @@ def handle(job: Job) -> dict[str, Json]:
     if "act" in orders:
         ACTS[orders["act"]](job)
     job.warm["count"] = job.warm.get("count", 0) + 1
-    metrics = [{"step": 1, "probe": "efficacy", "measure": "success", "value": 0.5, "n": 4}]
-    (job.folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
+    _measure(job, step=1)
     return {"count": job.warm["count"], "threads": os.environ.get("OMP_NUM_THREADS")}
+
+
+def _measure(job: Job, step: int) -> None:
+    row = {"step": step, "probe": "efficacy", "measure": "success", "value": 0.5, "n": 4}
+    (job.folder / "metrics.json").write_text(json.dumps([row]), encoding="utf-8")
+
+
+def _unfinished(job: Job) -> None:
+    _measure(job, step=0)
+    left = {"draws": {"finished": 0, "of": 2}}
+    raise Unfinished(ValueError("it diverged"), left)
 
 
 def _first(job: Job) -> bool:
@@ -116,6 +126,7 @@ ACTS = {
     "term": _term,
     "full": _full,
     "wait": _wait,
+    "unfinished": _unfinished,
 }
 
 HANDLERS: Handlers = {kind: handle for kind in KINDS}

@@ -3,19 +3,26 @@
 import json
 import re
 import shutil
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import polars as pl
 import pytest
+import torch
 
 from ksmith import graph, study
+from ksmith.lm import delta as deltas
+from ksmith.lm.assets import Result
 from ksmith.lm.load import save
-from ksmith.records import Outcome, Question, Request, Spec, UserError, derived_seed
+from ksmith.records import Outcome, Question, Reason, Request, Spec, UserError, derived_seed
 from ksmith.worker.attempt import perform
 from ksmith.worker.checkout import checkout
 from ksmith.worker.inputs import told
+from ksmith.worker.job import Job
 from ksmith.worker.tasks import HANDLERS
+from ksmith.worker.unfinished import left
 from tests.conftest import CUT, ROOT
 from tests.lm.models import tiny, tokenizer
 
@@ -35,6 +42,26 @@ def done(home: Path, *sets: str) -> dict[str, Outcome]:
     return performed(home, study.read(ROOT / "studies" / "plasticity.toml", [*SMALL, *sets]))
 
 
+def specs_of(home: Path, read: study.Study) -> Iterator[Spec]:
+    """Yield the specs of the one trial of a study and of what it needs, needs first."""
+    (point,) = read.points
+    folders: dict[str, str] = {}
+    for role, node in study.nodes(point).items():
+        room = "outcomes" if role == "trial" else "assets"
+        folders[role] = str(home / room / node.key / "1-1")
+        yield Spec(
+            key=node.key,
+            kind=node.kind,
+            recipe=node.recipe,
+            needs={need: folders[need] for need in node.needs},
+            need_keys=node.needs,
+            files=node.files,
+            folder=folders[role],
+            attempt=1,
+            fence=1,
+        )
+
+
 _MADE: dict[
     tuple[Any, ...], Path
 ] = {}  # graphs and opened models -> where they were made first
@@ -49,20 +76,9 @@ def performed(home: Path, read: study.Study) -> dict[str, Outcome]:
     folders: dict[str, Path] = {}
     found: dict[str, Outcome] = {}
     warm: dict[str, object] = {}
-    for role, node in study.nodes(point).items():
-        room = "outcomes" if role == "trial" else "assets"
-        folders[role] = home / room / node.key / "1-1"
-        spec = Spec(
-            key=node.key,
-            kind=node.kind,
-            recipe=node.recipe,
-            needs={need: str(folders[need]) for need in node.needs},
-            need_keys=node.needs,
-            files=node.files,
-            folder=str(folders[role]),
-            attempt=1,
-            fence=1,
-        )
+    nodes = study.nodes(point).items()
+    for (role, node), spec in zip(nodes, specs_of(home, read), strict=True):
+        folders[role] = Path(spec.folder)
         same = (node.key, *sorted(node.files.items()))
         if same in _MADE:
             shutil.copytree(_MADE[same], folders[role])
@@ -73,7 +89,7 @@ def performed(home: Path, read: study.Study) -> dict[str, Outcome]:
         found[role] = outcome
         if node.kind in ("graph", "model") and outcome.reason == "ok":
             _MADE[same] = folders[role]
-        if outcome.reason != "ok":
+        if outcome.reason != "ok" and role != "update":  # of which a trial tells what is left
             break
     return found
 
@@ -128,6 +144,79 @@ def test_a_descent_that_diverges_says_where_and_leaves_its_curve(
     (path,) = tmp_path.glob("assets/update-*/1-1/diverged.json")
     kept = json.loads(path.read_text())
     assert len(kept["curve"]["forget"]) == kept["step"] == int(match[1])
+    trial = found["trial"]
+    assert trial.error == f"NotMade: {update.key}, attempt 1: {update.error}"
+    assert (trial.reason, trial.info["unfinished"]) == ("error", NOTHING)
+    assert update.info["unfinished"] == NOTHING
+    assert set(tables(tmp_path)) == {0}  # what was asked before is kept
+
+
+NOTHING = {"draws": {"finished": 0, "of": 2}}
+
+
+def tables(home: Path) -> dict[int, list[int]]:
+    """Return step -> the draws of its answers, and see that its metrics are of those alone."""
+    (path,) = home.glob("outcomes/*/1-1/answers.parquet")
+    rows = pl.read_parquet(path)
+    found = {
+        step: sorted(rows.filter(step=step)["draw"].unique().to_list())
+        for step in sorted(rows["step"].unique())
+    }
+    metrics = json.loads((path.parent / "metrics.json").read_text())
+    asked = [row for row in metrics if row["probe"] == "efficacy" and not row["slice"]]
+    assert {row["step"]: row["n"] for row in asked} == {s: len(d) for s, d in found.items()}
+    return found
+
+
+@pytest.mark.parametrize("reason", ["error", "oom"])
+def test_draws_that_were_finished_before_another_failed_are_measured(
+    stranger: Path, tmp_path: Path, reason: Reason
+) -> None:
+    """They lie where a whole update has them; the trial ends for the update's reason."""
+    own = ('task.method=["ga"]', "method.ga.steps=2", "probe.memory=true")
+    made = [*SMALL, "task.kind=unlearn", f"model.load={stranger}", *own]
+    read = study.read(ROOT / "studies" / "plasticity.toml", made)
+    found = performed(tmp_path, read)
+    assert tables(tmp_path) == {0: [0, 1], 1: [0, 1]}
+    specs = {spec.kind: spec for spec in specs_of(tmp_path, read)}
+    update, trial = (Path(specs[kind].folder) for kind in ("update", "trial"))
+    one, two = deltas.load_for(update / "delta.safetensors", found["model"].info["weights"])
+    assert one.keys() == two.keys()
+    job = Job(spec=specs["update"], folder=update)
+    end = left(job, ValueError("no"), found["model"].info["weights"], [Result(delta=one)])
+    assert end.info == {"unfinished": {"draws": {"finished": 1, "of": 2}}}
+    replace(found["update"], reason=reason, error="no", info=end.info).write(update)
+    shutil.rmtree(trial)
+    perform(specs["trial"], lambda: HANDLERS)
+    outcome = Outcome.read(trial)
+    assert outcome and outcome.reason == reason
+    assert outcome.info["unfinished"] == {"draws": {"finished": 1, "of": 2}}
+    assert tables(tmp_path) == {0: [0, 1], 1: [0]}
+    sets = pl.read_parquet(trial / "memory.parquet")
+    assert set(sets.filter(step=0)["draw"]) == {0, 1}
+    assert set(sets.filter(step=1)["draw"]) == {0}
+
+
+def test_a_trial_that_fails_while_it_asks_keeps_the_draws_that_were_asked(
+    stranger: Path, tmp_path: Path
+) -> None:
+    """Here the second draw's update cannot be added to the weights: it is of other shapes."""
+    made = [*SMALL, f"model.load={stranger}", "method.ft_l.layer=0"]
+    read = study.read(ROOT / "studies" / "plasticity.toml", made)
+    found = performed(tmp_path, read)
+    specs = {spec.kind: spec for spec in specs_of(tmp_path, read)}
+    update, trial = (Path(specs[kind].folder) for kind in ("update", "trial"))
+    weights = found["model"].info["weights"]
+    one, _ = deltas.load_for(update / "delta.safetensors", weights)
+    broken = {name: torch.zeros(1, 2) for name in one}
+    about = {"method": "ft_l", "base": weights, "update": specs["update"].key}
+    deltas.save([one, broken], update / "delta.safetensors", about)
+    shutil.rmtree(trial)
+    perform(specs["trial"], lambda: HANDLERS)
+    outcome = Outcome.read(trial)
+    assert outcome and outcome.reason == "error" and "(1, 2)" in str(outcome.error)
+    assert outcome.info["unfinished"] == {"draws": {"finished": 1, "of": 2}}
+    assert tables(tmp_path) == {0: [0, 1], 1: [0]}
 
 
 def test_a_trial_says_what_was_trained_on_to_be_kept(stranger: Path, tmp_path: Path) -> None:
