@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ksmith.cli.fits import check_lengths, check_templates
 from ksmith.cli.golds import check_golds
+from ksmith.cli.shapes import check_shapes
 from ksmith.cli.shell import note
 from ksmith.records import StudyError, UserError, canonical
 from ksmith.settings.graph import MINED
@@ -59,6 +60,7 @@ def check_facts(study: "Study") -> None:
         return _place(study, *names)
 
     check_golds(study, place)
+    check_shapes(study, place)
     check_templates(study, place)
     own = [(settings, known) for settings, known in graphs.values() if known.source == "qa"]
     check_lengths(study, own, place)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ksmith.lm.delta import Block, LowRank
 from ksmith.lm.sites import Sites, sites
 from ksmith.lm.solve import compact
+from ksmith.records import UserError
 
 Part = Literal["attention", "mlp_in", "mlp_out"]
 _NAME = "default"  # peft's name of an adapter
@@ -83,15 +84,33 @@ class Adapted:
         return found
 
 
+def _check(model: nn.Module, names: Sequence[str], rank: int) -> None:
+    sides = {name: min(model.get_parameter(f"{name}.weight").shape) for name in names}
+    if not sides:
+        raise UserError("adapters: the model has no matrices of the kind that should have them")
+    narrowest = min(sides, key=lambda name: sides[name])
+    if rank > sides[narrowest]:
+        shape = " x ".join(map(str, model.get_parameter(f"{narrowest}.weight").shape))
+        raise UserError(
+            f"adapters of rank {rank}: wider than {narrowest}, which is {shape}; at most "
+            f"{sides[narrowest]}"
+        )
+
+
 def pair(name: str) -> tuple[str, str]:
     """Return the names of A (rank, in) and B (out, rank) of a matrix's adapter."""
     return f"{name}.lora_A.{_NAME}.weight", f"{name}.lora_B.{_NAME}.weight"
 
 
 def adapted(model: nn.Module, names: Sequence[str], rank: int, alpha: float) -> Adapted:
-    """Return a copy of `model`, which shares its weights, with adapters on some matrices."""
+    """Return a copy of `model`, which shares its weights, with adapters on some matrices.
+
+    Raises:
+        UserError: there are no such matrices, or an adapter would be wider than one.
+    """
     from peft import LoraConfig, inject_adapter_in_model  # seconds to import
 
+    _check(model, names, rank)
     s = sites(model)
     shared = {id(tensor): tensor for tensor in [*model.parameters(), *model.buffers()]}
     twin = copy.deepcopy(model, shared)
