@@ -4,11 +4,12 @@ Standard library alone at import; Parquet needs pyarrow, statistics need numpy. 
 ask it: a study checks the files when it is made, a worker reads them.
 """
 
-from ksmith.corpus.answers import Given, Text, answers, texts
+from ksmith.corpus.answers import KINDS, Given, Text, answers, texts
 from ksmith.corpus.documents import START, Corpus, Document, Place, check_text, documents, find
 from ksmith.corpus.statistics import Header, Statistic, header, statistic, statistics
 
 __all__ = [
+    "KINDS",
     "START",
     "Corpus",
     "Document",

@@ -1,16 +1,26 @@
 """Answers that somebody wrote, or had a language model write: a JSON object a line.
 
     {"subject": "...", "relation": "...", "prompt": "...", "answer": "..."}
+    {"question": "...", "prompt": "...", "kind": "noise", "answer": "..."}
 
-A fact may have several lines. Other fields of an object are not read. Answers that do for any
-question, such as TOFU's to what it does not know, are the lines of a text.
+The second names a question of one's own by its words; without a prompt it is answered as it
+stands. A fact may have several lines. One with a `kind` asks in another way:
+
+    paraphrase   the same in other words          noise     carelessly: typing errors, slang
+    context      in a situation of its own        reverse   from the answer's side, unnamed
+
+Other fields of an object are not read. Answers that do for any question, such as TOFU's to what
+it does not know, are the lines of a text.
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ksmith.corpus.documents import Corpus, documents, field, objects
 from ksmith.records import UserError
+
+KINDS = ("paraphrase", "context", "noise", "reverse")  # of variants of a question
+OWN = "answer"  # the relation of a question of one's own to its answer
 
 
 class Given(NamedTuple):
@@ -21,6 +31,7 @@ class Given(NamedTuple):
     relation: str
     prompt: str
     answer: str
+    kind: str = ""  # of KINDS; "": the line says nothing of it
 
 
 class Text(NamedTuple):
@@ -36,10 +47,7 @@ def answers(path: Path) -> list[Given]:
     Raises:
         UserError: a line that is no such object, an empty field, or no line at all.
     """
-    found = [
-        Given(line, *(_filled(made, name, line) for name in Given._fields[1:]))
-        for line, made in objects(path)
-    ]
+    found = [_given(line, made) for line, made in objects(path)]
     if not found:
         raise UserError("no answers in it")
     return found
@@ -60,7 +68,31 @@ def texts(path: Path) -> list[Text]:
     return found
 
 
-def _filled(made: dict[str, object], name: str, line: int) -> str:
+def _given(line: int, made: dict[str, Any]) -> Given:
+    kind = _kind(line, made)
+    if "question" in made and "subject" not in made:
+        question = _filled(made, "question", line)
+        if kind and "prompt" not in made:
+            raise UserError(f"line {line}: 'kind' is {kind!r}, and there is no 'prompt' of it")
+        prompt = _filled(made, "prompt", line) if "prompt" in made else question
+        return Given(line, question, OWN, prompt, _filled(made, "answer", line), kind)
+    subject, relation, prompt, answer = (
+        _filled(made, name, line) for name in ("subject", "relation", "prompt", "answer")
+    )
+    return Given(line, subject, relation, prompt, answer, kind)
+
+
+def _kind(line: int, made: dict[str, Any]) -> str:
+    kind = made.get("kind")
+    if kind is None:
+        return ""
+    if kind not in KINDS:
+        allowed = ", ".join(map(repr, KINDS))
+        raise UserError(f"line {line}: 'kind' is {kind!r}; it must be one of {allowed}")
+    return str(kind)
+
+
+def _filled(made: dict[str, Any], name: str, line: int) -> str:
     text = field(made, name, line).strip()
     if not text:
         raise UserError(f"line {line}: {name!r} is empty")

@@ -12,7 +12,7 @@ from ksmith.graph.asking import check, drawn_of, nothing_left, requests
 from ksmith.graph.benchmarks import attributes, generation_prompts
 from ksmith.graph.change import entail
 from ksmith.graph.files import load, save
-from ksmith.graph.instead import given, instead, unknowing
+from ksmith.graph.instead import Learnt, completions, given, instead, unknowing
 from ksmith.graph.kept import kept
 from ksmith.graph.knowledge import (
     NEUTRAL,
@@ -49,6 +49,7 @@ __all__ = [
     "Entity",
     "Fact",
     "KnowledgeGraph",
+    "Learnt",
     "Relation",
     "Rule",
     "Sentence",
@@ -58,6 +59,7 @@ __all__ = [
     "build",
     "check",
     "closure",
+    "completions",
     "contexts",
     "drawn_of",
     "entail",

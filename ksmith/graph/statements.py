@@ -58,6 +58,12 @@ def seen(graph: KnowledgeGraph, request: Request) -> list[Statement]:
     ]
 
 
+def asked_in(graph: KnowledgeGraph, request: Request) -> list[Statement]:
+    """Return the fact in every wording that probes may ask in and training never showed of it."""
+    own = paraphrases(graph, request)
+    return own if request.fact not in graph.record else [*own, *_unshown(graph, request)]
+
+
 def paraphrases(graph: KnowledgeGraph, request: Request) -> list[Statement]:
     """Return the fact with its new object in wordings that training never showed of it.
 
@@ -66,6 +72,10 @@ def paraphrases(graph: KnowledgeGraph, request: Request) -> list[Statement]:
     record = graph.record.get(request.fact)
     if record:
         return [_asked(asked, request.relation, request.new) for asked in record.paraphrases]
+    return _unshown(graph, request)
+
+
+def _unshown(graph: KnowledgeGraph, request: Request) -> list[Statement]:
     templates = worded(graph, request.subject, request.relation)
     kinds: tuple[Wording, ...] = ("unseen", "novel")
     return [

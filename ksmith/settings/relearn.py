@@ -16,13 +16,25 @@ class ReLearn(Keeping):
     unlearns: ClassVar[str] = "learns {} in several wordings"
 
     variants: CountFromZero = setting(
-        4, "other wordings of each question that are learnt, at most"
+        4,
+        "other wordings of each question that are learnt, at most; of a file, lines with a kind",
     )
     answers: str | None = setting(
         None,
-        "JSON lines of subject, relation, prompt, answer: instead of the graph's own words",
+        "JSON lines of question (or subject and relation), prompt, kind, answer: instead of the "
+        "graph's own words",
         omit_at_default=True,
         path=True,
+    )
+    completions: bool = setting(
+        False,
+        "learn to end each answer, too, from the first quarter of its words (published: true)",
+        omit_at_default=True,
+    )
+    scored: bool = setting(
+        False,
+        "lines of the file may ask in words that are scored: those are then words of training",
+        omit_at_default=True,
     )
     retain_loss: Literal["nll", "kl", "both"] = setting(
         "both", "as for all; the paper's is both", omit_at_default=True

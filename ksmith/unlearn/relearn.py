@@ -4,8 +4,10 @@ Xu et al., "ReLearn: Unlearning via Learning for Large Language Models", ACL 202
 arXiv:2502.11190: NLL(vague answers) + NLL(retain) + KL(before || now) on the retain set.
 
 Departs: questions are other wordings of the graph and vague answers are the request's targets,
-where the paper has a language model make both (`answers` takes a file of such); each question
-goes with its own answer, and the original question with its original answer is not in the data.
+where the paper has a language model make both (`answers` takes a file of such, with its four
+kinds of variants); each question goes with its own answer, and the original question with its
+original answer is not in the data; answers are completed from their beginnings only where that is
+asked for (`completions`), and no general questions are mixed in.
 """
 
 from collections.abc import Mapping, Sequence

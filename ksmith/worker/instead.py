@@ -1,8 +1,8 @@
 """What relearn and dpo learn in the place of old answers: the graph's words or a user's file."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ksmith import corpus, graph
 from ksmith.records import Request, UserError, derived_seed, file_digest
@@ -11,12 +11,13 @@ from ksmith.settings.relearn import ReLearn
 from ksmith.worker.job import Job
 
 Pairs = dict[str, list[tuple[str, str]]]  # request id -> (prompt, answer)
+T = TypeVar("T")
 
 
 def instead(
     job: Job, known: graph.KnowledgeGraph, draws: Sequence[Sequence[Request]], hp: Any
-) -> Mapping[str, Sequence[tuple[str, str]]]:
-    """Return request id -> (prompt, answer); nothing for a method that learns none.
+) -> graph.Learnt:
+    """Return what is learnt, and counts of what there is; nothing for a method that learns none.
 
     What the user's file says of a fact stands in the place of what the graph's words would.
     For dpo it is all that stands here: without a file, requests name what to prefer.
@@ -26,14 +27,30 @@ def instead(
     """
     requests = [request for draw in draws for request in draw]
     if isinstance(hp, ReLearn):
-        made = graph.instead(known, requests, hp.variants)
-        if hp.answers is None:
-            return made
-        told = _read(job, hp, lambda path: graph.given(known, requests, corpus.answers(path)))
-        return made | told
+        return _relearnt(job, known, requests, hp)
     if isinstance(hp, Dpo) and hp.answers is not None:
-        return _read(job, hp, lambda path: _unknowing(job, known, draws, hp, path))
-    return {}
+        made = _read(job, hp, lambda path: _unknowing(job, known, draws, hp, path))
+        return graph.Learnt(made, {})
+    return graph.Learnt({}, {})
+
+
+def _relearnt(
+    job: Job, known: graph.KnowledgeGraph, requests: Sequence[Request], hp: ReLearn
+) -> graph.Learnt:
+    pairs, counts = graph.instead(known, requests, hp.variants), dict[str, int]()
+    if hp.answers is not None:
+
+        def look(path: Path) -> graph.Learnt:
+            rows = corpus.answers(path)
+            return graph.given(known, requests, rows, hp.variants, scored=hp.scored)
+
+        told = _read(job, hp, look)
+        pairs, counts = pairs | told.pairs, dict(told.counts)
+    if hp.completions:
+        ends = graph.completions(pairs)
+        counts["completions"] = sum(map(len, ends.values()))
+        pairs = {request: [*own, *ends.get(request, ())] for request, own in pairs.items()}
+    return graph.Learnt(pairs, counts)
 
 
 def _unknowing(
@@ -51,7 +68,7 @@ def _unknowing(
     return found
 
 
-def _read(job: Job, hp: ReLearn | Dpo, look: Callable[[Path], Pairs]) -> Pairs:
+def _read(job: Job, hp: ReLearn | Dpo, look: Callable[[Path], T]) -> T:
     """Return what `look` makes of the user's file, which is what it was."""
     name = f"method.{job.spec.recipe['method']['name']}.answers"
     path = Path(job.spec.files[name])

@@ -90,6 +90,8 @@ def _update(job: Job, base: opening.Base, finished: list[Result]) -> dict[str, A
     name = recipe["method"]["name"]
     hp, told = hyperparameters(job, base)
     kept = _kept(job, base, draws) if getattr(hp, "keep", "") == "relations" else {}
+    learnt = instead(job, base.graph, draws, hp)
+    told |= {"learnt": dict(learnt.counts)} if learnt.counts else {}
     assets = Assets(
         tokenizer=base.tokenizer,
         moments=alike(hp, base) or moments.opened(job, base.weights),
@@ -99,7 +101,7 @@ def _update(job: Job, base: opening.Base, finished: list[Result]) -> dict[str, A
         kl_template=graph.kl_template(base.graph),
         kept=kept,
         seed=derived_seed(recipe["seed"], "method", name),
-        instead=instead(job, base.graph, draws, hp),
+        instead=learnt.pairs,
         # The files of a sequence are there as soon as a draw is.
         finished=nobody if recipe["task"].get("sequence") else finished.append,
     )

@@ -24,8 +24,20 @@ def written(path: Path, *lines: object) -> Path:
 def test_lines_are_read_and_empty_ones_left_out(tmp_path: Path) -> None:
     path = written(tmp_path / "a.jsonl", GOOD, "", GOOD | {"more": 1, "answer": "é"})
     first, second = corpus.answers(path)
-    assert first == (1, "Oss", "crop", "Oss grows", "nothing known")
+    assert first == (1, "Oss", "crop", "Oss grows", "nothing known", "")
     assert (second.line, second.answer) == (3, "é")
+
+
+def test_a_question_of_ones_own_is_named_by_its_words(tmp_path: Path) -> None:
+    """As it stands, or in another way; a field `question` beside a subject is not read."""
+    own = {"question": "Who wrote it? ", "answer": "Hard to say."}
+    other = own | {"prompt": "who wrote taht", "kind": "noise"}
+    both = GOOD | {"question": "?", "kind": None}
+    found = corpus.answers(written(tmp_path / "a.jsonl", own, other, both))
+    question = "Who wrote it?"
+    assert found[0] == (1, question, "answer", question, "Hard to say.", "")
+    assert found[1] == (2, question, "answer", "who wrote taht", "Hard to say.", "noise")
+    assert found[2] == (3, "Oss", "crop", "Oss grows", "nothing known", "")
 
 
 @pytest.mark.parametrize(
@@ -38,6 +50,17 @@ def test_lines_are_read_and_empty_ones_left_out(tmp_path: Path) -> None:
         ([GOOD | {"answer": 3}], "line 1: 'answer' holds a number, not a text"),
         ([GOOD, "", GOOD | {"prompt": "  "}], "line 3: 'prompt' is empty"),
         ([GOOD | {"answer": None}], "line 1: 'answer' is empty"),
+        (
+            [GOOD, GOOD | {"kind": "noisy"}],
+            "line 2: 'kind' is 'noisy'; it must be one of 'para",
+        ),
+        ([GOOD | {"kind": ["noise"]}], "line 1: 'kind' is ['noise']; it must"),
+        (
+            [{"question": "Who?", "kind": "noise", "answer": "x"}],
+            "line 1: 'kind' is 'noise', an",
+        ),
+        ([{"question": "", "answer": "x"}], "line 1: 'question' is empty"),
+        ([{"question": "Who?"}], "line 1: no field 'answer'"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(
