@@ -32,7 +32,7 @@ from transformers import (
 
 from ksmith.lm.load import load
 from ksmith.records import UserError
-from ksmith.settings.judges import OUTSIDE, labels, longest, of_config
+from ksmith.settings.judges import FETCHED, OUTSIDE, labels, longest, of_config
 
 BATCH = 8192  # tokens of a pass, padding included
 LONGEST = 1 << 16  # tokens of a row, where nobody says how many there may be
@@ -65,6 +65,25 @@ class Read(Generic[T]):
 
     said: T
     cut: list[bool]
+
+
+def fetched(name: str, commit: str) -> Path:
+    """Return the folder of the hub's cache with a model, which is fetched where it is not there.
+
+    Weights in safetensors and words alone: neither what is pickled nor code comes along.
+
+    Raises:
+        UserError: the hub is out of reach, or has no such commit.
+    """
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, revision=commit, allow_patterns=list(FETCHED)))
+    except (OSError, ValueError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"cannot get the model {name!r} at {commit} from the hub or its cache: {first}"
+        ) from error
 
 
 def open_judge(role: str, folder: Path) -> Judge:

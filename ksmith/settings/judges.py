@@ -4,11 +4,14 @@
     judge_similarity   makes a vector of a text                   an encoder, mean of its states
     judge_entities     marks the names in a text                  ...ForTokenClassification
 
-All of it is read without torch, so that a study can be refused before anything is stored. What
-is in the files is data: nothing of it is run.
+A judge is in a folder, or on the hub as `name@revision`: in the hub's cache it is read where it
+lies, and known by what is in its files as in any folder; one that is not there is known by its
+commit. All of it is read without torch, so that a study can be refused before anything is stored.
+What is in the files is data: nothing of it is run.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +31,49 @@ TOKENIZERS = (
     "spiece.model",
     "sentencepiece.bpe.model",
 )
+
+
+# What is fetched of a judge on the hub: weights, words, and what says how to read with them.
+FETCHED = (*TOKENIZERS, *LAYOUT, "*.safetensors", "*.json", "merges.txt", "added_tokens.json")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+_ON_HUB = re.compile(
+    r"(?P<name>[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9_][\w.-]{0,95})?)"
+    r"(@(?P<revision>[A-Za-z0-9][\w.-]{0,95}))?",
+    re.ASCII,
+)
+
+
+def on_hub(given: str) -> tuple[str, str] | None:
+    """Return the name on the hub and the revision that a setting names; None where it can't."""
+    found = _ON_HUB.fullmatch(given)
+    return (found["name"], found["revision"] or "main") if found else None
+
+
+def in_cache(name: str, revision: str) -> Path | None:
+    """Return the folder of the hub's cache that has all of a model; None where none has.
+
+    Its name is the commit. A model whose weights are pickled is whole without safetensors: what
+    is wrong with it is said, not that it must be fetched.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    file = try_to_load_from_cache(name, "config.json", revision=revision)
+    if not isinstance(file, str):
+        return None
+    folder = Path(file).parent
+    weights = {path.name for path in folder.glob("*.safetensors")}
+    pickled = any(folder.glob("*.bin"))
+    return folder if (weights or pickled) and _shards(folder) <= weights else None
+
+
+def _shards(folder: Path) -> set[str]:
+    """Return the files that weights in several files are in; what can't be read names none."""
+    index = folder / "model.safetensors.index.json"
+    try:
+        named = _object(index).get("weight_map") if index.is_file() else None
+    except (OSError, ValueError, RecursionError):
+        return set()
+    return {str(file) for file in named.values()} if isinstance(named, dict) else set()
 
 
 def judge_files(folder: Path) -> dict[str, Path]:

@@ -148,22 +148,23 @@ class Probe:
     )
     judge_nli: str | None = setting(
         None,
-        "folder of a model that classifies two texts, with a label contradiction: judges what "
-        "memory has the model write, for KFR and KRR",
+        "folder, or NAME@REVISION on the hub, of a model that classifies two texts, with a label "
+        "contradiction: judges what memory has the model write, for KFR and KRR",
         path=True,
         omit_at_default=True,
     )
     judge_similarity: str | None = setting(
         None,
-        "folder of a sentence-embedding model, mean of its states: which entities of the answer "
-        "are written, for KFR and KRR",
+        "folder, or NAME@REVISION on the hub, of a sentence-embedding model, mean of its states: "
+        "which entities of the answer are written, for KFR and KRR",
         path=True,
         omit_at_default=True,
     )
     judge_entities: str | None = setting(
         None,
-        "folder of a model that marks names in a text; without one, names of the graph, and the "
-        "rarer words of a user's own answers (measures that end in _words)",
+        "folder, or NAME@REVISION on the hub, of a model that marks names in a text; without one, "
+        "names of the graph, and the rarer words of a user's own answers (measures that end in "
+        "_words)",
         path=True,
         omit_at_default=True,
     )

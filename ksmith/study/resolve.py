@@ -38,9 +38,7 @@ from ksmith.study.expand import Flat
 from ksmith.study.mistakes import Mistakes, Where
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9_][\w.-]{0,95})?", re.ASCII)
-NO_JUDGE = (
-    "no such folder; a model on the hub comes into one by hf download NAME --local-dir FOLDER"
-)
+NO_JUDGE = "no such folder, and no name on the hub, as NAME or NAME@REVISION"
 # What reads a method's file of answers, and refuses what is none.
 ANSWERS: dict[str, Callable[[Path], object]] = {
     "method.dpo.answers": corpus.texts,
@@ -413,17 +411,41 @@ class Resolver:
                 why = "reads what probe.memory and probe.generate have a model write"
                 self.notes.append(f"{given.where.text}: {full} is left out: it {why}")
                 continue
-            folder = self._path(given, full)
-            if folder is None:
+            folder = self._judge(given, full)
+            if not isinstance(folder, Path):
+                values[name] = folder
                 continue
-            reason = judges.wrong(name, folder) if _is_folder(folder) else NO_JUDGE
-            if reason:
+            if reason := judges.wrong(name, folder):
                 self.mistakes.add(given.where, f"{full} = {show(given.value)}: {reason}")
                 continue
             found = judges.judge_files(folder)
             values[name] = digest({part: self._digest(path) for part, path in found.items()})
             files[full] = str(folder)
         return files
+
+    def _judge(self, given: Value, name: str) -> Path | str:
+        """Return the folder of a judge; of one that is to be fetched, NAME@COMMIT; "": neither."""
+        folder = self._path(given, name)
+        if folder is None or _is_folder(folder):
+            return folder or ""
+        where = judges.on_hub(given.value)
+        if where is None:
+            self.mistakes.add(given.where, f"{name} = {show(given.value)}: {NO_JUDGE}")
+            return ""
+        there = judges.in_cache(*where)
+        if there is not None:
+            if where[1] == "main":
+                note = f"{name} is {where[0]} at main, which can move; in the cache it is "
+                self.notes.append(f"{note}{there.name}: name that to pin it")
+            return there
+        if not judges.COMMIT.fullmatch(where[1]):
+            message = (
+                f"{name} = {show(given.value)}: no such folder, and not in the hub's cache: name "
+                f"its commit ({where[0]}@ and 40 hex digits), by which it is known until it is "
+                f"fetched, or fetch it first: hf download {where[0]}"
+            )
+            self.mistakes.add(given.where, message)
+        return "@".join(where)
 
     def _written(self, flat: Flat, tables: Mapping[str, Resolved]) -> Resolved:
         """Return the probe's table without the length of texts that are not written so far."""

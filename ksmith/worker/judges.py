@@ -19,7 +19,7 @@ from ksmith.lm import judges
 from ksmith.lm.judges import Judge, Read
 from ksmith.lm.written import perplexities
 from ksmith.records import UserError, digest, file_digest
-from ksmith.settings.judges import judge_files
+from ksmith.settings.judges import judge_files, wrong
 from ksmith.settings.probe import JUDGES
 from ksmith.worker.job import Job
 from ksmith.worker.opening import Base
@@ -192,23 +192,33 @@ class Texts:
         Raises:
             UserError: the folder holds other files now.
         """
-        folder = Path(self.job.spec.files[f"probe.{role}"])
         content = self.job.spec.recipe["probe"][role]
         warm = self.job.warm.setdefault("judges", {})
         if (role, content) not in warm:
-            found = {name: file_digest(path) for name, path in judge_files(folder).items()}
-            if digest(found) != content:
-                raise UserError(
-                    f"probe.{role}: the model in {folder} changed since the study was made (its "
-                    "digest is another): put it back, or make the study anew"
-                )
-            warm[role, content] = judges.open_judge(role, folder)
+            warm[role, content] = self._opened(role, content)
         judge: Judge = warm[role, content]
         torch.nn.Module.to(judge.model, self.job.device)
         try:
             yield judge
         finally:
             torch.nn.Module.to(judge.model, "cpu")
+
+    def _opened(self, role: str, content: str) -> Judge:
+        """Return a judge; `content` is its digest, or NAME@COMMIT."""
+        name, at, commit = content.partition("@")
+        files = self.job.spec.files
+        folder = judges.fetched(name, commit) if at else Path(files[f"probe.{role}"])
+        if at and (reason := wrong(role, folder)):
+            raise UserError(f"probe.{role} = {content}: {reason}")
+        found = digest({one: file_digest(path) for one, path in judge_files(folder).items()})
+        if not at and found != content:
+            raise UserError(
+                f"probe.{role}: the model in {folder} changed since the study was made (its "
+                "digest is another): put it back, or make the study anew"
+            )
+        if at:
+            self.job.warm.setdefault("fetched judges", {})[content] = found
+        return judges.open_judge(role, folder)
 
     def _tell(self, role: str) -> Callable[[int, int], None]:
         what = role.removeprefix("judge_")
@@ -227,7 +237,9 @@ class Texts:
 
     def _count(self, role: str, texts: int, cut: int) -> None:
         content = self.job.spec.recipe["probe"][role]
-        self.told[role] = {"digest": content, "texts": texts, "cut": cut}
+        fetched: str | None = self.job.warm.get("fetched judges", {}).get(content)
+        who = {"digest": content} if fetched is None else {"digest": fetched, "source": content}
+        self.told[role] = {**who, "texts": texts, "cut": cut}
 
     def _mark(self, cut: Sequence[bool]) -> None:
         self.cut = [a or b for a, b in zip(self.cut, cut, strict=True)]

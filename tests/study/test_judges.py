@@ -165,10 +165,76 @@ def test_the_layouts_of_sentence_transformers_that_are_means_are_taken(tmp_path:
         only(path)
 
 
+COMMIT = "0123456789" * 4
+
+
+def on_hub(folder: Path, monkeypatch: pytest.MonkeyPatch, role: str = "judge_nli") -> Path:
+    """Return the folder of a judge "lab/reader" in the hub's cache, laid out as the hub does."""
+    there = folder / "hub" / "models--lab--reader"
+    (there / "refs").mkdir(parents=True)
+    (there / "refs" / "main").write_text(COMMIT)
+    (there / "snapshots").mkdir()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(folder / "hub"))
+    return readers(there / "snapshots" / COMMIT, role)
+
+
+@pytest.mark.parametrize("revision", ["", "@main", f"@{COMMIT}"])
+def test_a_judge_in_the_hubs_cache_is_known_by_content_as_in_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, revision: str
+) -> None:
+    own = keys(only(study(tmp_path, "judge_nli")))
+    there = on_hub(tmp_path, monkeypatch)
+    path = written(tmp_path, NPO + f'judge_nli = "lab/reader{revision}"\n')
+    point = only(path)
+    assert keys(point) == own
+    assert nodes(point)["trial"].files["probe.judge_nli"] == str(there)
+    pinned = COMMIT in revision
+    said = [note for note in read(path).notes if "judge_nli" in note]
+    assert len(said) == (not pinned)
+    assert all(f"in the cache it is {COMMIT}: name that to pin it" in note for note in said)
+
+
+def test_a_judge_that_is_not_in_the_cache_is_known_by_its_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So is one of which a part of the weights is there."""
+    there = on_hub(tmp_path, monkeypatch)
+    index = {"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}
+    saying("model.safetensors.index.json", index)(there)
+    for name in ("lab/other", "lab/reader"):
+        point = only(written(tmp_path, NPO + f'judge_nli = "{name}@{COMMIT}"\n'))
+        trial = nodes(point)["trial"]
+        assert trial.recipe["probe"]["judge_nli"] == f"{name}@{COMMIT}"
+        assert "probe.judge_nli" not in trial.files
+        for revision in ("", "@main", "@v1"):
+            path = written(tmp_path, NPO + f'judge_nli = "{name}{revision}"\n')
+            (line,) = mistakes(path)
+            said = "no such folder, and not in the hub's cache: name its commit"
+            assert line.startswith(
+                f'x.toml:{LINE}: probe.judge_nli = "{name}{revision}": {said}'
+            )
+    for name in ("../no/such", "a/b/c", "lab/reader@", "lab/reader@../x"):
+        (line,) = mistakes(written(tmp_path, NPO + f'judge_nli = "{name}"\n'))
+        assert line.endswith(
+            f'"{name}": no such folder, and no name on the hub, as NAME or NAME@REVISION'
+        )
+
+
+def test_what_is_wrong_with_a_judge_in_the_cache_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = on_hub(tmp_path, monkeypatch)
+    path = written(tmp_path, NPO + f'judge_nli = "lab/reader@{COMMIT}"\n')
+    configured(auto_map={"AutoModel": "x.Y"})(there)
+    assert "brings its own code" in mistakes(path)[0]
+    pickled(there)
+    assert "only pytorch_model.bin, which can run code when opened" in mistakes(path)[0]
+
+
 def test_create_stops_with_code_2_before_there_is_a_lab(tmp_path: Path) -> None:
     path = written(tmp_path, NPO + 'judge_nli = "nowhere"\n')
     words = ["study", "create", str(path), "--home", str(tmp_path / "lab")]
     done = CliRunner().invoke(ksmith, words)
     assert done.exit_code == 2
-    assert 'probe.judge_nli = "nowhere": no such folder; a model on the hub' in done.output
+    assert 'probe.judge_nli = "nowhere": no such folder, and not in the hub' in done.output
     assert not (tmp_path / "lab" / "ksmith.db").exists()

@@ -250,6 +250,41 @@ def test_a_text_that_is_cut_is_marked_and_counted(tmp_path: Path) -> None:
     assert memory.told(found)["judge_cut"].to_list() == [0, 1]
 
 
+COMMIT = "0123456789" * 4
+
+
+def test_a_judge_on_the_hub_is_the_commit_that_was_named_and_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a network it is what the cache holds; there, a folder gives the same."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    folder = tmp_path / "hub" / "models--lab--nli" / "snapshots" / COMMIT
+    folder.mkdir(parents=True)
+    judge(folder, "judge_nli", words=WORDS)
+    own = job(tmp_path, judge_nli=folder)
+    named, source = own.spec.recipe["probe"]["judge_nli"], f"lab/nli@{COMMIT}"
+
+    def at(source: str) -> Job:
+        probe = own.spec.recipe["probe"] | {"judge_nli": source}
+        return Job(spec=replace(own.spec, recipe={"probe": probe}, files={}), folder=tmp_path)
+
+    seen, told = judges.read(at(source), base(), rows())
+    wanted, plain = judges.read(own, base(), rows())
+    assert seen.equals(wanted)
+    assert told["judge_nli"] == plain["judge_nli"] | {"source": source}
+    assert told["judge_nli"]["digest"] == named
+    with pytest.raises(
+        UserError, match=f"cannot get the model 'lab/no' at {COMMIT} from the hub"
+    ):
+        judges.read(at(f"lab/no@{COMMIT}"), base(), rows())
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(
+        UserError, match=f"^probe.judge_nli = {source}: no safetensors in .*, onl"
+    ):
+        judges.read(at(source), base(), rows())
+
+
 def test_a_judge_is_opened_once_by_a_worker_and_refused_once_it_changed(tmp_path: Path) -> None:
     nli = judge(tmp_path / "nli", "judge_nli", words=WORDS)
     first = job(tmp_path, judge_nli=nli)
