@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ksmith.cli.answers import check_answers
 from ksmith.cli.fits import check_lengths, check_templates
 from ksmith.cli.golds import check_golds
 from ksmith.cli.shapes import check_shapes
@@ -62,6 +63,7 @@ def check_facts(study: "Study") -> None:
     check_golds(study, place)
     check_shapes(study, place)
     check_templates(study, place)
+    check_answers(study, list(graphs.values()), place)
     own = [(settings, known) for settings, known in graphs.values() if known.source == "qa"]
     check_lengths(study, own, place)
 
