@@ -71,8 +71,8 @@ def _unfit(method: Mapping[str, Any], shape: Shape, model: Model) -> Iterator[tu
         f"the recipe {model.settings['recipe']}" if "recipe" in model.settings else model.named
     )
     name, parts = _adapted(method)
-    known = [part for part in parts if part in shape.narrowest]
-    part = min(known, key=lambda one: shape.narrowest[one], default=None)
+    known: list[Part] = [part for part in parts if part in shape.narrowest]
+    part: Part | None = min(known, key=lambda one: shape.narrowest[one], default=None)
     if part and method[name] > (least := shape.narrowest[part]):
         yield (
             name,
