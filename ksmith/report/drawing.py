@@ -20,7 +20,7 @@ TOP = 0.62  # inches for the legend and the titles
 def cloud(
     axes: Any, points: pl.DataFrame, look: Look, sizes: Sequence[float], *, many: bool
 ) -> list[tuple[float, float]]:
-    """Draw the points of one series, joined, with both intervals; return where they are.
+    """Return where the points of one series are, now drawn: joined, with both intervals.
 
     Args:
         axes: of the panel.
