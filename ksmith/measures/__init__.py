@@ -12,8 +12,9 @@ from ksmith.measures.gate import GATES, reliable
 from ksmith.measures.metrics import TABLES, metrics
 from ksmith.measures.published import PUBLISHED
 from ksmith.measures.sequence import SEQUENCE, written
-from ksmith.measures.spread import COMBINED, SPREAD
-from ksmith.measures.table import DERIVED, MEASURES, SLICES, Measure
+from ksmith.measures.slices import SLICES
+from ksmith.measures.spread_table import COMBINED, SPREAD
+from ksmith.measures.table import DERIVED, MEASURES, Measure
 
 __all__ = [
     "COMBINED",

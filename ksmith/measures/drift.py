@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from ksmith.measures.facts import UNIT, named, of_values, within
-from ksmith.measures.spread import MINUS, PLUS
-from ksmith.measures.table import KNOWN
+from ksmith.measures.slices import KNOWN, MINUS, PLUS
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

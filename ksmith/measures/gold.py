@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ksmith.measures.answers import targets
 from ksmith.measures.bootstrap import REPLICATES
-from ksmith.measures.table import BY_HOP, SLICES, TRAINED
+from ksmith.measures.slices import BY_HOP, SLICES, TRAINED
 from ksmith.records import derived_seed
 
 Floats = NDArray[np.float64]

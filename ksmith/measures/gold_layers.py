@@ -16,7 +16,7 @@ from ksmith.measures.gold import ALL, PARTS, Floats, Ints, Pair, View, mask, ove
 from ksmith.measures.gold_metrics import in_units
 from ksmith.measures.gold_numbers import HIGHEST, Number, summary
 from ksmith.measures.gold_resampled import Resampled
-from ksmith.measures.table import TRAINED
+from ksmith.measures.slices import TRAINED
 from ksmith.records import Metric
 
 MOST = 256  # questions of a draw that are compared: the cost goes with their square

@@ -28,7 +28,7 @@ from ksmith.measures.gold import (
 )
 from ksmith.measures.gold_numbers import HIGHEST, Number, in_margins, summary
 from ksmith.measures.gold_resampled import Resampled
-from ksmith.measures.table import TRAINED
+from ksmith.measures.slices import TRAINED
 from ksmith.records import Metric
 
 BALANCED = "balanced"

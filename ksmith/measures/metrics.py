@@ -13,9 +13,11 @@ from ksmith.measures.drift import DRIFT, OBJECTIVE
 from ksmith.measures.facts import ALL_HOPS, SCHEMA, UNIT, of_columns, within
 from ksmith.measures.means import KEYS, Floats, Means, joined, means
 from ksmith.measures.memory_table import MEMORY
+from ksmith.measures.prepared import PREPARED
 from ksmith.measures.sequence import SEQUENCE
-from ksmith.measures.spread import COMBINED, SPREAD
-from ksmith.measures.table import BY_HOP, MEASURES, OF_SEQUENCES, PREPARED, SLICES, TRAINED
+from ksmith.measures.slices import BY_HOP, OF_SEQUENCES, SLICES, TRAINED
+from ksmith.measures.spread_table import COMBINED, MODES, SPREAD
+from ksmith.measures.table import MEASURES
 from ksmith.records import Metric
 
 
@@ -193,7 +195,7 @@ def _with_combined(
 ) -> tuple[list[Name], Means, list[tuple[float | None, float | None]]]:
     """Return the columns and those made of them, with the bounds of the latter.
 
-    The scores of benchmarks, and what `spread.COMBINED` has, wherever all parts are there.
+    The scores of benchmarks, and what `spread_table.COMBINED` has, wherever all parts are there.
     """
     every = list(names)
     limits: list[tuple[float | None, float | None]] = []
@@ -274,7 +276,7 @@ def closeness(parts: Floats) -> Floats:
 
 COMBINE = {
     f"{name}{mode.end}": combine
-    for mode in spread.MODES
+    for mode in MODES
     for name, combine in (("ccr_ratio", ratio), ("consistency", closeness))
 }
 

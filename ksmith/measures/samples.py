@@ -36,13 +36,6 @@ def wins(members: Floats, others: Floats) -> Floats:
     return (a[:, None] < b) + 0.5 * (a[:, None] == b)
 
 
-def weighted_auc(won: Floats, members: Floats, others: Floats) -> Floats:
-    """Return (R,) the AUC of `wins` with weights (R, members) and (R, others)."""
-    pairs = members.sum(1) * others.sum(1)
-    total = ((members @ won) * others).sum(1)
-    return np.divide(total, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
-
-
 def privleak(auc: Floats, gold: Floats) -> Floats:
     """Return 100 ((1 - AUC) - (1 - AUC_gold)) / (1 - AUC_gold), in percent.
 

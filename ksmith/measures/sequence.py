@@ -29,7 +29,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ksmith.measures.facts import named, of_values, within
-from ksmith.measures.table import KNOWN
+from ksmith.measures.slices import KNOWN
 
 PROBE = "sequence"
 RECENT = 50  # facts
@@ -117,7 +117,7 @@ def facts(prepared: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
     """Return the value of each measure for each fact or draw, at each step.
 
     Args:
-        prepared: answers with the columns of `table.PREPARED` and of units.
+        prepared: answers with the columns of `prepared.PREPARED` and of units.
         seen: the table of written.parquet.
     """
     steps = prepared.filter(pl.col("step") > 0).select("step").unique().sort("step")

@@ -1,8 +1,8 @@
 """Every measure over answers: its name, what it says, which probes it serves, its expression.
 
-An expression sees the columns of answers.parquet and those of `PREPARED`. Its value is a number
-a question, or null where it does not apply. Rules that all share (specification of CounterFact,
-Meng et al. 2022, arXiv:2202.05262, and ours):
+An expression sees the columns of answers.parquet and those of `prepared.PREPARED`. Its value is a
+number a question, or null where it does not apply. Rules that all share (specification of
+CounterFact, Meng et al. 2022, arXiv:2202.05262, and ours):
 
 - log-probabilities are length-normalised (mean over the tokens of a candidate) unless a name
   ends in `_joint`;
@@ -18,24 +18,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from ksmith.measures.fluency import entropy
-
-CHANGED = (  # the answer should be another
-    "efficacy",
-    "paraphrase",
-    "direct",
-    "reverse",
-    "multi_hop",
-    "comparison",
-    "conflict",
-)
-FLOOR = -1e9  # nats
-NEAR = ("neighborhood", "same_subject", "contextual", "attribute")  # the answer should stay
-FOLLOWING = ("reverse", "multi_hop")  # facts that follow from a request, stored or derived
-WORDED = (*(name for name in CHANGED if name != "efficacy"), "contextual")
-TEXT = "fluency"  # whose answers are sampled texts
-CHOICES = (*(name for name in WORDED if name != "paraphrase"), "letters")  # may have options
-SET_PLUS = ("target", "entailed")  # sets of questions, whatever the probe: Q+, should change
-SET_MINUS = ("neighbour", "unrelated")  # ... and Q-, should stay; "open" is neither
+from ksmith.measures.groups import CHANGED, CHOICES, FOLLOWING, NEAR, TEXT
+from ksmith.measures.prepared import at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,103 +51,6 @@ class Measure:
         )
 
 
-def plain(text: pl.Expr) -> pl.Expr:
-    """Return text as it is compared: lower case, single spaces, no punctuation at its end."""
-    return (
-        text.str.to_lowercase()
-        .str.replace_all(r"\s*([^\w\s])\s*", "$1")  # word-level decoders put spaces there
-        .str.replace_all(r"\s+", " ")
-        .str.replace(r"[\s\p{P}]+$", "")
-        .str.strip_chars()
-    )
-
-
-def _candidate(index: str) -> pl.Expr:
-    return pl.col("candidates").list.get(pl.col(index), null_on_oob=True)
-
-
-def _mean_logp(index: str) -> pl.Expr:
-    return pl.col("mean_logp").list.get(pl.col(index), null_on_oob=True)
-
-
-def _of_right(column: str) -> pl.Expr:
-    return pl.col(column).list.get(pl.col("right"), null_on_oob=True)
-
-
-def _sum_logp(index: str) -> pl.Expr:
-    return pl.col("sum_logp").list.get(pl.col(index), null_on_oob=True)
-
-
-def _among(names: str) -> pl.Expr:
-    """Return whether the written text is one of a list of names."""
-    texts = pl.col(names).list.eval(plain(pl.element()))
-    return texts.list.contains(pl.col("written")).fill_null(False)
-
-
-# Columns made once for all measures, in layers: each sees those of the layers above.
-PREPARED: tuple[dict[str, pl.Expr], ...] = (
-    {
-        # A value that is not a number is no answer; polars would sort it above every number.
-        "answered": pl.col("logp")
-        .list.eval(pl.element().is_not_nan())
-        .list.all()
-        .fill_null(False),
-        # A floor, so that differences of two impossible answers are numbers.
-        "sum_logp": pl.col("logp")
-        .cast(pl.List(pl.Float64))
-        .list.eval(pl.element().clip(FLOOR)),
-    },
-    {
-        "mean_logp": pl.when("answered").then(pl.col("sum_logp") / pl.col("tokens")),
-        "written": plain(pl.col("generated")),
-        "texts": pl.col("generated").is_not_null().any().over("step", "probe"),
-        # Answers of before tokens were counted have none to count.
-        "counted": (pl.col("hits").list.len() > 0).fill_null(False).any().over("step", "probe"),
-    },
-    {
-        "right_logp": _mean_logp("right"),
-        "rival_logp": _mean_logp("rival"),
-        "old_logp": _mean_logp("right_before"),
-        # Of whole answers, less the largest: which of the objects of the type is written.
-        "of_type_sum": pl.col("sum_logp")
-        .list.gather(pl.col("of_type"), null_on_oob=True)
-        .list.eval(pl.element() - pl.element().max()),
-        "of_type_logp": pl.col("mean_logp").list.gather(pl.col("of_type"), null_on_oob=True),
-        "right_text": plain(_candidate("right")),
-        "old_text": plain(_candidate("right_before")),
-        "best": pl.col("mean_logp").list.arg_max(),
-        "has_pair": pl.col("right").is_not_null() & pl.col("rival").is_not_null(),
-        "right_typed": pl.col("of_type").list.contains(pl.col("right")),
-        "old_typed": pl.col("of_type").list.contains(pl.col("right_before")),
-        "kinds": pl.col("of_type").list.len().cast(pl.Float64),
-        "option_logp": pl.col("mean_logp").list.gather(pl.col("options"), null_on_oob=True),
-        "right_offered": pl.col("options").list.contains(pl.col("right")).fill_null(False),
-        "offered": pl.col("options").list.len().cast(pl.Float64),
-    },
-    {
-        # What was written, with the names of the answers in place of their aliases.
-        "said": pl.when(_among("aliases"))
-        .then("right_text")
-        .when(_among("aliases_before"))
-        .then("old_text")
-        .otherwise("written"),
-        # How many of the type are above, and how many level with, the right and the old answer.
-        "above_right": (pl.col("of_type_logp") - pl.col("right_logp"))
-        .list.eval(pl.element() >= 0)
-        .list.sum(),
-        "above_old": (pl.col("of_type_logp") - pl.col("old_logp"))
-        .list.eval(pl.element() > 0)
-        .list.sum(),
-        "level_old": (pl.col("of_type_logp") - pl.col("old_logp"))
-        .list.eval(pl.element() == 0)
-        .list.sum(),
-        "right_chosen": (pl.col("option_logp") - pl.col("right_logp"))
-        .list.eval(pl.element() >= 0)
-        .list.sum()
-        == 1,  # itself alone
-    },
-)
-
 # A whole statement after an empty prompt is there to be compared, not to be written.
 WRITTEN = pl.col("prompt") != ""
 
@@ -183,20 +70,20 @@ MEASURES: dict[str, Measure] = {
         doc="The same with probabilities of whole answers, which favours short ones.",
         probes=CHANGED + NEAR,
         applies=pl.col("has_pair"),
-        value=_sum_logp("right") > _sum_logp("rival"),
+        value=at("sum_logp", "right") > at("sum_logp", "rival"),
     ),
     "accuracy": Measure(
         doc="Every token of the right answer is the most probable one.",
         probes=(*CHANGED, *NEAR, "known"),
         applies=pl.col("right").is_not_null() & WRITTEN,
-        value=_of_right("argmax"),
+        value=at("argmax", "right"),
     ),
     "token_accuracy": Measure(
         doc="Share of the right answer's tokens that are the most probable one after those "
         "before them.",
         probes=CHANGED + NEAR,
         applies=pl.col("counted") & pl.col("right").is_not_null() & WRITTEN,
-        value=_of_right("hits") / _of_right("tokens"),
+        value=at("hits", "right") / at("tokens", "right"),
     ),
     "generated": Measure(
         doc="The text that the model writes is the right answer, by its name or an alias, but for "
@@ -414,49 +301,3 @@ DERIVED: dict[str, tuple[str, str]] = {
         "models; slices layer0, layer0.changed, layer0.kept and so on.",
     ),
 }
-
-ASKED = (*CHANGED, *NEAR, "letters")
-KNOWN = pl.col("known").fill_null(False)
-SEEN, UNSEEN, NOVEL = (pl.col("wording") == name for name in ("seen", "unseen", "novel"))
-STORED = pl.col("stored").fill_null(False)
-DERIVABLE = ~pl.col("stored").fill_null(True)
-OLD, NEW = (pl.col("context") == name for name in ("old", "new"))
-# Of a sequence: asked about the batch just written, or about those before it.
-CURRENT = pl.col("written_at") == pl.col("step")
-EARLIER = (pl.col("written_at") < pl.col("step")).fill_null(False)
-# What a method was trained on to keep: of it there is a slice, and it is in no other.
-TRAINED = pl.col("trained").fill_null(False) & pl.col("probe").is_in(NEAR)
-OF_SEQUENCES = ("current", "earlier", "known.current", "known.earlier")
-
-# slice -> (which questions, of which probes); every slice is taken of step 0 and later alike, and
-# all but "trained" hold none that are `TRAINED`.
-SLICES: dict[str, tuple[pl.Expr, tuple[str, ...]]] = {
-    "": (pl.lit(True), (*ASKED, "known", "utility", TEXT)),
-    "known": (KNOWN, ASKED),
-    "seen": (SEEN, WORDED),  # a benchmark may ask paraphrases in words that training had
-    "unseen": (UNSEEN, WORDED),
-    "novel": (NOVEL, WORDED),
-    "known.seen": (KNOWN & SEEN, WORDED),
-    "known.unseen": (KNOWN & UNSEEN, WORDED),
-    "known.novel": (KNOWN & NOVEL, WORDED),
-    "old_context": (OLD, ("conflict",)),
-    "new_context": (NEW, ("conflict",)),
-    "known.old_context": (KNOWN & OLD, ("conflict",)),
-    "known.new_context": (KNOWN & NEW, ("conflict",)),
-    "trained": (TRAINED, NEAR),
-    "stored": (STORED, FOLLOWING),
-    "derived": (DERIVABLE, FOLLOWING),
-    "known.stored": (KNOWN & STORED, FOLLOWING),
-    "known.derived": (KNOWN & DERIVABLE, FOLLOWING),
-    "current": (CURRENT, (*CHANGED, *NEAR)),
-    "earlier": (EARLIER, (*CHANGED, *NEAR)),
-    "known.current": (KNOWN & CURRENT, (*CHANGED, *NEAR)),
-    "known.earlier": (KNOWN & EARLIER, (*CHANGED, *NEAR)),
-    # The letter form of each probe's questions, whose ids go on from theirs.
-    **{
-        name: (pl.col("question").str.split("/").list.get(1) == name, ("letters",))
-        for name in CHOICES
-        if name != "letters"
-    },
-}
-BY_HOP = ("multi_hop",)  # probes whose every slice is also given hop by hop

@@ -19,7 +19,7 @@ from ksmith.graph import KnowledgeGraph, objects
 def spelling(name: str) -> str:
     """Return what two names share that written text can't tell apart; "" can't be written.
 
-    At least as coarse as what `measures.table.plain` compares, which knows spaces, but for
+    At least as coarse as what `measures.prepared.plain` compares, which knows spaces, but for
     letters that are newer than Python's tables.
     """
     letters = "".join(name.casefold().split())

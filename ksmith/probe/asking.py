@@ -1,10 +1,10 @@
 """What all probes share: the graph, the settings, and how a question is put together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from ksmith.graph import Fact, KnowledgeGraph
+from ksmith.graph import Change, Fact, KnowledgeGraph
 from ksmith.graph.chance import Chance
 from ksmith.graph.statements import worded
 from ksmith.probe.aliases import Aliases
@@ -40,6 +40,22 @@ class Form(NamedTuple):
     options: Options = NO_OPTIONS
     context: Context = ""
     before: str = ""  # a sentence before the prompt
+
+
+class Beside(Protocol):
+    """What finds facts beside a request, which it should leave as they are."""
+
+    def __call__(
+        self,
+        graph: KnowledgeGraph,
+        request: Request,
+        n: int,
+        seed: int,
+        exclude: Collection[str] = (),
+        change: Change | None = None,
+    ) -> list[Statement]:
+        """Return at most `n`; none is in `exclude`, nor changed by `change`."""
+        ...
 
 
 PLAIN = Form()
@@ -100,6 +116,11 @@ class Asking:
             return statement
         name, subject, relation = statement.fact, statement.subject, statement.relation
         return _in(statement, self._template(name, subject, relation, "seen"), "seen")
+
+    def beside(self, of: Beside, part: Part, request: Request, n: int) -> list[Statement]:
+        """Return at most `n` facts of a kind, of which no request of the draw changes any."""
+        touched, change = part.draw.change.touched, part.draw.alone(request)
+        return of(self.graph, request, n, self.seed, exclude=touched, change=change)
 
     def stated(self, subject: str, relation: str, answer: str) -> Statement:
         """Return the fact in a wording that it was trained in; if in none, in one of others."""

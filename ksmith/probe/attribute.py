@@ -14,14 +14,7 @@ def attribute(asking: Asking, part: Part) -> Iterator[Question]:
     None is about a fact that any request of the draw changes.
     """
     for request in part.requests:
-        statements = attributes(
-            asking.graph,
-            request,
-            asking.settings["neighbors"],
-            asking.seed,
-            exclude=part.draw.change.touched,
-            change=part.draw.alone(request),
-        )
+        statements = asking.beside(attributes, part, request, asking.settings["neighbors"])
         own = request.fact in asking.graph.record  # a benchmark's prompts, word for word
         for number, statement in enumerate(statements):
             new = statement.object

@@ -14,14 +14,7 @@ def neighborhood(asking: Asking, part: Part) -> Iterator[Question]:
     None is about a fact that any request of the draw changes.
     """
     for request in part.requests:
-        statements = neighbours(
-            asking.graph,
-            request,
-            asking.settings["neighbors"],
-            asking.seed,
-            exclude=part.draw.change.touched,
-            change=part.draw.alone(request),
-        )
+        statements = asking.beside(neighbours, part, request, asking.settings["neighbors"])
         for number, statement in enumerate(statements):
             # A benchmark's prompts are asked word for word.
             own = request.fact in asking.graph.record

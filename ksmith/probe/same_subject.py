@@ -15,13 +15,8 @@ def same_subject(asking: Asking, part: Part) -> Iterator[Question]:
     that relation's type.
     """
     for request in part.requests:
-        statements = graphs.same_subject(
-            asking.graph,
-            request,
-            asking.settings["same_subject"],
-            asking.seed,
-            exclude=part.draw.change.touched,
-            change=part.draw.alone(request),
+        statements = asking.beside(
+            graphs.same_subject, part, request, asking.settings["same_subject"]
         )
         for number, statement in enumerate(statements):
             true = statement.object

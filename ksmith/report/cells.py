@@ -5,7 +5,7 @@ from typing import Any
 import polars as pl
 
 from ksmith import measures
-from ksmith.report.figures import Panel, order
+from ksmith.report.panels import Panel, order
 
 SEEDS = ("seed", "graph.seed", "model.seed")
 CELL = ("task", "series", "level", "scale")

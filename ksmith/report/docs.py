@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ksmith import settings
 from ksmith.measures import DERIVED, MEASURES, PUBLISHED, TABLES
-from ksmith.measures.table import CHANGED, NEAR
+from ksmith.measures.groups import CHANGED, NEAR
 from ksmith.settings import known_models
 
 

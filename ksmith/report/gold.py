@@ -6,9 +6,9 @@ import polars as pl
 
 from ksmith.measures.gold import ALL
 from ksmith.report.cells import pooled_where
-from ksmith.report.figures import order
 from ksmith.report.html import Child, tag
 from ksmith.report.margins import LEARNT, NOTE, Cells, Distance, few_golds, table
+from ksmith.report.panels import order
 
 START, MARGIN = "gold_", "gold_margin"
 OLD = (

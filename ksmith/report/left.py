@@ -7,9 +7,11 @@ import polars as pl
 from ksmith.measures.memory_table import PROBE
 from ksmith.report import figures
 from ksmith.report.cells import pooled_where
-from ksmith.report.figures import Axis, Look, Panel
+from ksmith.report.figures import Axis
 from ksmith.report.html import Child, Html, tag
+from ksmith.report.looks import Look
 from ksmith.report.margins import BEFORE, Cells, cell
+from ksmith.report.panels import Panel, order
 from ksmith.report.verdicts import LOOKED, Rate, Shown
 
 NOTE = (
@@ -42,7 +44,7 @@ def left(
         here = with_facts(cells.filter(scale=scale))
         drawing = figures.curves(here, _panels(shown.rates), styles, title, along)
         yield tag("figure", tag("div", drawing, class_="wide"))
-        for level in figures.order(here["level"]):
+        for level in order(here["level"]):
             mine = cells.filter(scale=scale, level=level)
             start = "" if level == "any" else f"{level}: "
             yield tag("p", f"{start}sequences of {scale} facts", class_="note")

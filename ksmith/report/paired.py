@@ -8,7 +8,7 @@ import polars as pl
 
 from ksmith import measures
 from ksmith.report.cells import CELL, SEEDS
-from ksmith.report.figures import Panel
+from ksmith.report.panels import Panel
 
 NAMES = ("probe", "measure", "slice", "hop")
 ESTIMATE: dict[str, Any] = {

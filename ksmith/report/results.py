@@ -1,85 +1,27 @@
 """The results of a study: curves over scale, what is gained against what is kept, the table."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
 
 import polars as pl
 
-from ksmith import measures
-from ksmith.frames.steps import ended
 from ksmith.measures.compare import ENOUGH_MODELS
-from ksmith.measures.curves import DELTA
 from ksmith.report import figures, tables
-from ksmith.report.capacity import capacity
-from ksmith.report.cells import by_hop, hidden, name_series, pooled, seconds, spoken_for
+from ksmith.report.capacity import capacity, collapse
+from ksmith.report.cells import name_series, spoken_for
 from ksmith.report.content import Content
-from ksmith.report.figures import HOP, Look, Panel
+from ksmith.report.figures import HOP
 from ksmith.report.gold import gold
 from ksmith.report.html import Child, Html, join, tag
 from ksmith.report.paired import differences
+from ksmith.report.panels import Panel, present, select
+from ksmith.report.plane import plane
 from ksmith.report.sequences import along, split
 from ksmith.report.sets import sets
+from ksmith.report.task import FORGOTTEN, MEASURES, TASKS, Task, tasks_of
 from ksmith.report.verdicts import verdicts
 
-# The first of these that a study has is its headline; the others stand folded below.
-MEASURES = {
-    "generated": "what the model writes, greedily to its natural stop, is the right answer",
-    "accuracy": "every token of the right answer is the most probable one",
-    "success": "the right answer is more probable, per token, than its rival",
-}
-PANELS = (
-    Panel("Efficacy", "efficacy"),
-    Panel("Paraphrase", "paraphrase"),
-    Panel("Neighborhood", "neighborhood"),
-    Panel("Same subject", "same_subject"),
-    Panel("Reverse, stored", "reverse", slice="stored"),
-    Panel("Reverse, derived", "reverse", slice="derived"),
-    Panel("Multi-hop, stored", "multi_hop", slice="stored"),
-    Panel("Multi-hop, derived", "multi_hop", slice="derived"),
-)
-LOSS = Panel("Utility loss (nats)", "utility", "loss", unit=False)
-# To unlearn is to write the old answer no more; a neutral one is what editors write instead.
-FORGOTTEN = (
-    Panel("Old answer", "efficacy", "residual_generated"),
-    Panel("Old, paraphrase", "paraphrase", "residual_generated"),
-    Panel("Old answer's rank", "efficacy", "old_rank"),
-    Panel("Answers alike", "efficacy", "evenness"),
-)
-NEUTRAL = {"Efficacy": "Neutral answer", "Paraphrase": "Neutral, reworded"}
 KEPT = ("neighborhood", "same_subject")
 SHOWN_ALONG = ("efficacy", "paraphrase", *KEPT)
-TASKS = {"edit": "editing", "unlearn": "unlearning"}
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What one task's trials gave, ready to be drawn."""
-
-    name: str
-    cells: pl.DataFrame
-    styles: dict[str, Look]
-    costs: pl.DataFrame
-    missing: list[str]  # levels whose derived numbers are not shown
-    hops: pl.DataFrame  # multi_hop at each hop
-    trials: pl.DataFrame  # with their series
-    how: str = "at once"  # its facts are written
-
-    @property
-    def measures(self) -> list[str]:
-        """The measures that there are, the headline first."""
-        return [name for name in MEASURES if (self.cells["measure"] == name).any()]
-
-    def panels(self, measure: str) -> list[Panel]:
-        """Return the columns that have numbers; text loss stands with the headline only."""
-        wanted = [replace(panel, measure=measure) for panel in PANELS]
-        headline = measure == self.measures[0]
-        if self.name == "unlearn":
-            wanted = [replace(p, title=NEUTRAL.get(p.title, p.title)) for p in wanted]
-            wanted = [*FORGOTTEN, *wanted] if headline else wanted
-        if headline:
-            wanted.append(LOSS)
-        return [panel for panel in wanted if figures.select(self.cells, panel).height]
 
 
 def results(content: Content) -> Iterable[Child]:
@@ -90,7 +32,7 @@ def results(content: Content) -> Iterable[Child]:
         return
     yield _training_note(content.trials)
     once, long = split(content)
-    tasks, chains = _tasks(once), _tasks(long, "one after another")
+    tasks, chains = tasks_of(once), tasks_of(long, "one after another")
     for task in tasks:
         if len(tasks) > 1:
             yield tag("h2", TASKS.get(task.name, task.name).capitalize())
@@ -104,8 +46,8 @@ def results(content: Content) -> Iterable[Child]:
         yield _plane(task)
         if task.name == "unlearn":  # there, what is written when asked is not what is gained
             yield capacity(measured, task.trials.select("trial", "series"), names)
-        else:
-            yield _capacity(once, task)
+        elif task.cells["scale"].n_unique() > 1:
+            yield collapse(measured, name_series(once.trials))
         yield from gold(measured, task.trials, names, task.name)
         yield from sets(measured, task.trials, names)
     for task in chains:
@@ -132,40 +74,6 @@ def _along(task: Task, content: Content) -> Iterable[Child]:
     series = task.trials.select("trial", "series")
     kept = [p for p in task.panels(task.measures[0]) if p.probe in (*SHOWN_ALONG, "utility")]
     return along(measured, series, kept, task.styles)
-
-
-def _tasks(content: Content, how: str = "at once") -> list[Task]:
-    """Return the tasks that there are, each by how its trials ended."""
-    if content.trials.is_empty():
-        return []
-    content = replace(content, metrics=ended(content.metrics))
-    series = name_series(content.trials)
-    cells, hops = pooled(content.metrics, series), by_hop(content.metrics, series)
-    costs = seconds(content.trials, series, content.seconds)
-    styles = figures.looks(
-        series["series"].unique(maintain_order=True).to_list(), content.methods
-    )
-    tasks: list[Task] = []
-    for name in [task for task in TASKS if (cells["task"] == task).any()]:
-        mine = cells.filter(pl.col("task") == name)
-        present = set(mine["series"])
-        looks = {name: look for name, look in styles.items() if name in present}
-        measured = content.metrics.filter(pl.col("task") == name)
-        tasks.append(
-            Task(
-                name=name,
-                cells=mine,
-                styles=looks,
-                costs=costs,
-                missing=hidden(measured, mine),
-                hops=hops.filter(pl.col("task") == name),
-                trials=content.trials.filter(pl.col("task.kind") == name).join(
-                    series, on="trial", maintain_order="left"
-                ),
-                how=how,
-            )
-        )
-    return tasks
 
 
 def _training_note(trials: pl.DataFrame) -> Html | None:
@@ -235,7 +143,7 @@ def _tradeoff(task: Task) -> Html | None:
     forgetting = task.name == "unlearn"
     gained = FORGOTTEN[0] if forgetting else Panel("Efficacy", "efficacy", measure)
     kept = [panel for panel in task.panels(measure) if panel.probe in KEPT]
-    if not kept or not figures.select(task.cells, gained).height:
+    if not kept or not select(task.cells, gained).height:
         return None
     title = f"efficacy against preservation, {TASKS[task.name]}"
     gain = "Old answers left, the lower the better" if forgetting else "What is gained"
@@ -263,7 +171,7 @@ def _hops(task: Task) -> Iterable[Child]:
         for name, title in ((measure, "Right answer"), (old, "Old answer"))
         for part in ("stored", "derived")
     ]
-    panels = [panel for panel in wanted if figures.select(task.hops, panel).height]
+    panels = present(task.hops, wanted)
     shown = task.hops.filter(pl.col("measure").is_in([measure, old]), pl.col("step") > 0)
     if shown["distance"].n_unique() < 2:
         return
@@ -321,55 +229,13 @@ def _plane(task: Task) -> Html | None:
         "before the update. A line joins the scales of a method; bars end at the edge where they "
         "reach beyond all markers."
     )
-    drawing = figures.plane(task.cells, task.styles, title)
+    drawing = plane(task.cells, task.styles, title)
     return tag(
         "figure",
         tag("h3", "All methods on one plane"),
         tag("div", drawing, class_="wide"),
         tag("figcaption", caption),
     )
-
-
-def _capacity(content: Content, task: Task) -> Html | None:
-    """Return where each curve reaches half of its gain and where it collapses."""
-    if task.cells["scale"].n_unique() < 2:
-        return None
-    series = name_series(content.trials)
-    rows = content.metrics.filter(pl.col("task") == task.name).join(series, on="trial")
-    found = measures.curves(
-        rows.with_columns(pl.col("level").fill_null("any")), ("level", "series")
-    )
-    if not found.height:
-        return None
-    table = tables.plain(
-        ["level", "method", "half-point", "collapse", "collapses in"],
-        [
-            [
-                str(row["level"]),
-                str(row["series"]),
-                _scale(row, "k_half"),
-                _scale(row, "k_star"),
-                "-" if row["collapsed"] is None else f"{100 * row['collapsed']:.0f} %",
-            ]
-            for row in found.iter_rows(named=True)
-        ],
-    )
-    note = (
-        "Half-point: the fewest facts at once with half of the largest gain of written answers "
-        "when asked directly. Collapse: the first scale where those fall by more than "
-        f"{DELTA:g} below their best while answers in reverse do not. In brackets "
-        "95 % intervals over seeds and facts, among the scales measured; the last column says "
-        "in how many replicates there is a collapse."
-    )
-    return tag("section", tag("h3", "Capacity"), table, tag("p", note, class_="note"))
-
-
-def _scale(row: dict[str, Any], name: str) -> str:
-    low, high = (row[f"{name}_{end}"] for end in ("low", "high"))
-    if low is None:
-        return "none"
-    told = "beyond" if row[name] is None else str(row[name])
-    return f"{told} [{low}, {'beyond' if high is None else high}]"
 
 
 def _table(task: Task, measure: str) -> Html:

@@ -8,9 +8,11 @@ import polars as pl
 
 from ksmith.report import cells, figures, tables
 from ksmith.report.content import Content
-from ksmith.report.figures import Axis, Look, Panel
+from ksmith.report.figures import Axis
 from ksmith.report.html import Child, Html, tag
 from ksmith.report.left import left, with_facts
+from ksmith.report.looks import Look
+from ksmith.report.panels import Panel, order, present
 
 FACTS = Axis("facts", "facts written", width=2.0)
 RIGHT_AFTER = (
@@ -97,7 +99,7 @@ def along(
             ("written and forgotten", [*RIGHT_AFTER, *FORGOTTEN, DRIFT], OF_CHAINS),
             ("all facts so far", panels, OF_FACTS),
         ):
-            shown = [panel for panel in every if figures.select(here, panel).height]
+            shown = present(here, every)
             drawing = figures.curves(here, shown, styles, f"{title}: {name}", FACTS)
             yield tag("figure", tag("div", drawing, class_="wide"), tag("figcaption", caption))
         yield _begun(table.filter(scale=scale), styles)
@@ -133,7 +135,7 @@ def _begun(table: pl.DataFrame, styles: dict[str, Look]) -> Html | None:
         return None
     there = [name for name in SIGNS if (signs["measure"] == name).any()]
     rows: list[list[Child]] = []
-    for level in figures.order(signs["level"]):
+    for level in order(signs["level"]):
         for name in styles:
             mine = signs.filter(level=level, series=name).sort("step")
             if mine.height:

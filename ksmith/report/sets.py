@@ -19,7 +19,6 @@ from ksmith.measures.memory_table import (
     SETS,
 )
 from ksmith.report.cells import pooled_where
-from ksmith.report.figures import order
 from ksmith.report.html import Child, Html, tag
 from ksmith.report.margins import (
     GOLD,
@@ -33,6 +32,7 @@ from ksmith.report.margins import (
     models,
     table,
 )
+from ksmith.report.panels import order
 from ksmith.report.tables import NONE, number
 
 # measure -> what it is called beside its set, and its unit

@@ -5,10 +5,10 @@ from typing import Any
 
 import polars as pl
 
-from ksmith.report import figures
 from ksmith.report.cells import known
-from ksmith.report.figures import Look, Panel
 from ksmith.report.html import Child, Html, tag
+from ksmith.report.looks import VARIABLES, Look
+from ksmith.report.panels import Panel, order, present, select
 
 NONE = "-"
 OTHER_SEEDS = {"graph.seed": "graph seed", "model.seed": "model seed"}
@@ -74,7 +74,7 @@ def methods(
 
     `how` says in what way the facts of a scale were written.
     """
-    shown = [panel for panel in panels if figures.select(cells, panel).height]
+    shown = present(cells, panels)
     head = tag(
         "tr",
         tag("th", "method", scope="col"),
@@ -84,7 +84,7 @@ def methods(
     )
     groups = [
         _group(cells, shown, styles, costs, (level, scale, how))
-        for level in figures.order(cells["level"])
+        for level in order(cells["level"])
         for scale in cells.filter(pl.col("level") == level)["scale"].unique().sort()
     ]
     return tag("table", tag("thead", head), groups)
@@ -101,14 +101,14 @@ def differences(
 
     What `cells` does not show of a method is not shown here.
     """
-    shown = [panel for panel in panels if figures.select(found, panel).height]
+    shown = present(found, panels)
     head = tag(
         "tr",
         tag("th", "method", scope="col"),
         [tag("th", panel.title, class_="n", scope="col") for panel in shown],
     )
     groups: list[Html] = []
-    for level in figures.order(found["level"]):
+    for level in order(found["level"]):
         for scale in found.filter(level=level)["scale"].unique().sort():
             here = {"level": level, "scale": scale}
             rows = [
@@ -130,8 +130,8 @@ def differences(
 
 
 def _difference(found: pl.DataFrame, cells: pl.DataFrame, panel: Panel) -> Html:
-    rows = figures.select(found, panel)
-    if rows.is_empty() or figures.select(cells, panel).filter(pl.col("step") > 0).is_empty():
+    rows = select(found, panel)
+    if rows.is_empty() or select(cells, panel).filter(pl.col("step") > 0).is_empty():
         return tag("td", NONE, class_="n")
     row = rows.row(0, named=True)
     differs = row["low"] is not None and not row["low"] <= 0 <= row["high"]
@@ -143,7 +143,7 @@ def _title(level: str, scale: int, how: str) -> str:
 
 
 def _key(look: Look) -> Html:
-    return tag("span", class_="key", style=f"background: var({figures.VARIABLES[look.colour]})")
+    return tag("span", class_="key", style=f"background: var({VARIABLES[look.colour]})")
 
 
 def _group(
@@ -196,7 +196,7 @@ def _method(
 def _cell(cells: pl.DataFrame, panel: Panel | None) -> Html:
     if panel is None:
         return tag("td", class_="n")
-    rows = figures.select(cells, panel).filter(pl.col("step") > 0)
+    rows = select(cells, panel).filter(pl.col("step") > 0)
     if not rows.height:
         return tag("td", NONE, class_="n")
     return tag("td", *estimate(rows.row(0, named=True)), class_="n")

@@ -8,7 +8,6 @@ import polars as pl
 from ksmith.measures.gold import ALL
 from ksmith.measures.memory_table import FORGET, PROBE, RETAIN
 from ksmith.report.cells import pooled_where
-from ksmith.report.figures import order
 from ksmith.report.html import Child, Html, tag
 from ksmith.report.margins import (
     BEFORE,
@@ -23,6 +22,7 @@ from ksmith.report.margins import (
     together,
     word,
 )
+from ksmith.report.panels import order
 from ksmith.report.tables import NONE, number
 
 LOOK = "look"  # where links lead

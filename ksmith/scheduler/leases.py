@@ -15,7 +15,7 @@ Left = Literal["adopted", "ended", "living"]
 
 
 def is_local(lease: Lease) -> bool:
-    """Is the worker a process of this host, and of no other container?"""
+    """Return whether the worker is a process of this host, and of no other container."""
     return lease.host == host() and lease.boot == boot()
 
 

@@ -7,24 +7,24 @@ its workers finished.
 
 import select
 import signal
-import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import final
 
 from sqlalchemy.exc import DBAPIError
 
-from ksmith.records import Json, Kind, Reason
+from ksmith.records import Json, Reason
 from ksmith.scheduler import leases
 from ksmith.scheduler.attempts import can_begin, end_of, last_line, published, spec_of, sweep
 from ksmith.scheduler.devices import Choice, devices
-from ksmith.scheduler.plan import PENDING, make
+from ksmith.scheduler.item import Item
+from ksmith.scheduler.plan import make
 from ksmith.scheduler.pool import Slot, worker_command
 from ksmith.scheduler.processes import Owner, kill_group
-from ksmith.scheduler.progress import Progress, Running, Summary
+from ksmith.scheduler.progress import Progress, Summary
+from ksmith.scheduler.signals import caught, signal_name
+from ksmith.scheduler.tally import Tally
 from ksmith.store import Claim, Lease, Policy, Store
 
 TICK = 0.2  # seconds between two looks at processes, when nothing else happens
@@ -47,20 +47,6 @@ class Options:
     policy: Policy = field(default_factory=Policy)
     trials: Collection[int] | None = None  # ids; None: all of the studies
     command: Sequence[str] | None = None  # how to start a worker
-
-
-@dataclass(slots=True, kw_only=True)
-class _Item:
-    """A claim and who is at it: the process of a slot, or an orphan of a dead scheduler."""
-
-    claim: Claim
-    slot: Slot | None
-    orphan: Lease | None = None
-    begun: float = field(default_factory=time.monotonic)
-    renewed: float = field(default_factory=time.monotonic)
-    done: int = 0
-    total: int = 0
-    text: str = ""
 
 
 def run(
@@ -98,19 +84,17 @@ class _Run:
         self.me = Owner.me()
         self.plan = make(store, study_ids, options.trials)
         self.wanted = self.plan.wanted()
-        self.items: list[_Item] = []
+        self.items: list[Item] = []
         self.slots: list[Slot] = []
-        self.begun = time.monotonic()
+        self.tally = Tally(self.plan)
         self.stops = 0  # 1: claim no more; 2: stop what runs
         self.hungry = True  # something may be ready that was not
         self.next_look = self.reported = float("-inf")
-        self.count: Counter[str] = Counter()
-        self.first: float | None = None  # when the first trial ended
 
     # --- the loop -------------------------------------------------------------------------
 
     def go(self) -> Summary:
-        with self._signals():
+        with caught(self._stop):
             try:
                 self._look()
                 while not self._over():
@@ -124,24 +108,10 @@ class _Run:
                 self._close()
         self._refresh()
         self._report(force=True)
-        return self._summary()
+        return self.tally.summary(self.wanted, stopped=self.stops > 0)
 
-    @contextmanager
-    def _signals(self) -> Generator[None]:
-        def stop(number: int, _frame: object) -> None:
-            self.stops += 1 if number == signal.SIGINT else 2
-
-        if threading.current_thread() is not threading.main_thread():
-            yield  # only the main thread may set handlers
-            return
-        before = {
-            number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def _stop(self, number: int) -> None:
+        self.stops += 1 if number == signal.SIGINT else 2
 
     def _over(self) -> bool:
         if self.stops >= 2:
@@ -176,12 +146,12 @@ class _Run:
         if claim is None:
             return
         left = leases.settle(self.store, claim, lease, self.options.policy)
-        self.count[left] += 1
+        self.tally.adopted += left == "adopted"
         if left == "living":
             slot = next(
                 (slot for slot in self._idle() if slot.device.label == lease.device), None
             )
-            self.items.append(_Item(claim=claim, slot=slot, orphan=lease))
+            self.items.append(Item(claim=claim, slot=slot, orphan=lease))
 
     # --- handing out ----------------------------------------------------------------------
 
@@ -221,9 +191,9 @@ class _Run:
         # Written before the worker is told, so that no worker is at what nobody knows of.
         if not self.store.start(claim, worker):
             return
-        item = _Item(claim=claim, slot=slot)
+        item = Item(claim=claim, slot=slot)
         self.items.append(item)
-        self.count["ran"] += 1
+        self.tally.ran += 1
         slot.send(spec_of(self.store.home, claim, slot.device.name))  # a dead one is seen later
 
     # --- bringing in ----------------------------------------------------------------------
@@ -249,8 +219,7 @@ class _Run:
         if event["event"] == "refused":
             self._conclude(item, "error", str(event.get("text")))
             return
-        asked = (item.claim.key, item.claim.attempt, item.claim.fence)
-        if (event.get("key"), event.get("attempt"), event.get("fence")) != asked:
+        if not item.is_asked(event):
             return
         if event["event"] == "progress":
             item.done = _number(event.get("done"))
@@ -265,22 +234,16 @@ class _Run:
             self._conclude(item, told, str(event.get("text") or "") or None)
 
     def _conclude(
-        self, item: _Item, otherwise: Reason, error: str | None, exit_code: int | None = None
+        self, item: Item, otherwise: Reason, error: str | None, exit_code: int | None = None
     ) -> None:
         """End an item: by its folder if that was published, else as told."""
         self.items.remove(item)
         claim = item.claim
         end = end_of(self.store.home, claim, otherwise, error, exit_code)
         state = self.store.finish(claim, end, self.options.policy)
-        if state is None:
-            self.count["fenced"] += 1
-        else:
+        if state is not None:  # None: fenced, and another's to tell of
             self.plan.update({claim.id: (state, claim.folder if state == "done" else None)})
-            if claim.kind == "trial" and state not in PENDING:
-                self.count["trials"] += 1
-                self.first = self.first or time.monotonic()
-            self.count["bad"] += end.reason != "ok"
-            self.count["adopted"] += item.orphan is not None and end.reason == "ok"
+            self.tally.end(item, end.reason, state)
         if state == "done":
             self.wanted -= {claim.id}
             self.hungry = True
@@ -295,7 +258,7 @@ class _Run:
             return
         sweep(self.store.home, item.claim)
         last = last_line(self.store.home / item.claim.log)
-        how = f"killed by {_signal(-code)}" if code and code < 0 else f"exited with {code}"
+        how = f"killed by {signal_name(-code)}" if code and code < 0 else f"exited with {code}"
         self._conclude(item, "lost", f"its worker {how}" + (f": {last}" if last else ""), code)
 
     # --- keeping --------------------------------------------------------------------------
@@ -315,14 +278,14 @@ class _Run:
             elif now - item.renewed > self.options.ttl / 4:
                 self._renew(item)
 
-    def _watch_orphan(self, item: _Item, orphan: Lease) -> None:
+    def _watch_orphan(self, item: Item, orphan: Lease) -> None:
         working = leases.lives(orphan)  # asked first: a worker publishes before it ends
         if published(self.store.home, item.claim) is not None or not working:
             if not working:
                 sweep(self.store.home, item.claim)
             self._conclude(item, "lost", "its worker died after its scheduler")
 
-    def _renew(self, item: _Item) -> None:
+    def _renew(self, item: Item) -> None:
         try:
             renewal = self.store.renew(item.claim, self.options.ttl)
         except DBAPIError:
@@ -332,18 +295,17 @@ class _Run:
             return
         item.renewed = time.monotonic()
         if renewal == "fenced":
-            self.count["fenced"] += 1
             self.items.remove(item)
             self._kill(item)
         elif renewal == "cancel":
             self._stop_item(item, "cancelled", "cancelled by hand")
 
-    def _stop_item(self, item: _Item, reason: Reason, error: str) -> None:
+    def _stop_item(self, item: Item, reason: Reason, error: str) -> None:
         self._kill(item)
         self._conclude(item, reason, error)
         sweep(self.store.home, item.claim)
 
-    def _kill(self, item: _Item) -> None:
+    def _kill(self, item: Item) -> None:
         if item.orphan and item.orphan.pid and leases.lives(item.orphan):
             kill_group(item.orphan.pid)
         elif item.slot and not item.orphan:
@@ -373,77 +335,10 @@ class _Run:
         if self.progress is None or (now - self.reported < REPORT and not force):
             return
         self.reported = now
-        self.progress(self._now(now))
-
-    def _now(self, now: float) -> Progress:
-        states = Counter(self.plan.states[id] for id in self.plan.trials)
-        pending = sum(states[state] for state in PENDING)
-        seconds = now - self.begun
-        # By the pace since the first trial ended: what was built before it is built once.
-        more = self.count["trials"] - 1
-        rate = more / (now - self.first) if self.first and more > 0 else None
-        return Progress(
-            trials=dict(states),
-            assets=self._assets(),
-            running=tuple(_running(item, now) for item in self.items),
-            finished=self.count["trials"],
-            failed=self.count["bad"],
-            seconds=seconds,
-            rate=rate,
-            eta=pending / rate if rate else None,
-            stopping=self.stops > 0,
-            waiting=self._elsewhere(),
+        self.progress(
+            self.tally.progress(self.items, self.wanted, now, stopping=self.stops > 0)
         )
-
-    def _assets(self) -> dict[Kind, tuple[int, int]]:
-        found: dict[Kind, tuple[int, int]] = {}
-        for id, node in self.plan.dag.nodes.items():
-            if node.kind != "trial":
-                done, total = found.get(node.kind, (0, 0))
-                found[node.kind] = (done + (self.plan.states[id] == "done"), total + 1)
-        return found
-
-    def _elsewhere(self) -> int:
-        mine = {item.claim.id for item in self.items}
-        held = {id for id in self.wanted if self.plan.states[id] in {"leased", "running"}}
-        return len(held - mine)
-
-    def _summary(self) -> Summary:
-        states = Counter(self.plan.states[id] for id in self.plan.trials)
-        left = len(self.wanted & self.plan.trials)
-        pending = sum(states[state] for state in PENDING)
-        return Summary(
-            trials=len(self.plan.trials),
-            done=states["done"],
-            failed=states["failed"],
-            cancelled=states["cancelled"],
-            blocked=pending - left,
-            left=left,
-            ran=self.count["ran"],
-            adopted=self.count["adopted"],
-            stopped=self.stops > 0,
-            seconds=time.monotonic() - self.begun,
-        )
-
-
-def _running(item: _Item, now: float) -> Running:
-    return Running(
-        key=item.claim.key,
-        kind=item.claim.kind,
-        worker=item.slot.name if item.slot else "a worker of an earlier run",
-        done=item.done,
-        total=item.total,
-        text=item.text,
-        seconds=now - item.begun,
-    )
 
 
 def _number(value: Json) -> int:
     return value if isinstance(value, int) else 0
-
-
-def _signal(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

@@ -12,6 +12,7 @@ too, under an advisory lock; what changes one row and looks at no other does not
 """
 
 import importlib.util
+import json
 import re
 import sqlite3
 from collections.abc import Generator, Iterable
@@ -24,7 +25,7 @@ import psutil
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from ksmith.records import UserError
+from ksmith.records import Json, UserError
 
 FILE = "ksmith.db"
 DRIVER = "psycopg"
@@ -235,3 +236,8 @@ def clear_errors(path: Path | None) -> Generator[None]:
         if path is None:
             raise UserError(f"{where} cannot be reached: {text.splitlines()[0]}") from error
         raise
+
+
+def loaded(value: Json) -> Json:
+    """Return a JSON column's value: text in SQLite, already read in PostgreSQL."""
+    return json.loads(value) if isinstance(value, str) else value

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, text
 from ksmith.records import Outcome
 from ksmith.store.database import Database
 from ksmith.store.measured import Damaged, Measured, read
-from ksmith.store.queue import COMPLETE, replace_metrics
+from ksmith.store.metrics import replace_metrics
+from ksmith.store.needs import COMPLETE
 
 ROOMS = ("assets", "outcomes")
 NAME = re.compile(r"(\d+)-(\d+)")  # <attempt>-<fence>

@@ -82,7 +82,7 @@ def _read_only(path: Path) -> Engine:
 def migrate(
     url: URL, path: Path | None, home: Path, settings: Config | None = None
 ) -> Path | None:
-    """Create or upgrade the database; return the backup that was made of an older one, if any.
+    """Return the backup of an older database, if there was one; it is now of this code's schema.
 
     Raises:
         UserError: the database is newer than this code; it is left as it is.

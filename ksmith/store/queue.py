@@ -8,17 +8,17 @@ statement itself: 0 rows changed means that somebody else took over, and what th
 has does not count. The SQL is written by hand: one statement is what makes a step atomic.
 """
 
-import dataclasses
 import json
-import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Collection, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, Row, text
 
-from ksmith.records import Json, Kind, Metric, Reason
-from ksmith.store.database import Database
+from ksmith.records import Kind, Reason
+from ksmith.store.claims import Claim, End, Policy, Renewal, Worker
+from ksmith.store.database import Database, loaded
+from ksmith.store.metrics import replace_metrics
+from ksmith.store.needs import unblock
 
 # What gates everything goes first; then what ends a trial before what begins another, so that
 # results come early and a stopped run leaves few updates without their measurement.
@@ -37,64 +37,6 @@ GATE = PRIORITY["moments"]  # from here up, order beats a warm model
 
 FREE: frozenset[Reason] = frozenset({"lost", "preempted"})  # not the node's own fault
 HELD = "id = :id AND fence = :fence AND lease_owner = :owner AND state IN ('leased', 'running')"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """One attempt at one node, and the right to end it while `owner` holds the lease."""
-
-    id: int  # of the node
-    key: str
-    kind: Kind
-    recipe: dict[str, Json]
-    files: dict[str, str]
-    group: str
-    fence: int
-    attempt: int  # number of the try, from 1
-    attempt_id: int
-    owner: str
-    folder: str  # relative to the home
-    log: str
-    needs: Mapping[str, tuple[str, str]]  # role -> (key, folder relative to the home)
-
-    def of(self, owner: str) -> "Claim":
-        """Return the same claim as another owner has it."""
-        return dataclasses.replace(self, owner=owner)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Worker:
-    """The process that runs an attempt; its start tells it from a later one of that pid."""
-
-    host: str
-    boot: str
-    pid: int
-    pid_started: int
-    device: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """How often a node is tried again, by the reason for which its attempt ended."""
-
-    max_lost: int = 1  # lost and preempted
-    retries: int = 0  # error, oom and timeout
-    backoff: int = 0  # seconds before the next try
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class End:
-    """How an attempt ended, and what it measured."""
-
-    reason: Reason
-    error: str | None = None
-    exit_code: int | None = None
-    seconds: float | None = None
-    metrics: Sequence[Metric] = field(default_factory=tuple)
-    unfinished: bool = False  # it failed, and what it had done by then is in its folder
-
-
-Renewal = Literal["held", "cancel", "fenced"]
 
 
 def claim(
@@ -238,7 +180,7 @@ def finish(
             return None
         _close_attempt(connection, database.dialect.now, held, end)
         if end.reason == "ok" or left:
-            _count_metrics(connection, held, end.metrics)
+            replace_metrics(connection, held.id, held.attempt_id, end.metrics)
             unblock(connection, needing=held.id)
         if state == "ready":
             unblock(connection, itself=held.id)
@@ -304,58 +246,6 @@ def announce(connection: Connection, now: str, attempts: Sequence[tuple[int, int
         )
 
 
-def _count_metrics(connection: Connection, held: Claim, metrics: Sequence[Metric]) -> None:
-    replace_metrics(connection, held.id, held.attempt_id, metrics)
-
-
-def replace_metrics(
-    connection: Connection, node_id: int, attempt_id: int, metrics: Sequence[Metric]
-) -> None:
-    """Make `metrics` the node's only ones."""
-    connection.execute(text("DELETE FROM metric WHERE node_id = :id"), {"id": node_id})
-    if metrics:
-        connection.execute(
-            text(
-                "INSERT INTO metric(node_id, attempt_id, step, probe, measure, slice, hop, "
-                "value, n, low, high) VALUES (:node, :attempt, :step, :probe, :measure, "
-                ":slice, :hop, :value, :n, :low, :high)"
-            ),
-            [
-                {"node": node_id, "attempt": attempt_id, "step": row.step, "probe": row.probe}
-                | {"measure": row.measure, "slice": row.slice, "hop": row.hop, "n": row.n}
-                | {"value": number(row.value), "low": number(row.low), "high": number(row.high)}
-                for row in metrics
-            ],
-        )
-
-
-def number(value: float | None) -> float | None:
-    """Return `value`, or None where it is none: SQLite has no "not a number"."""
-    return None if value is None or math.isnan(value) else value
-
-
-def unblock(
-    connection: Connection, *, needing: int | None = None, itself: int | None = None
-) -> None:
-    """Make ready what waits for `needing`, or `itself`, if nothing else is missing."""
-    which = (
-        "id = :id"
-        if needing is None
-        else "id IN (SELECT node_id FROM need WHERE needs_id = :id)"
-    )
-    connection.execute(
-        text(f"UPDATE node SET state = 'ready' WHERE state = 'blocked' AND {which} {COMPLETE}"),
-        {"id": itself if needing is None else needing},
-    )
-
-
-COMPLETE = """
-    AND NOT EXISTS (SELECT 1 FROM need JOIN node AS other ON other.id = need.needs_id
-                     WHERE need.node_id = node.id AND other.state <> 'done'
-                       AND NOT (other.state = 'failed' AND other.folder IS NOT NULL))
-"""  # what failed and left a folder can be told of by what needs it
-
-
 def give_back(database: Database, held: Claim) -> bool:
     """Return whether the claim was given back: ready again, and nothing charged for it."""
     with database.write() as connection:
@@ -397,102 +287,3 @@ def take_over(
 
 def _who(held: Claim) -> dict[str, int | str]:
     return {"id": held.id, "fence": held.fence, "owner": held.owner}
-
-
-def loaded(value: Json) -> Json:
-    """Return a JSON column's value: text in SQLite, already read in PostgreSQL."""
-    return json.loads(value) if isinstance(value, str) else value
-
-
-def cancel(database: Database, ids: Collection[int]) -> tuple[int, int]:
-    """Return how many of the nodes are cancelled now, and how many once their attempt stops."""
-    among = f"id IN {database.dialect.among.format('ids')}"
-    given = {"ids": json.dumps(list(ids))}
-    with database.write() as connection:
-        now = connection.execute(
-            text(
-                "UPDATE node SET state = 'cancelled', reason = 'cancelled by hand' "
-                f"WHERE {among} AND state IN ('blocked', 'ready')"
-            ),
-            given,
-        ).rowcount
-        later = connection.execute(
-            text(
-                "UPDATE node SET cancel_requested = 1 "
-                f"WHERE {among} AND state IN ('leased', 'running')"
-            ),
-            given,
-        ).rowcount
-        return now, later
-
-
-def retry(database: Database, ids: Collection[int]) -> list[str]:
-    """Return the keys of what will be tried again: these nodes, and the needs they wait for.
-
-    And what had failed with those needs, whoever asked for it.
-    """
-    among = f"id IN {database.dialect.among.format('ids')}"
-    with database.write() as connection:
-        found = connection.execute(
-            text(f"""
-                WITH RECURSIVE up(id) AS (
-                    SELECT id FROM node WHERE {among}
-                    UNION SELECT need.needs_id FROM need JOIN up ON need.node_id = up.id),
-                again(id) AS (
-                    SELECT node.id FROM up JOIN node ON node.id = up.id
-                     WHERE node.state IN ('failed', 'cancelled')
-                    UNION SELECT node.id FROM need JOIN again ON need.needs_id = again.id
-                      JOIN node ON node.id = need.node_id WHERE node.state = 'failed')
-                SELECT node.id, node.key FROM again JOIN node ON node.id = again.id
-                 ORDER BY node.id
-            """),
-            {"ids": json.dumps(list(ids))},
-        ).all()
-        again = {"ids": json.dumps([row.id for row in found])}
-        connection.execute(
-            text(
-                "UPDATE node SET state = 'blocked', charged = 0, lost = 0, not_before = 0, "
-                f"cancel_requested = 0, reason = NULL, folder = NULL WHERE {among}"
-            ),
-            again,
-        )
-        connection.execute(
-            text(
-                "UPDATE node SET state = 'blocked' WHERE state = 'ready' AND id IN "
-                f"(SELECT node_id FROM need WHERE needs_{among})"
-            ),
-            again,
-        )
-        connection.execute(
-            text(
-                "UPDATE node SET state = 'ready' "
-                f"WHERE state = 'blocked' AND {among} {COMPLETE}"
-            ),
-            again,
-        )
-        return [row.key for row in found]
-
-
-def undo(database: Database, key: str, folder: str, reason: str = "its folder is gone") -> bool:
-    """Return whether a node, whose `folder` is no longer what it left, is to be done again."""
-    with database.write() as connection:
-        node_id = connection.execute(
-            text(
-                "UPDATE node SET state = 'blocked', folder = NULL, charged = 0, lost = 0, "
-                "reason = :reason WHERE key = :key AND state IN ('done', 'failed') "
-                "AND folder = :folder "
-                "RETURNING id"
-            ),
-            {"key": key, "folder": folder, "reason": reason},
-        ).scalar_one_or_none()
-        if node_id is not None:
-            replace_metrics(connection, node_id, 0, ())
-            connection.execute(
-                text(
-                    "UPDATE node SET state = 'blocked' WHERE state = 'ready' "
-                    "AND id IN (SELECT node_id FROM need WHERE needs_id = :id)"
-                ),
-                {"id": node_id},
-            )
-            unblock(connection, itself=node_id)
-        return node_id is not None

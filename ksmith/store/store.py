@@ -8,9 +8,11 @@ from typing import Self, final
 from sqlalchemy import Connection
 
 from ksmith.records import Kind, Node, Outcome, UserError
-from ksmith.store import health, measured, migrate, queries, queue, studies
+from ksmith.store import by_hand, health, measured, migrate, queries, queue, studies
 from ksmith.store.check import Problem, Progress, problems, silent
+from ksmith.store.claims import Claim, End, Policy, Renewal, Worker
 from ksmith.store.database import Database, clear_errors, connect, locate
+from ksmith.store.rows import AttemptRow, Dag, Lease, NodeRow, StudyRow, TrialRow
 from ksmith.study import Study
 
 
@@ -90,11 +92,11 @@ class Store:
         """Return what is left of a study that was deleted: its trials stay, but are not run."""
         return studies.delete(self.database, self.study(name).id)
 
-    def studies(self) -> list[queries.StudyRow]:
+    def studies(self) -> list[StudyRow]:
         """Return all studies."""
         return queries.studies(self.database)
 
-    def study(self, name: str) -> queries.StudyRow:
+    def study(self, name: str) -> StudyRow:
         """Return one study, or raise UserError."""
         return queries.study(self.database, name)
 
@@ -107,45 +109,43 @@ class Store:
         wanted: Collection[int] | None = None,
         warm: str | None = None,
         ttl: int = 60,
-    ) -> queue.Claim | None:
+    ) -> Claim | None:
         """Return a ready node among `wanted`, leased to `owner`; see `queue.claim`."""
         return queue.claim(self.database, owner, wanted=wanted, warm=warm, ttl=ttl)
 
-    def start(self, held: queue.Claim, worker: queue.Worker) -> bool:
+    def start(self, held: Claim, worker: Worker) -> bool:
         """Return whether the claim is now running."""
         return queue.start(self.database, held, worker)
 
-    def renew(self, held: queue.Claim, ttl: int = 60) -> queue.Renewal:
+    def renew(self, held: Claim, ttl: int = 60) -> Renewal:
         """Return what became of the claim."""
         return queue.renew(self.database, held, ttl)
 
-    def finish(
-        self, held: queue.Claim, end: queue.End, policy: queue.Policy | None = None
-    ) -> str | None:
+    def finish(self, held: Claim, end: End, policy: Policy | None = None) -> str | None:
         """Return the node's state after the attempt; None where the claim was fenced."""
         return queue.finish(self.database, held, end, policy)
 
-    def give_back(self, held: queue.Claim) -> bool:
+    def give_back(self, held: Claim) -> bool:
         """Return whether the node is free again, uncharged."""
         return queue.give_back(self.database, held)
 
-    def take_over(self, held: queue.Claim, owner: str, *, dead: bool, ttl: int = 60) -> bool:
+    def take_over(self, held: Claim, owner: str, *, dead: bool, ttl: int = 60) -> bool:
         """Return whether `owner` has the lease now."""
         return queue.take_over(self.database, held, owner, dead=dead, ttl=ttl)
 
     def cancel(self, ids: Collection[int]) -> tuple[int, int]:
         """Return how many are cancelled now, and how many once their attempt stops."""
-        return queue.cancel(self.database, ids)
+        return by_hand.cancel(self.database, ids)
 
     def retry(self, ids: Collection[int]) -> list[str]:
         """Return the keys of what will be tried again."""
-        return queue.retry(self.database, ids)
+        return by_hand.retry(self.database, ids)
 
     def undo(self, key: str, folder: str) -> bool:
         """Return whether an asset whose folder is gone is to be built again."""
-        return queue.undo(self.database, key, folder)
+        return by_hand.undo(self.database, key, folder)
 
-    def redo(self, node: queries.NodeRow) -> bool:
+    def redo(self, node: NodeRow) -> bool:
         """Return whether a done node, whose folder is gone or damaged, is to be done again."""
         if node.state != "done" or node.folder is None:
             return False
@@ -153,23 +153,23 @@ class Store:
         outcome = Outcome.read(folder)
         if outcome and all(fault.extra for fault in measured.faults(folder, outcome)):
             return False
-        return queue.undo(self.database, node.key, node.folder, "its folder was damaged")
+        return by_hand.undo(self.database, node.key, node.folder, "its folder was damaged")
 
     # --- questions ------------------------------------------------------------------------
 
-    def trials(self, study: str) -> list[queries.TrialRow]:
+    def trials(self, study: str) -> list[TrialRow]:
         """Return the trials of a study."""
         return queries.trials(self.database, self.study(study).id)
 
-    def find(self, prefix: str) -> queries.NodeRow:
+    def find(self, prefix: str) -> NodeRow:
         """Return the trial or asset whose key or hash begins so, or raise UserError."""
         return queries.find(self.database, prefix)
 
-    def attempts(self, node_id: int) -> list[queries.AttemptRow]:
+    def attempts(self, node_id: int) -> list[AttemptRow]:
         """Return every try at a node."""
         return queries.attempts(self.database, node_id)
 
-    def needs(self, node_id: int) -> dict[str, queries.NodeRow]:
+    def needs(self, node_id: int) -> dict[str, NodeRow]:
         """Return role -> what a node needs."""
         return queries.needs(self.database, node_id)
 
@@ -177,7 +177,7 @@ class Store:
         """Return (kind, state) -> number, of trials and all that they need."""
         return queries.states(self.database, study_ids)
 
-    def dag(self, study_ids: Collection[int]) -> queries.Dag:
+    def dag(self, study_ids: Collection[int]) -> Dag:
         """Return the nodes of studies and what they need."""
         return queries.dag(self.database, study_ids)
 
@@ -185,7 +185,7 @@ class Store:
         """Return id -> (state, folder), of the same nodes as `dag`."""
         return queries.standing(self.database, study_ids)
 
-    def leases(self) -> list[queries.Lease]:
+    def leases(self) -> list[Lease]:
         """Return what is leased or running."""
         return queries.leases(self.database)
 

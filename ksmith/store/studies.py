@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from ksmith.records import KEY_VERSION, Node, UserError
-from ksmith.store.database import Database
-from ksmith.store.queue import COMPLETE, PRIORITY, loaded
+from ksmith.store.database import Database, loaded
+from ksmith.store.needs import COMPLETE
+from ksmith.store.queue import PRIORITY
 from ksmith.study import Point, Study, difference, flat, nodes
 
 

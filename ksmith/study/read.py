@@ -15,6 +15,7 @@ from ksmith.study.identity import Point
 from ksmith.study.mistakes import Mistakes, Where
 from ksmith.study.overrides import override, read_overrides
 from ksmith.study.resolve import Resolver
+from ksmith.study.section import Desk
 from ksmith.study.source import Source, read_file
 
 MAX_TRIALS = 10_000
@@ -74,15 +75,14 @@ def read(
     plan = check(found, known, source.at("task"), mistakes)
     findings = check_findings(found.claims, known, mistakes)
     flats = _expand(plan, known, _large(source), mistakes, allow_large=allow_large)
-    resolver = Resolver(
-        names=known,
-        methods=methods,
+    desk = Desk(
         start=source.at("graph"),
         mistakes=mistakes,
         notes=plan.notes,
         # After a mistake something may only seem to be missing.
         complete=not mistakes.found,
     )
+    resolver = Resolver(methods, desk)
     points = _points(flats, plan, known, resolver)
     if flats and not mistakes.found and len(points) < len(flats):
         plan.notes.append(f"{len(flats) - len(points)} combinations repeat another trial")

@@ -289,7 +289,7 @@ def points(rows: Iterable[Metric]) -> Iterator[Point]:
 
 
 def is_whole(row: Metric) -> bool:
-    """Is it over all questions of its probe, not over a slice?"""
+    """Return whether it is over all questions of its probe, not over a slice."""
     return not row.slice and row.hop is None
 
 

@@ -191,7 +191,7 @@ DEEPEST = 20  # exceptions, one the cause of the next
 
 
 def is_silent(error: Exception) -> bool:
-    """Is it the server that failed to answer, and not this one run that is wrong?"""
+    """Return whether it is the server that failed to answer, and not this one run that is wrong."""
     code = getattr(error, "error_code", None)
     if code is not None:
         return code not in OWN_FAULTS

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ksmith.measures import frame, metrics, steps
 from ksmith.measures.metrics import facts
-from ksmith.measures.table import plain
+from ksmith.measures.prepared import plain
 from tests.measures.rows import Trial
 
 SAID = {"new": (-1.0, 1), "old": (-2.0, 1), "third": (-3.0, 1)}

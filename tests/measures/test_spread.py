@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ksmith.measures import COMBINED, SPREAD, metrics, paired
-from ksmith.measures.spread import plain
+from ksmith.measures.spread import slug
 from tests.measures.rows import Trial
 
 FOUR = ("new", "old", "a", "b")
@@ -242,4 +242,4 @@ def test_values_keep_their_bounds(before: list[str], after: list[str]) -> None:
 
 def test_every_measure_says_what_it_is() -> None:
     assert all(measure.doc.endswith(".") for measure in (*SPREAD.values(), *COMBINED.values()))
-    assert plain("niveau 2/ö") == "niveau_2_ö"
+    assert slug("niveau 2/ö") == "niveau_2_ö"

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
@@ -149,12 +149,10 @@ def test_weights_are_items_that_are_there_so_often(a: Any, b: Any, seed: int) ->
     generator = np.random.default_rng(seed)
     of_a, of_b = generator.integers(0, 3, len(a)), generator.integers(0, 3, len(b))
     many_a, many_b = np.repeat(a, of_a), np.repeat(b, of_b)
+    assume(len(many_a) and len(many_b))
     weights = of_a[None].astype(float), of_b[None].astype(float)
-    found = samples.weighted_auc(samples.wins(a, b), *weights)[0]
-    assert found == pytest.approx(samples.auc(many_a, many_b), nan_ok=True)
-    if len(many_a) and len(many_b):
-        found = samples.weighted_ks(a, b, *weights)[0]
-        assert found == pytest.approx(samples.ks(many_a, many_b))
+    found = samples.weighted_ks(a, b, *weights)[0]
+    assert found == pytest.approx(samples.ks(many_a, many_b))
 
 
 def test_the_gold_model_leaks_nothing() -> None:

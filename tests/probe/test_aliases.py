@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ksmith.graph import Entity, KnowledgeGraph
-from ksmith.measures.table import plain
+from ksmith.measures.prepared import plain
 from ksmith.probe import lettered, questions
 from ksmith.probe.aliases import Aliases, spelling
 from ksmith.probe.generate import Trial, generate

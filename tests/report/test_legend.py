@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import pytest
 
-from ksmith.report.figures import looks
 from ksmith.report.legend import Legend, roomy
+from ksmith.report.looks import looks
 
 
 def test_a_legend_of_few_is_one_line_and_one_of_many_has_room() -> None:

@@ -6,8 +6,9 @@ import polars as pl
 import pytest
 
 from ksmith import measures
-from ksmith.report import cells, figures, page, paired, tables
-from ksmith.report.figures import Panel
+from ksmith.report import cells, page, paired, tables
+from ksmith.report.looks import looks
+from ksmith.report.panels import Panel
 from tests.measures.rows import rate
 from tests.report.made_up import content, metrics, trials
 
@@ -77,7 +78,7 @@ def table_of(low: float, value: float, high: float, *, step: int = 1) -> str:
         ]
     )
     measured = found.with_columns(step=pl.lit(step))
-    return tables.differences(found, measured, [EFFICACY], figures.looks(["npo"], METHODS))
+    return tables.differences(found, measured, [EFFICACY], looks(["npo"], METHODS))
 
 
 def test_differences_beyond_chance_are_bold() -> None:

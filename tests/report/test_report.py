@@ -12,6 +12,8 @@ from ksmith import measures
 from ksmith.report import cells, figures, page, results, tables
 from ksmith.report.content import Failure
 from ksmith.report.html import Html, join, tag
+from ksmith.report.looks import VARIABLES, looks
+from ksmith.report.panels import Panel
 from tests.report.made_up import METHODS, by_hop, content, few, headline, metrics, trials
 
 ATTACK = '<script>alert("&1")</script>'
@@ -99,7 +101,7 @@ def test_page_needs_no_network_and_no_script(whole: str) -> None:
 
 
 def test_drawings_take_the_colours_of_the_page(whole: str) -> None:
-    for stand_in in figures.VARIABLES:
+    for stand_in in VARIABLES:
         assert stand_in not in whole
     for number in range(len(METHODS)):
         assert f"stroke: var(--method-{number})" in whole
@@ -108,9 +110,11 @@ def test_drawings_take_the_colours_of_the_page(whole: str) -> None:
 def test_same_content_same_drawing() -> None:
     made = few()
     table = cells.pooled(metrics(made), cells.name_series(made))
-    looks = figures.looks(["rome"], METHODS)
-    panel = [figures.Panel("Efficacy", "efficacy", "generated")]
-    assert figures.curves(table, panel, looks, "t") == figures.curves(table, panel, looks, "t")
+    styles = looks(["rome"], METHODS)
+    panel = [Panel("Efficacy", "efficacy", "generated")]
+    assert figures.curves(table, panel, styles, "t") == figures.curves(
+        table, panel, styles, "t"
+    )
 
 
 @pytest.mark.parametrize("where", ["study", "question", "text", "home"])
@@ -270,8 +274,8 @@ def test_causes_that_differ_in_words_stay_apart() -> None:
 
 
 def test_a_method_keeps_its_colour_in_every_report() -> None:
-    alone = figures.looks(["npo"], METHODS)["npo"]
-    among = figures.looks(["npo beta=0.1", *METHODS], METHODS)
+    alone = looks(["npo"], METHODS)["npo"]
+    among = looks(["npo beta=0.1", *METHODS], METHODS)
     assert among["npo"] == alone
     assert len(set(among.values())) == len(among)
 

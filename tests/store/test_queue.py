@@ -7,7 +7,7 @@ import pytest
 
 from ksmith.records import Metric, Reason
 from ksmith.store import Claim, End, Policy, Store, Worker
-from ksmith.store.queue import number
+from ksmith.store.metrics import number
 from tests.scheduler.small import point, study, trials
 from tests.store.servers import url_of
 
