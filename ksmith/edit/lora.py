@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from ksmith.lm.adapters import Adapted, adapted, linear
-from ksmith.lm.assets import Assets, Progress, Result, silent
-from ksmith.lm.descend import Pace, descend, taught
+from ksmith.lm.assets import Assets, Progress, Result, silent, steps_told
+from ksmith.lm.descend import Pace, Told, descend, taught
 from ksmith.lm.sites import sites
 from ksmith.lm.tune import learning
 from ksmith.records import Request, derived_seed
@@ -35,20 +35,25 @@ def edit(
     names = [name for part in parts for kind in hp.modules for name in part[kind]]
     twin = adapted(model, names, hp.rank, hp.alpha) if any(draws) else None
     results: list[Result] = []
-    for draw in draws:
-        results.append(_edit(twin, draw, hp, assets) if twin and draw else Result(delta={}))
-        assets.finished(results[-1])
-        progress(len(results), len(draws), "draws written")
+    for number, draw in enumerate(draws):
+        tell = steps_told(progress, len(draws), hp.steps, number)
+        one = _edit(twin, draw, hp, assets, Told(tell)) if twin and draw else Result(delta={})
+        results.append(one)
+        assets.finished(one)
+        tell(hp.steps)
     return results
 
 
-def _edit(twin: Adapted, draw: Sequence[Request], hp: Lora, assets: Assets) -> Result:
+def _edit(
+    twin: Adapted, draw: Sequence[Request], hp: Lora, assets: Assets, told: Told
+) -> Result:
     new = taught(assets.tokenizer, draw)
     seed = derived_seed(assets.seed, "lora", min(request.id for request in draw))
     twin.reset(torch.Generator().manual_seed(seed))
 
     pace = Pace(lr=hp.lr, steps=hp.steps, stop_loss=hp.stop_loss)
-    went = descend(twin.model, twin.units(), learning(twin.model, new), pace)
+    pieces, keeper = learning(twin.model, new), assets.keeper(draw)
+    went = descend(twin.model, twin.units(), pieces, pace, told, keeper)
     return Result(
         delta=twin.delta(went.delta), log={"matrices": len(twin.names), "curve": went.curve}
     )

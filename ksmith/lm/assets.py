@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from ksmith.lm.delta import Delta
+from ksmith.lm.halfway import Forgetful, Keeper
 from ksmith.lm.hypernetwork import Hypernetwork
 from ksmith.lm.solve import factor, free_directions
 from ksmith.records import Json, Request, UserError
@@ -21,6 +22,16 @@ _Made = tuple[Mapping[int, Tensor] | None, Tensor]  # the moments, what was made
 
 def silent(done: int, total: int, text: str) -> None:
     """Report nothing: the progress of who does not want any."""
+
+
+def steps_told(progress: Progress, draws: int, steps: int, draw: int) -> Callable[[int], None]:
+    """Return what tells how many of a draw's steps are done: those of all draws are the whole."""
+    return lambda step: progress(draw * steps + step, draws * steps, "steps of descent")
+
+
+def forgetful(_draw: Sequence[Request]) -> Keeper:
+    """Keep nothing of a descent."""
+    return Forgetful()
 
 
 def nobody(result: "Result") -> None:
@@ -49,6 +60,8 @@ class Assets:
     instead: Mapping[str, Sequence[tuple[str, str]]] = field(
         default_factory=dict[str, Sequence[tuple[str, str]]]
     )
+    # What a descent learns -> who keeps how far it is; each call is of one that begins now.
+    keeper: Callable[[Sequence[Request]], Keeper] = forgetful
     # Told of each draw's result as soon as it is there, by methods that take one after the other:
     # so that it is not lost where a later one fails.
     finished: Callable[["Result"], None] = field(default=nobody, compare=False)

@@ -5,21 +5,22 @@ written, and a bfloat16 model takes steps that are smaller than its rounding.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from ksmith.lm.adam import Adam
 from ksmith.lm.delta import is_finite, summed
+from ksmith.lm.halfway import Forgetful, Halfway, Keeper, Watch
 from ksmith.lm.room import lacking
 from ksmith.lm.said import Weights, said
 from ksmith.lm.sites import sites
 from ksmith.lm.text import Batch, encode
-from ksmith.records import Request, Statement
+from ksmith.records import Json, Request, Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class Pace:
     epsilon: float | None = None  # no weight moves further
     stop_loss: float | None = None  # it ends below this loss
     warmup: int = 0  # steps in which the step size rises to `lr`, evenly
+    # How far weights have moved already: epsilon holds for both together.
+    before: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
 
     def rate(self, step: int) -> float:
         """Return the step size of a step, counted from 0."""
@@ -72,23 +75,27 @@ class Divisible:
     most: int = 1  # more there can't be
 
 
-class Watch(Protocol):
-    """Who follows a descent, and may end it."""
+@final
+class Told:
+    """Tells how many steps are done."""
+
+    def __init__(self, tell: Callable[[int], None] = lambda _step: None) -> None:
+        self._tell = tell
 
     def begin(self, step: int) -> None:
-        """Forget what was seen of this step: it is run, perhaps again, in smaller pieces."""
+        """See `Watch`."""
 
     def ended(self, step: int, losses: Mapping[str, float]) -> bool:
-        """Take note of a step's losses, before weights move; return whether they are to stay."""
-        ...
-
-
-class _Nobody:
-    def begin(self, step: int) -> None:
-        pass
-
-    def ended(self, step: int, losses: Mapping[str, float]) -> bool:
+        """See `Watch`."""
+        self._tell(step)
         return False
+
+    def state(self) -> dict[str, Json]:
+        """See `Memory`."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """See `Memory`."""
 
 
 def descend(
@@ -96,47 +103,77 @@ def descend(
     lengths: Mapping[str, float],
     parts: Parts | Sequence[Parts] | Divisible,
     pace: Pace,
-    before: Mapping[str, Tensor] | None = None,
     watch: Watch | None = None,
+    keeper: Keeper | None = None,
 ) -> Descent:
     """Return the change of some parameters that Adam finds.
 
     `lengths` names them, with the unit of length of each. The sum of all `parts` descends; each
     is run by itself, so that no more is kept for a way back than the largest needs. Where memory
     does not suffice for a divisible loss, it is run in twice as many pieces from then on.
-    `before` says how far the weights have moved already: `pace.epsilon` holds for both together.
+
+    What `keeper` has of it is gone on from, to the same bits. It is given the state when that is
+    due, and at once where this process is asked to end.
 
     Raises:
         Diverged: a loss or a change that is not finite.
     """
-    follows = watch or _Nobody()
-    work = _divisible(parts)
-    many = work.start
+    work, keeper = _divisible(parts), keeper or Forgetful()
     base = {name: model.get_parameter(name).detach() for name in lengths}
-    delta = {name: torch.zeros_like(w, dtype=torch.float32) for name, w in base.items()}
-    went = {name: there.to(delta[name]) for name, there in (before or {}).items()}
-    adam = {name: Adam(change) for name, change in delta.items()}
-    curve: dict[str, list[float]] = {}
-    for step in range(pace.steps):
-        losses, gradients, many = _fitting(work, many, base, delta, step, follows)
-        loss = sum(losses.values())
-        if not math.isfinite(loss):
-            told = f"the loss of the descent is not finite at step {step}"
-            raise Diverged(told, step, curve)
-        for part, value in losses.items():
-            curve.setdefault(part, []).append(value)
-        done = follows.ended(step, losses)
-        if done or (pace.stop_loss is not None and loss < pace.stop_loss):
-            break
-        for name, gradient in gradients.items():
-            rate = pace.rate(step) * lengths[name]
-            delta[name] -= rate * adam[name].direction(gradient)
-            if pace.epsilon is not None:
-                delta[name] = _boxed(delta[name], went.get(name), pace.epsilon * lengths[name])
-    if not is_finite(delta):
-        last = len(next(iter(curve.values()), [])) - 1
-        raise Diverged(f"the change is not finite after step {last}", last, curve)
-    return Descent(delta, curve, many)
+    at = Halfway.begun(base, watch or Told(), work.start)
+    keeper.restore(at)
+    pace = replace(pace, before={name: d.to(at.delta[name]) for name, d in pace.before.items()})
+    with _kept_at_a_stop(at, keeper):
+        while at.step < pace.steps and not at.done:
+            if keeper.due():
+                keeper.keep(at)
+            losses, gradients = _fitting(work, base, at)
+            if not math.isfinite(sum(losses.values())):
+                told = f"the loss of the descent is not finite at step {at.step}"
+                raise Diverged(told, at.step, at.curve)
+            with keeper.held():
+                _move(at, losses, gradients, lengths, pace)
+    if not is_finite(at.delta):
+        last = len(next(iter(at.curve.values()), [])) - 1
+        raise Diverged(f"the change is not finite after step {last}", last, at.curve)
+    keeper.ended(at)
+    return Descent(at.delta, at.curve, at.pieces)
+
+
+@contextmanager
+def _kept_at_a_stop(at: Halfway, keeper: Keeper) -> Generator[None]:
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException:  # Ctrl-C, or somebody asks this process to end
+        with suppress(OSError):  # it ends, kept or not
+            keeper.keep(at)
+        raise
+
+
+def _move(
+    at: Halfway,
+    losses: Mapping[str, float],
+    gradients: Mapping[str, Tensor],
+    lengths: Mapping[str, float],
+    pace: Pace,
+) -> None:
+    """Take note of a step's losses, and take it unless the descent is done."""
+    for part, value in losses.items():
+        at.curve.setdefault(part, []).append(value)
+    at.done = at.watch.ended(at.step, losses) or (
+        pace.stop_loss is not None and sum(losses.values()) < pace.stop_loss
+    )
+    if at.done:
+        return
+    for name, gradient in gradients.items():
+        rate = pace.rate(at.step) * lengths[name]
+        at.delta[name] -= rate * at.adam[name].direction(gradient)
+        if pace.epsilon is not None:
+            most = pace.epsilon * lengths[name]
+            at.delta[name] = _boxed(at.delta[name], pace.before.get(name), most)
+    at.step += 1
 
 
 def _divisible(parts: Parts | Sequence[Parts] | Divisible) -> Divisible:
@@ -147,17 +184,18 @@ def _divisible(parts: Parts | Sequence[Parts] | Divisible) -> Divisible:
 
 
 def _fitting(
-    work: Divisible, many: int, base: Weights, delta: Weights, step: int, watch: Watch
-) -> tuple[dict[str, float], dict[str, Tensor], int]:
-    """Return the losses and gradients of a step, and in how many pieces they fit memory."""
+    work: Divisible, base: Weights, at: Halfway
+) -> tuple[dict[str, float], dict[str, Tensor]]:
+    """Return the losses and gradients of a step, in as many pieces as fit memory from now on."""
     while True:
-        watch.begin(step)
+        at.watch.begin(at.step)
         try:
-            return *_passed(work.into(many), base, delta, step), many
+            return _passed(work.into(at.pieces), base, at.delta, at.step)
         except (RuntimeError, MemoryError) as error:
-            if not lacking(error) or many >= work.most:
+            if not lacking(error) or at.pieces >= work.most:
                 raise
-        many = min(2 * many, work.most)  # here, where what the error holds of the pass is gone
+        # Here, where what the error holds of the pass is gone.
+        at.pieces = min(2 * at.pieces, work.most)
 
 
 def _passed(

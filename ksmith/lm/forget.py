@@ -6,14 +6,14 @@ keeps the rest and what moves is the same for all, so that methods differ in not
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ksmith.lm.assets import Assets, Result
 from ksmith.lm.descend import picked
-from ksmith.lm.move import Call, Moment, Work, moved
+from ksmith.lm.move import Call, Dual, Moment, Work, moved
 from ksmith.lm.room import lacking
 from ksmith.lm.said import Said, kl, nll, said
 from ksmith.lm.sets import Pair, Sets, Turn, gathered
@@ -49,15 +49,6 @@ class Part:
         return self.reference
 
 
-class Dual(Protocol):
-    """A weight of the retain loss that changes along the way."""
-
-    weight: float
-
-    def after(self, step: int, retain: float) -> None:
-        """Take note of the retain loss of a step, without its weight."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
     """What is one method's own for one draw."""
@@ -90,7 +81,7 @@ def forget(
             parts=_Terms(call.model, sets, call.hp, own).of,
             most=sets.most(call.hp.batch),
             facts=len(draw),
-            after=None if own.dual is None else own.dual.after,
+            dual=own.dual,
             log=own.log,
         )
 

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, final
+from typing import Any, Protocol, final
 
 import torch
 from torch import Tensor, nn
 
 from ksmith.lm.adapters import Adapted, Part, adapted, linear
-from ksmith.lm.assets import Assets, Progress, Result
+from ksmith.lm.assets import Assets, Progress, Result, steps_told
 from ksmith.lm.descend import (
     Descent,
     Diverged,
@@ -19,6 +19,7 @@ from ksmith.lm.descend import (
     descend,
     unit_lengths,
 )
+from ksmith.lm.halfway import Memory
 from ksmith.lm.said import Weights
 from ksmith.lm.sets import Share
 from ksmith.lm.sites import sites
@@ -40,6 +41,15 @@ class Seen(Protocol):
 
     def retain(self, loss: float) -> None:
         """Take note of what a piece adds to the retain loss, without its weight."""
+
+
+class Dual(Memory, Protocol):
+    """A weight of the retain loss that changes along the way."""
+
+    weight: float
+
+    def after(self, step: int, retain: float) -> None:
+        """Take note of the retain loss of a step, without its weight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +82,7 @@ class Work:
     parts: Callable[[Moment], dict[str, Tensor]]  # the weighted parts of the loss
     most: int  # shares that a step can be cut into
     facts: int  # in the forget set
-    after: Callable[[int, float], None] | None = None  # is told each step's retain loss
+    dual: Dual | None = None  # is told each step's retain loss
     log: Mapping[str, Json] = field(default_factory=dict[str, Json])
 
 
@@ -90,10 +100,7 @@ def moved(
     ground = _ground(call, layers) if any(draws) else None
     results: list[Result] = []
     for number, (draw, kept) in enumerate(zip(draws, call.retain, strict=True)):
-
-        def tell(step: int, done: int = number * steps) -> None:
-            call.progress(done + step, len(draws) * steps, "steps of descent")
-
+        tell = steps_told(call.progress, len(draws), steps, number)
         if ground is None or not draw:
             results.append(Result(delta={}))
         else:
@@ -137,7 +144,7 @@ def _one(
     if ground.twin is not None:
         seed = derived_seed(call.assets.seed, "adapters", min(request.id for request in draw))
         ground.twin.reset(torch.Generator().manual_seed(seed))
-    follow = Follow(work.facts, hp.stop_forget, tell, work.after)
+    follow = Follow(work.facts, hp.stop_forget, tell, work.dual)
 
     def share(number: int, shares: int) -> Parts:
         return lambda weights, step: work.parts(
@@ -150,7 +157,8 @@ def _one(
         most=work.most,
     )
     pace = Pace(lr=hp.lr, steps=hp.steps, warmup=hp.warmup)
-    went = descend(ground.model, ground.lengths, divisible, pace, watch=follow)
+    keeper = call.assets.keeper(draw)
+    went = descend(ground.model, ground.lengths, divisible, pace, follow, keeper)
     delta = went.delta if ground.twin is None else ground.twin.delta(went.delta)
     log = {"curve": went.curve, **work.log, **_told(hp, went, follow, divisible.start)}
     return Result(delta=delta, log=log)
@@ -178,13 +186,13 @@ class Follow:
         facts: int,
         stop: float,
         tell: Callable[[int], None],
-        after: Callable[[int, float], None] | None,
+        dual: Dual | None,
     ) -> None:
         self.stopped: int | None = None  # the step before which the weights stayed
         self._p = torch.full((facts,), torch.nan)  # of old answers, when they were seen last
         self._stop = stop
         self._tell = tell
-        self._after = after
+        self._dual = dual
         self._retain = 0.0
 
     @property
@@ -207,8 +215,26 @@ class Follow:
     def ended(self, step: int, losses: Mapping[str, float]) -> bool:
         """See `Watch`."""
         self._tell(step)
-        if self._after is not None:
-            self._after(step, self._retain)
+        if self._dual is not None:
+            self._dual.after(step, self._retain)
         if self._stop and self.mean <= self._stop:
             self.stopped = step
         return self.stopped is not None
+
+    def state(self) -> dict[str, Json]:
+        """See `Memory`."""
+        p = [
+            None if math.isnan(x) else x for x in self._p.tolist()
+        ]  # float32 in a float: exact
+        dual = self._dual.state() if self._dual else None
+        return {"old": p, "stopped": self.stopped, "dual": dual}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """See `Memory`."""
+        p = torch.tensor([math.nan if x is None else float(x) for x in state["old"]])
+        stopped = None if state["stopped"] is None else int(state["stopped"])
+        if p.shape != self._p.shape:
+            raise ValueError(f"it is of {len(p)} facts, not {len(self._p)}")
+        if self._dual is not None:
+            self._dual.restore(state["dual"])
+        self._p, self.stopped = p, stopped

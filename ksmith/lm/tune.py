@@ -9,8 +9,18 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from ksmith.lm.assets import Assets, Progress, Result, silent
-from ksmith.lm.descend import Pace, Parts, Taught, Weights, answer_logp, descend, taught, units
+from ksmith.lm.assets import Assets, Progress, Result, silent, steps_told
+from ksmith.lm.descend import (
+    Pace,
+    Parts,
+    Taught,
+    Told,
+    Weights,
+    answer_logp,
+    descend,
+    taught,
+    units,
+)
 from ksmith.lm.sites import sites
 from ksmith.records import Request
 
@@ -74,13 +84,14 @@ def tune(
         assets: the surroundings.
         epsilon: no weight moves further from the base weights, in units of `units`; None: any.
             In a sequence the state says where those are.
-        progress: is told of each draw.
+        progress: is told of each step.
     """
     results: list[Result] = []
-    for draw in draws:
-        results.append(_tune(model, draw, hp, assets, epsilon))
+    for number, draw in enumerate(draws):
+        tell = steps_told(progress, len(draws), hp.steps, number)
+        results.append(_tune(model, draw, hp, assets, epsilon, Told(tell)))
         assets.finished(results[-1])
-        progress(len(results), len(draws), "draws written")
+        tell(hp.steps)
     return results
 
 
@@ -90,6 +101,7 @@ def _tune(
     hp: Tune,
     assets: Assets,
     epsilon: float | None,
+    told: Told,
 ) -> Result:
     if not draw:
         return Result(delta={}, state=dict(assets.state))
@@ -99,8 +111,11 @@ def _tune(
     length, before = _base(model, layer, assets.state)
     if hp.absolute:
         length = 1.0
-    pace = Pace(lr=hp.lr, steps=hp.steps, epsilon=epsilon, stop_loss=hp.stop_loss)
-    went = descend(model, {name: length}, learning(model, new), pace, before)
+    pace = Pace(
+        lr=hp.lr, steps=hp.steps, epsilon=epsilon, stop_loss=hp.stop_loss, before=before
+    )
+    keeper = assets.keeper(draw)
+    went = descend(model, {name: length}, learning(model, new), pace, told, keeper)
     state: dict[str, Tensor] = {}
     if epsilon is not None:
         total = went.delta[name].cpu()

@@ -10,14 +10,14 @@ is 1.05 times the retain loss at the start; public code averages over prompt and
 """
 
 from collections.abc import Mapping, Sequence
-from typing import final
+from typing import Any, final
 
 from torch import Tensor, nn
 
 from ksmith.lm.assets import Assets, Progress, Result, silent
 from ksmith.lm.forget import Objective, Part, asked, forget, old, stated
 from ksmith.lm.move import Call
-from ksmith.records import Request, Statement
+from ksmith.records import Json, Request, Statement
 from ksmith.settings.pdu import Pdu
 
 SLACK = 1.05  # x the retain loss at the start
@@ -49,6 +49,15 @@ class Bound:
         self.course.append(self.weight)
         if step >= self._warmup:
             self.weight = max(0.0, self.weight + self._step * (retain - self.epsilon))
+
+    def state(self) -> dict[str, Json]:
+        """See `Memory`."""
+        return {"weight": self.weight, "course": list(self.course)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """See `Memory`."""
+        weight, course = float(state["weight"]), [float(x) for x in state["course"]]
+        self.weight, self.course[:] = weight, course  # the log has this very list
 
 
 def unlearn(

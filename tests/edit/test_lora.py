@@ -1,17 +1,23 @@
 """LoRA: adapters are the update, at the matrices that are named, whatever the layout."""
 
 import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from ksmith.edit import lora
+from ksmith.edit import EDITORS, lora
 from ksmith.lm.adapters import adapted, linear
 from ksmith.lm.delta import LowRank, applied, dense
 from ksmith.lm.descend import answer_logp, taught, units
 from ksmith.lm.sites import sites
+from ksmith.records import Request
+from ksmith.settings import method as settings_of
 from ksmith.settings.lora import Lora
+from tests.lm.keepers import Copies
 from tests.lm.models import CONFIGS, WIDTH, tiny, tokenizer
 from tests.methods import assert_close, assets, request
 
@@ -107,3 +113,32 @@ def test_weights_that_were_learning_go_on_learning() -> None:
 def test_no_modules_are_an_error() -> None:
     with pytest.raises(ValueError, match="modules is empty; name attention, mlp_in or mlp_out"):
         Lora(modules=())
+
+
+@pytest.mark.parametrize("name", ["lora", "ft_l"])
+def test_steps_are_told_and_an_interrupted_descent_goes_on_to_the_same_bits(
+    name: str, tmp_path: Path
+) -> None:
+    more = {"layer": 1} if name == "ft_l" else {"rank": 2}
+    hp, told = (
+        settings_of(name, {"steps": 3, "stop_loss": 0.0, **more}),
+        list[tuple[int, int]](),
+    )
+
+    def edited(copies: Copies) -> Any:
+        def keeper(_draw: Sequence[Request]) -> Copies:
+            return copies
+
+        def tell(done: int, total: int, _text: str) -> None:
+            told.append((done, total))
+
+        given = replace(assets("llama"), keeper=keeper)
+        return EDITORS[name](tiny("llama"), [[], [request(0, 0)]], hp, given, tell)[1]
+
+    whole = edited(Copies(tmp_path))
+    assert told == [(3, 6), (3, 6), (4, 6), (5, 6), (6, 6)]
+    again = edited(Copies(tmp_path, take=2))
+    assert told[5:] == [(3, 6), (5, 6), (6, 6)]
+    assert again.log == whole.log
+    for part, block in whole.delta.items():
+        assert torch.equal(dense(block), dense(again.delta[part])), part

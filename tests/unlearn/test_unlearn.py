@@ -4,6 +4,7 @@ import math
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -21,6 +22,7 @@ from ksmith.records import Request, TaskKind, UserError
 from ksmith.settings import method as settings_of
 from ksmith.unlearn import UNLEARNERS, ce_u
 from ksmith.unlearn.relearn import unlearn as relearn
+from tests.lm.keepers import Copies
 from tests.lm.models import CONTEXTS, tiny, tokenizer
 from tests.methods import assert_close, assets, kept, knowing, logp, request
 
@@ -135,6 +137,47 @@ def test_kl_keeps_the_retain_set_where_it_was(how: str) -> None:
 def test_a_method_without_a_retain_term_runs_none() -> None:
     for name in ("ga", "undial", "ce_u"):
         assert set(run(name, tiny("llama")).log["curve"]) == {"forget"}
+
+
+# Few facts a step, so that turns differ; what changes along the way besides weights, too.
+GOING: dict[str, Any] = {
+    "steps": 3,
+    "batch": 2,
+    "accumulate": 2,
+    "warmup": 3,
+    "stop_forget": 1e-9,
+    "trainable": "mlp_out",
+}
+OWN: dict[str, dict[str, Any]] = {  # of the others, what is left between steps is the same
+    "npo": {"adapters": 2},
+    "dpo": {},
+    "pdu": {"dual_warmup": 0, "epsilon": 0.1},
+    "rmu": {"layer": 1},
+    "undial": {"checkpointing": True},
+    "ce_u": {"retain_weight": 1.0},
+}
+
+
+@pytest.mark.parametrize(("dtype", "step"), [("float32", 1), ("bfloat16", 2)])
+@pytest.mark.parametrize("name", OWN)
+def test_an_interrupted_descent_goes_on_to_the_same_bits(
+    name: str, dtype: str, step: int, tmp_path: Path
+) -> None:
+    model = tiny("llama", getattr(torch, dtype))
+    hp = settings_of(name, {**GOING, **OWN.get(name, {})})
+
+    def descended(copies: Copies) -> Result:
+        def keeper(_draw: Sequence[Request]) -> Copies:
+            return copies
+
+        given = replace(assets("llama"), keeper=keeper)
+        return UNLEARNERS[name](model, [ASKED], [kept()], hp, given)[0]
+
+    whole = descended(Copies(tmp_path))
+    again = descended(Copies(tmp_path, take=step))
+    assert again.log == whole.log
+    for part, block in whole.delta.items():
+        assert torch.equal(dense(block), dense(again.delta[part])), part
 
 
 @contextmanager
