@@ -106,8 +106,13 @@ class Partial:
             _flush(self.folder)
         finally:
             temporary.unlink(missing_ok=True)
-        self._kept = time.monotonic()
-        self._cost = self._kept - start
+            self._kept = time.monotonic()
+            self._cost = self._kept - start
+
+    def forget(self, name: str) -> None:
+        """Remove what was kept under `name`, if anything was."""
+        if path := self.find(name):
+            path.unlink(missing_ok=True)
 
 
 def _numbered(folder: Path) -> list[tuple[tuple[int, int], Path]]:

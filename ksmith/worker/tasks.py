@@ -11,19 +11,20 @@ from typing import Any
 
 from ksmith import edit, graph, probe, unlearn
 from ksmith.lm import delta as deltas
-from ksmith.lm.assets import Assets, Progress, Result, nobody, silent
+from ksmith.lm.assets import Assets, Progress, Result, nobody
 from ksmith.lm.score import score
 from ksmith.records import Kind, Request, Statement, derived_seed
 from ksmith.worker import figures, gold, hypernetwork, memory, moments, opening
 from ksmith.worker.asking import by_draw, every_question, letters
 from ksmith.worker.chosen import alike, hyperparameters
+from ksmith.worker.descents import Descents
 from ksmith.worker.inputs import inputs
 from ksmith.worker.instead import instead
 from ksmith.worker.job import Job
 from ksmith.worker.partial import Partial
 from ksmith.worker.retained import retained
 from ksmith.worker.retained import told as kept_by
-from ksmith.worker.sequence import Writer
+from ksmith.worker.sequence import Write, Writer
 from ksmith.worker.trial import make_trial
 from ksmith.worker.unfinished import left
 
@@ -90,6 +91,7 @@ def _update(job: Job, base: opening.Base, finished: list[Result]) -> dict[str, A
     name = recipe["method"]["name"]
     hp, told = hyperparameters(job, base)
     kept = _kept(job, base, draws) if getattr(hp, "keep", "") == "relations" else {}
+    descents = Descents(job, base.weights)
     learnt = instead(job, base.graph, draws, hp)
     told |= {"learnt": dict(learnt.counts)} if learnt.counts else {}
     assets = Assets(
@@ -101,6 +103,7 @@ def _update(job: Job, base: opening.Base, finished: list[Result]) -> dict[str, A
         kl_template=graph.kl_template(base.graph),
         kept=kept,
         seed=derived_seed(recipe["seed"], "method", name),
+        keeper=descents,
         instead=learnt.pairs,
         # The files of a sequence are there as soon as a draw is.
         finished=nobody if recipe["task"].get("sequence") else finished.append,
@@ -109,14 +112,13 @@ def _update(job: Job, base: opening.Base, finished: list[Result]) -> dict[str, A
     method = _called(name, base.model, hp)
     more: dict[str, Any] = {}
     if recipe["task"].get("sequence"):
-
-        def batch(draw: int, mine: Sequence[Request], given: Assets) -> Result:
-            return method([mine], retain[draw : draw + 1], given, silent)[0]
-
-        writer = Writer(
-            job=job, base=base, method=batch, assets=assets, partial=Partial.take(job)
-        )
-        logs, more = writer.write(draws)
+        logs, more = Writer(
+            job=job,
+            base=base,
+            method=_batch_by_batch(method, job, retain),
+            assets=assets,
+            partial=Partial.take(job),
+        ).write(draws)
     else:
         results = method(draws, retain, assets, job.progress)
         deltas.save(
@@ -140,6 +142,7 @@ def _update(job: Job, base: opening.Base, finished: list[Result]) -> dict[str, A
         "requests": sum(len(draw) for draw in draws),
         **told,
         **more,
+        **({"went_on_from": descents.taken_up} if descents.taken_up else {}),
         **inputs(job, base, requests=requests),
     }
 
@@ -158,6 +161,29 @@ def _kept(
 Call = Callable[
     [Sequence[Sequence[Request]], Sequence[Sequence[Statement]], Assets, Progress], list[Result]
 ]
+
+
+def _batch_by_batch(method: Call, job: Job, retain: Sequence[Sequence[Statement]]) -> Write:
+    """Return what a sequence is written with."""
+
+    def batch(draw: int, mine: Sequence[Request], given: Assets) -> Result:
+        tell = _within(job, draw, mine)
+        return method([mine], retain[draw : draw + 1], given, tell)[0]
+
+    return batch
+
+
+def _within(job: Job, draw: int, batch: Sequence[Request]) -> Progress:
+    """Return what tells how far a batch of a sequence is, beside the facts written before it."""
+    size, draws = (int(job.spec.recipe["task"][name]) for name in ("sequence", "draws"))
+    written = draw * size + int(batch[0].id.rpartition(".")[2])
+
+    def tell(done: int, total: int, text: str) -> None:
+        if total > 1:
+            what = f"facts written; of the next batch {done}/{total} {text}"
+            job.progress(written, draws * size, what)
+
+    return tell
 
 
 def _called(name: str, model: Any, hp: Any) -> Call:

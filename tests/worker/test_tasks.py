@@ -404,6 +404,12 @@ def test_a_sequence_is_measured_on_its_way(stranger: Path, tmp_path: Path) -> No
     found = done(tmp_path, f"model.load={stranger}", "method.ft_l.layer=0", *long)
     assert {role: outcome.error for role, outcome in found.items() if outcome.error} == {}
     assert found["update"].info["steps"] == [2, 5]
+    (events,) = tmp_path.glob("assets/update-*/1-1/events.jsonl")
+    told = (json.loads(line) for line in events.read_text(encoding="utf-8").splitlines())
+    first = next(event for event in told if event["event"] == "progress")
+    assert (first["done"], first["total"]) == (0, 10)
+    said = r"facts written; of the next batch 0/\d+ steps of descent"
+    assert re.fullmatch(said, first["text"])
     (path,) = tmp_path.glob("outcomes/*/1-1/answers.parquet")
     rows = pl.read_parquet(path).filter(pl.col("probe") != "known")
     asked = rows.filter(probe="efficacy").group_by("step").len().sort("step").rows()
