@@ -116,6 +116,11 @@ class Slot:
         if self.process:
             _close(self.process.stdin)
 
+    def ask(self) -> None:
+        """Ask the worker to end now: what is half done can be kept, for the next attempt."""
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+
     def end(self, *, wait: float = 0.0) -> int | None:
         """Return the exit code of the worker, killed unless it ends within `wait` seconds."""
         process, self.process, self.warm = self.process, None, None

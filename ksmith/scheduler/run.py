@@ -32,6 +32,7 @@ LOOK = 1.0  # ... at what other runs do, or so much longer
 LOOK_SHARE = 20  # ... that looking takes a twentieth of the time
 REPORT = 0.25
 GOODBYE = 5.0  # seconds that an idle worker has to end by itself
+FAREWELL = 10.0  # ... that one at work has, to keep what is half done
 
 TOLD: frozenset[Reason] = frozenset({"error", "oom", "timeout", "preempted"})
 
@@ -57,9 +58,9 @@ def run(
 ) -> Summary:
     """Return how it ended, once nothing of `studies` is left to run, or Ctrl-C was pressed.
 
-    Ctrl-C once lets running attempts end, twice (or SIGTERM) stops them and gives their leases
-    back. Workers are processes of their own sessions, so the terminal's Ctrl-C does not reach
-    them.
+    Ctrl-C once lets running attempts end, twice (or SIGTERM) stops them, which have some seconds
+    to keep what is half done, and gives their leases back. Workers are processes of their own
+    sessions, so the terminal's Ctrl-C does not reach them.
 
     Raises:
         UserError: there is no such study.
@@ -305,23 +306,27 @@ class _Run:
         self._conclude(item, reason, error)
         sweep(self.store.home, item.claim)
 
-    def _kill(self, item: Item) -> None:
+    def _kill(self, item: Item, wait: float = 0.0) -> None:
         if item.orphan and item.orphan.pid and leases.lives(item.orphan):
             kill_group(item.orphan.pid)
         elif item.slot and not item.orphan:
-            item.slot.end()
+            item.slot.end(wait=wait)
 
     def _close(self) -> None:
         """Leave no worker and no lease behind."""
+        for item in self.items:  # all at once, then each is waited for
+            if item.slot and not item.orphan:
+                item.slot.ask()
+        until = time.monotonic() + FAREWELL
         for item in self.items:
-            self._kill(item)
+            self._kill(item, wait=max(0.0, until - time.monotonic()))
         for slot in self.slots:
-            slot.dismiss()  # all at once, then each is waited for
+            slot.dismiss()
         for slot in self.slots:
             slot.end(wait=GOODBYE)
         for item in self.items:
             end = published(self.store.home, item.claim)
-            if end is not None:
+            if end is not None and end.reason != "preempted":
                 self.store.finish(item.claim, end, self.options.policy)
             else:
                 self.store.give_back(item.claim)

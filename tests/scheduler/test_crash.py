@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ksmith.records import Outcome
 from ksmith.scheduler import Options, run
 from ksmith.scheduler.processes import alive
 from ksmith.store import Lease, Store
@@ -234,6 +235,8 @@ def test_interrupt_twice_gives_leases_back(store: Store, signals: list[signal.Si
         time.sleep(0.3)  # two of a kind at once would be one
     assert end(process) == STOPPED
     assert store.find(lease.claim.key).state == "ready"
+    told = Outcome.read(store.home / lease.claim.folder)  # it was asked, not killed
+    assert told and told.reason == "preempted"
     assert gone(lease) and is_clean(store)
     go(store)
     again(store)
