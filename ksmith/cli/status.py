@@ -1,5 +1,6 @@
 """`ksmith status`: how far everything is, and what stands in the way."""
 
+import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ SHOWN = 20  # failed trials named one by one
 @home_option
 @with_lab
 def status(lab: Lab, study: str | None, *, as_json: bool) -> None:
-    """Count trials by state; say why some failed or are blocked."""
+    """Count trials by state; say how far what runs is, and why some failed or are blocked."""
     found: list[dict[str, Any]] = []
     if study is not None or lab.there:
         with lab.visit() as store:
@@ -48,6 +49,7 @@ def _status(store: "Store", name: str) -> dict[str, Any]:
         "trials": row.trials,
         "states": {state: row.states[state] for state in STATES if row.states.get(state)},
         "assets": {kind: dict(states) for kind, states in assets.items()},
+        "running": _running(store, row.id),
         "stuck": [
             {
                 "trial": trial.key,
@@ -60,10 +62,30 @@ def _status(store: "Store", name: str) -> dict[str, Any]:
     }
 
 
+def _running(store: "Store", study: int) -> list[dict[str, Any]]:
+    """Return how far each worker said last that it is, with a node of the study."""
+    from ksmith.scheduler.attempts import last_line
+
+    mine = store.standing([study])
+    found: list[dict[str, Any]] = []
+    for claim in (lease.claim for lease in store.leases() if lease.claim.id in mine):
+        line = last_line(store.home / f"{claim.folder}.tmp" / "events.jsonl")
+        try:
+            event = json.loads(line)
+        except ValueError:
+            event = {}  # nothing yet, or a line that is being written
+        told = {name: event.get(name) for name in ("done", "total", "text")}
+        found.append({"key": claim.key, "kind": claim.kind, **told})
+    return found
+
+
 def _print(row: dict[str, Any]) -> None:
     click.echo(f"{row['study']}: {row['trials']} trials: {_counts(row['states'])}")
     for kind, states in row["assets"].items():
         click.echo(f"  {kind}: {_counts(states)}")
+    for one in row["running"]:
+        share = f": {one['done']}/{one['total']} {one['text']}" if one["total"] else ""
+        click.echo(f"  at work: {one['key']}{share}")
     causes: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for stuck in row["stuck"]:
         causes.setdefault((stuck["state"], stuck["reason"] or ""), []).append(stuck)

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from ksmith.cli import ksmith
+from ksmith.store import Store
 
 STUDY = """
 name = "{name}"
@@ -102,6 +103,23 @@ def test_list_show_status(lab: Lab) -> None:
     assert status["states"] == {"blocked": 4}
     assert status["assets"]["graph"] == {"ready": 1}
     assert "4 trials: 4 blocked" in lab("status")
+
+
+def test_status_says_how_far_what_runs_is(lab: Lab) -> None:
+    lab("study", "create", lab.write("s"))
+    with Store.open(lab.home) as store:
+        claim = store.claim("somebody")
+    assert claim and f"  at work: {claim.key}\n" in lab("status")
+    events = lab.home / f"{claim.folder}.tmp" / "events.jsonl"
+    events.parent.mkdir(parents=True)
+    lines = ({"event": "started"}, {"done": 3, "total": 9, "text": "steps of descent"})
+    for said, line in zip(("", ": 3/9 steps of descent"), lines, strict=True):
+        with events.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        assert f"  at work: {claim.key}{said}\n" in lab("status")
+    with events.open("a", encoding="utf-8") as file:
+        file.write('{"done": 4')  # half a line
+    assert f"  at work: {claim.key}\n" in lab("status")
 
 
 def test_delete_asks_and_keeps_trials(lab: Lab) -> None:
