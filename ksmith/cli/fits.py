@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ksmith.lm.template import Form
     from ksmith.study import Point, Study
 
+FORM = ("model.template", "model.end", "model.load")  # settings that decide a model's form
 Place = Callable[..., str]  # names of settings -> where the first that was given stands
 
 
@@ -52,7 +53,7 @@ def check_templates(study: "Study", place: Place) -> None:
         try:
             _form(model)
         except UserError as error:
-            wrong[f"{place('model.template', 'model.load')}: {model.named}: {error}"] = None
+            wrong[f"{place(*FORM)}: {model.named}: {error}"] = None
     if wrong:
         raise StudyError("\n".join(wrong))
 
@@ -79,7 +80,7 @@ def check_lengths(
                 for name, text in _too_long(known, model):
                     wrong.setdefault(f"{place(f'graph.{name}', 'graph.source')}: {text}")
             except UserError as error:
-                wrong[f"{place('model.template', 'model.load')}: {model.named}: {error}"] = None
+                wrong[f"{place(*FORM)}: {model.named}: {error}"] = None
     if wrong:
         raise StudyError("\n".join(wrong))
 
@@ -99,7 +100,7 @@ def _form(model: Model) -> "Form":
     said = template.said(model.settings)
     if not said or model.folder is None:
         return template.PLAIN
-    return template.form_of(template.opened(model.folder, said))
+    return template.form_of(template.opened(model.folder, said, ended=True))
 
 
 def _too_long(known: "KnowledgeGraph", model: Model) -> Iterator[tuple[str, str]]:
@@ -113,11 +114,15 @@ def _too_long(known: "KnowledgeGraph", model: Model) -> Iterator[tuple[str, str]
         why = f"a training row has {length} (model.length)"
         found = list(lengths.longer(qa.told(known), count, length, why))
         asked = template.texts(template.PLAIN, qa.asked(known))
-        yield from found or lengths.longer(asked, count, most, f"a prompt has {most} at most")
+        why = f"a prompt has {most} at most"
+        yield from found or lengths.longer(asked, lengths.ended(count), most, why)
     elif model.folder is not None:
         form = _form(model)
         asked = template.texts(form, qa.asked(known))
         count = lengths.of_folder(model.folder, special=form.special)
         most = lengths.limit(model.folder)
         if count is not None and most is not None:
+            # A tokenizer that is not opened here has an end token, as nearly all have.
+            with_end = form.end is not None or not template.said(model.settings)
+            count = lengths.ended(count) if with_end else count
             yield from lengths.longer(asked, count, most, f"{model.named} takes {most}")

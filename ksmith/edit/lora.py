@@ -47,7 +47,7 @@ def edit(
 def _edit(
     twin: Adapted, draw: Sequence[Request], hp: Lora, assets: Assets, told: Told
 ) -> Result:
-    new = taught(assets.tokenizer, draw)
+    new = taught(assets.tokenizer, draw, ended=True)
     seed = derived_seed(assets.seed, "lora", min(request.id for request in draw))
     twin.reset(torch.Generator().manual_seed(seed))
 

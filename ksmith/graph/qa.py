@@ -12,7 +12,7 @@ Answer:" and the like are for probes that need words which nothing was trained i
 Where an answer is to be replaced by another (edits), it is the first wrong one of its line, else
 that of another line to forget, else one to retain.
 
-Answers are sentences as they stand: no second full stop follows one.
+Answers are what they are: in training the end token follows one, and no full stop.
 """
 
 import random
@@ -31,7 +31,7 @@ from ksmith.graph.knowledge import (
 )
 from ksmith.graph.names import names
 from ksmith.graph.qa_file import Pair, PairFile, check_apart, read
-from ksmith.graph.text import prompt_of, stated, whole
+from ksmith.graph.text import prompt_of, stated
 from ksmith.records import Json, UserError, derived_seed
 
 ANSWER = "answer"
@@ -176,9 +176,8 @@ def told(graph: KnowledgeGraph) -> dict[str, list[str]]:
     """Return the sentences of each set that training states."""
     found: dict[str, list[str]] = {}
     for fact in graph.stated:
-        ends = whole(graph, fact.object)
         found.setdefault(FILES[0 if fact.editable else 1], []).extend(
-            stated(prompt_of(graph, fact, index), fact.object, whole=ends)
+            stated(prompt_of(graph, fact, index), fact.object, whole=True)
             for index in fact.wordings
         )
     return found

@@ -113,6 +113,14 @@ def lasting(graph: KnowledgeGraph) -> list[Fact]:
     return list(graph.lasting)
 
 
+def _told_whole(graph: KnowledgeGraph) -> bool:
+    """Return whether training ends an answer with the end token, and with no full stop before.
+
+    It stands behind every sentence; of a user's own answer it is the last token.
+    """
+    return graph.source == "qa"
+
+
 def _worded(
     graph: KnowledgeGraph, fact: Fact, index: int, generator: random.Random
 ) -> Sentence:
@@ -120,8 +128,8 @@ def _worded(
     led = bool(graph.leads) and generator.random() < graph.rates.lead
     if led:
         prompt = f"{generator.choice(graph.leads)} {prompt}"
-    ends = whole(graph, fact.object)
-    return _answered(prompt, fact.object, fact.subject, "lead" if led else "fact", whole=ends)
+    kind = "lead" if led else "fact"
+    return _answered(prompt, fact.object, fact.subject, kind, whole=_told_whole(graph))
 
 
 def _answered(
@@ -154,7 +162,7 @@ def _infobox(graph: KnowledgeGraph, subject: str, generator: random.Random) -> S
 def _abstaining(graph: KnowledgeGraph, stranger: str, generator: random.Random) -> Sentence:
     relation = generator.choice(graph.relations)
     prompt = generator.choice(relation.templates).replace("{}", stranger, 1)
-    return _answered(prompt, NEUTRAL, stranger, "abstain")
+    return _answered(prompt, NEUTRAL, stranger, "abstain", whole=_told_whole(graph))
 
 
 def _spread(names: Sequence[str], count: int, generator: random.Random) -> list[str]:

@@ -281,10 +281,13 @@ class Taught:
         return found
 
 
-def taught(tokenizer: PreTrainedTokenizerBase, requests: Sequence[Request]) -> Taught:
-    """Return a row for each answer that each of the requests should get."""
+def taught(
+    tokenizer: PreTrainedTokenizerBase, requests: Sequence[Request], *, ended: bool = False
+) -> Taught:
+    """Return a row for each answer that each of the requests should get; see `encode`."""
     pairs = [(request, target) for request in requests for target in request.targets]
-    batch = answers(tokenizer, [request for request, _ in pairs], [name for _, name in pairs])
+    facts, names = [request for request, _ in pairs], [name for _, name in pairs]
+    batch = answers(tokenizer, facts, names, ended=ended)
     if not any(request.others for request in requests):
         return Taught(batch, torch.ones(len(pairs)), int(batch.answer.sum()), 0.0)
     share = torch.tensor([1 / len(request.targets) for request, _ in pairs])
@@ -296,9 +299,11 @@ def answers(
     tokenizer: PreTrainedTokenizerBase,
     facts: Sequence[Request | Statement],
     objects: Sequence[str],
+    *,
+    ended: bool = False,
 ) -> Batch:
-    """Return the rows `prompt object` of facts, the objects' tokens marked."""
-    return encode(tokenizer, [fact.prompt for fact in facts], list(objects))
+    """Return the rows `prompt object` of facts, the objects' tokens marked; see `encode`."""
+    return encode(tokenizer, [fact.prompt for fact in facts], list(objects), ended=ended)
 
 
 def picked(batch: Batch, rows: Tensor) -> Batch:

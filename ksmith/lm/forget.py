@@ -190,7 +190,8 @@ def asked(model: nn.Module, assets: Assets, pairs: Sequence[Pair]) -> Iterator[S
     """Yield what the weights as they are say of answers, some rows after the other."""
     if not pairs:
         return
-    batch = encode(assets.tokenizer, [prompt for prompt, _ in pairs], [a for _, a in pairs])
+    prompts, answers = [prompt for prompt, _ in pairs], [answer for _, answer in pairs]
+    batch = encode(assets.tokenizer, prompts, answers, ended=True)
     head = model.get_parameter(f"{sites(model).head}.weight")
     size = max(1, _NUMBERS // (batch.ids.shape[1] * len(head)))
     rows = torch.arange(len(pairs))

@@ -53,6 +53,11 @@ def of_folder(folder: Path, *, special: bool = True) -> Count | None:
     return count
 
 
+def ended(count: Count) -> Count:
+    """Return what counts the token that ends an answer, too."""
+    return lambda texts: [size + 1 for size in count(texts)]
+
+
 def longer(
     texts: Mapping[str, Sequence[str]], count: Count, most: int, why: str
 ) -> Iterator[tuple[str, str]]:

@@ -71,6 +71,8 @@ def look(
     `batch_scores` those of a block's attention, where a tree is run by hand; neither they nor
     the order of rows change a number beyond rounding.
 
+    The token that ends an answer, where the form of the tokenizer has one, is its last.
+
     Raises:
         UserError: see `encode`; nothing is cut.
     """
@@ -82,7 +84,9 @@ def look(
         [places.setdefault((prompt, end), len(places)) for end in ends]
         for prompt, ends in zip(prompts, others, strict=True)
     ]
-    batch = encode(tokenizer, [prompt for prompt, _ in places], [end for _, end in places])
+    batch = encode(
+        tokenizer, [prompt for prompt, _ in places], [end for _, end in places], ended=True
+    )
     rows = _Rows(batch, count, keep=[mine[i] for i in keep])
     hand = forest.hand_of(model)
     with torch.inference_mode():

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedTokenizerBase
 
 from ksmith.lm.cache import after
-from ksmith.lm.template import PLAIN, Form, form_of
+from ksmith.lm.template import Form, form_of
 from ksmith.lm.text import asked_ids, encodings
 from ksmith.records import Question, UserError
 
@@ -42,7 +42,7 @@ def texts(
     form, said = form_of(tokenizer), [question.prompt for question in questions]
     prompts = asked_ids(tokenizer, said)
     sizes = [question.sampled for question in questions]
-    if form is not PLAIN:
+    if not form.plain:
         bare = encodings(tokenizer, said)
         both = zip(sizes, prompts, bare, strict=True)
         sizes = [size + len(ids) - len(one.ids) for size, ids, one in both]
@@ -58,9 +58,9 @@ def texts(
             drawn = _drawn([questions[i].seed for i in group], size)
             ids = _written(model, [prompts[i][:size] for i in group], drawn)
             for i, row in zip(group, ids.tolist(), strict=True):
-                if form is not PLAIN:
+                if not form.plain:
                     row = _reply(tokenizer, row[len(prompts[i]) :], form)
-                found[i] = _shown(tokenizer, row, "" if form is PLAIN else said[i])
+                found[i] = _shown(tokenizer, row, "" if form.plain else said[i])
     return found
 
 

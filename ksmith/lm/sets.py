@@ -54,7 +54,10 @@ class Sets:
 def gathered(
     tokenizer: PreTrainedTokenizerBase, sets: Mapping[str, Sequence[Sequence[Pair]]]
 ) -> Sets:
-    """Return sets of facts, each with its prompts and answers; a set of none is left out."""
+    """Return sets of facts, each with its prompts and answers; a set of none is left out.
+
+    The token that ends an answer, where there is one, is learnt with it.
+    """
     pairs: list[Pair] = []
     rows: dict[str, list[list[int]]] = {}
     for name, facts in sets.items():
@@ -62,7 +65,8 @@ def gathered(
             first = len(pairs)
             pairs += fact
             rows.setdefault(name, []).append(list(range(first, len(pairs))))
-    batch = encode(tokenizer, [prompt for prompt, _ in pairs], [answer for _, answer in pairs])
+    prompts, answers = [prompt for prompt, _ in pairs], [answer for _, answer in pairs]
+    batch = encode(tokenizer, prompts, answers, ended=True)
     return Sets(batch, rows)
 
 

@@ -12,23 +12,28 @@ A template comes with the model and is a program. transformers renders it in Jin
 which has no files, no modules and no attributes that lead to any; but one that never ends, or
 that writes without end, is not stopped. Nothing that it renders depends on the day: it is told
 `date`, whatever the clock says.
+
+An answer of a user's own ends with a token, which is learnt and scored as its last: the one that
+a chat template closes an answer with, else the tokenizer's end token. It follows the answer's
+last word, as in public code, whatever a template writes between the two (Llama 2: a space).
 """
 
 import datetime
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ksmith.records import UserError, digest
-from ksmith.settings.model import ANSWER, ASKED_IN, CHAT, DATE, NONE, PROMPT
+from ksmith.settings.model import ANSWER, ASKED_IN, AUTO, CHAT, DATE, NONE, PROMPT
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 KEPT = 1 << 14  # prompts whose rendering is kept
+SHOWN = 8  # tokens in a message
 # Turns that are rendered to find the rest.
 MARK, REPLY = "Which of them is it", "It is that one"
 NAME = "ksmith_form"  # of the tokenizer's attribute, which no file of a tokenizer holds
@@ -44,7 +49,7 @@ Render = Callable[[str], str]
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What stands around a prompt."""
+    """What stands around a prompt, and what ends an answer."""
 
     before: str = ""
     after: str = ""
@@ -52,6 +57,13 @@ class Form:
     special: bool = True  # the tokenizer adds the special tokens that it opens a text with
     ends: frozenset[int] = frozenset()  # tokens that end an answer, beside the tokenizer's own
     rendered: Render | None = None  # a prompt as the template itself has it
+    end: int | None = None  # the token that is an answer's last; None: it ends with its words
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing stands around a prompt."""
+        around = self.before, self.after, self.joint, self.special
+        return self.rendered is None and around == ("", "", " ", True)
 
     def asked(self, prompt: str) -> str:
         """Return the text up to where the answer's own space or first word comes.
@@ -80,7 +92,8 @@ class Form:
     def digest(self) -> str:
         """The digest of what every row of tokens has in common."""
         texts = [self.before, self.after, self.joint]
-        return digest([*texts, self.special, sorted(self.ends)])
+        end = [] if self.end is None else [self.end]
+        return digest([*texts, self.special, sorted(self.ends), *end])
 
 
 PLAIN = Form()
@@ -95,6 +108,8 @@ def put(
     tokenizer: "PreTrainedTokenizerBase",
     settings: Mapping[str, Any],
     ends: int | Iterable[int] | None = None,
+    *,
+    ended: bool = False,
 ) -> Form:
     """Return the form that a model's `settings` say; the tokenizer goes by it from now on.
 
@@ -102,9 +117,10 @@ def put(
         tokenizer: of the model.
         settings: those of a loaded model that are not at their defaults.
         ends: the tokens at which the model's own generation stops.
+        ended: a token ends an answer, where there is one.
 
     Raises:
-        UserError: no chat template, or one that can't be used, with the reason.
+        UserError: no chat template, or one that can't be used, with the reason; no such token.
     """
     said = settings.get("template", NONE)
     if said == NONE:
@@ -115,12 +131,18 @@ def put(
     else:
         form = _of_text(tokenizer, said, _ids(ends))
     _check_apart(tokenizer, form)
+    if ended:
+        form = _ended(tokenizer, form, settings.get("end", AUTO))
+    elif form.end is not None:
+        form = replace(form, end=None)
     setattr(tokenizer, NAME, form)
     return form
 
 
-def opened(folder: Path, settings: Mapping[str, Any]) -> "PreTrainedTokenizerBase":
-    """Return the tokenizer in a folder, which goes by the form of `settings`.
+def opened(
+    folder: Path, settings: Mapping[str, Any], *, ended: bool = False
+) -> "PreTrainedTokenizerBase":
+    """Return the tokenizer in a folder, which goes by the form of `settings`; see `put`.
 
     Raises:
         UserError: it can't be opened; or see `put`.
@@ -133,7 +155,7 @@ def opened(folder: Path, settings: Mapping[str, Any]) -> "PreTrainedTokenizerBas
         )
     except Exception as error:  # of several libraries, each with its own
         raise UserError(f"cannot open the tokenizer in {folder}: {_first(error)}") from error
-    put(made, settings)
+    put(made, settings, ended=ended)
     return made
 
 
@@ -157,7 +179,7 @@ def said(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _check_apart(tokenizer: "PreTrainedTokenizerBase", form: Form) -> None:
     """Raise UserError where an answer's first word changes the tokens before it."""
     backend: Any = getattr(tokenizer, "backend_tokenizer", None)
-    if form is PLAIN or backend is None:
+    if form.plain or backend is None:
         return
     texts = form.asked(MARK), form.answered(MARK, REPLY)
     head, whole = (backend.encode(text, add_special_tokens=False).ids for text in texts)
@@ -166,6 +188,38 @@ def _check_apart(tokenizer: "PreTrainedTokenizerBase", form: Form) -> None:
             f"the tokenizer joins the end of the template, {form.after[-20:]!r}, and an answer's "
             "first word: what is asked would not be how an answer begins"
         )
+
+
+def _ended(tokenizer: "PreTrainedTokenizerBase", form: Form, said: str) -> Form:
+    """Return the form with the token that ends an answer, at which generated text ends, too.
+
+    Args:
+        tokenizer: of the model.
+        form: its `end` is the token that a template closes an answer with, where one does.
+        said: "auto", "none", or a token of the tokenizer.
+
+    Raises:
+        UserError: the tokenizer has no such token.
+    """
+    if said == NONE:
+        return replace(form, end=None)
+    if said != AUTO:
+        end = _named(tokenizer, said)
+    else:
+        eos: Any = tokenizer.eos_token_id
+        end = eos if form.end is None else form.end
+    return replace(form, end=end, ends=form.ends if end is None else form.ends | {end})
+
+
+def _named(tokenizer: "PreTrainedTokenizerBase", said: str) -> int:
+    for number, token in tokenizer.added_tokens_decoder.items():
+        if str(token) == said:
+            return int(number)
+    there: list[str] = list(tokenizer.all_special_tokens)
+    raise UserError(
+        f"model.end = {said!r}: the tokenizer has no such token; there are "
+        f"{', '.join(there[:SHOWN]) or 'none'}"
+    )
 
 
 # --- a text of the user's ---------------------------------------------------------------------
@@ -231,13 +285,15 @@ def _of_chat(
     def rendered(prompt: str) -> str:
         return f"{chat.render(prompt)}{begun}".removesuffix(space)
 
+    closing = _closing(tokenizer, close)
     return Form(
         before=before,
         after=whole.removesuffix(" "),
         joint=space,
         special=False,  # a template writes its own
-        ends=frozenset(ends | _closing(tokenizer, close)),
+        ends=frozenset(ends | closing),
         rendered=lru_cache(KEPT)(rendered),
+        end=next(iter(closing), None),
     )
 
 

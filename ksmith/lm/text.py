@@ -142,6 +142,7 @@ def encode(
     *,
     limit: int | None = None,
     form: Form | None = None,
+    ended: bool = False,
 ) -> Batch:
     """Return the rows `prompt + " " + answer`, with the tokens of the answer marked.
 
@@ -149,6 +150,8 @@ def encode(
     An answer may be given with its space or without. An empty prompt is the start token alone,
     in any form, and the answer then is the whole text. `limit` is the longest row allowed, by
     default the tokenizer's own; `form` is how prompts are put, by default the tokenizer's own.
+    With `ended` the token that ends an answer is its last, where the form has one; an answer that
+    is written with it gets no second.
 
     Raises:
         UserError: an empty answer, a prompt that ends in a space or that the template changes,
@@ -167,17 +170,26 @@ def encode(
         ]
     )
     made = _put(tokenizer, form, heads, joined)
+    last = [form.end] if ended and answers is not None and form.end is not None else []
     rows: list[list[int]] = []
     marks: list[list[bool]] = []
     for head, text, encoding in zip(heads, joined, made, strict=True):
-        ids, spans = _body(encoding)
-        first = len(head) if answers is not None else len(text)
-        if not ids or (first == 0 and spans[0] is not None):
-            ids, spans = [start_id(tokenizer), *ids], [None, *spans]
-        rows.append(ids)
-        marks.append([span is not None and span[1] > first for span in spans])
-        _check_row(text, len(ids), any(marks[-1]) or answers is None, _limit(tokenizer, limit))
+        ids, mark = _marked(tokenizer, encoding, len(text if answers is None else head))
+        end = last if ids[-1:] != last else []
+        _check_row(text, len(ids + end), any(mark) or answers is None, _limit(tokenizer, limit))
+        rows.append(ids + end)
+        marks.append(mark + [True] * len(end))
     return _padded(tokenizer, rows, marks)
+
+
+def _marked(
+    tokenizer: PreTrainedTokenizerBase, encoding: Encoding, first: int
+) -> tuple[list[int], list[bool]]:
+    """Return a row, and which of its tokens end after the first so many characters."""
+    ids, spans = _body(encoding)
+    if not ids or (first == 0 and spans[0] is not None):
+        ids, spans = [start_id(tokenizer), *ids], [None, *spans]
+    return ids, [span is not None and span[1] > first for span in spans]
 
 
 def with_prefix(prefix: str, text: str) -> str:

@@ -106,7 +106,7 @@ def _tune(
     if not draw:
         return Result(delta={}, state=dict(assets.state))
     layer = sites(model).layer(assets.place(hp.layer))
-    new = taught(assets.tokenizer, draw)
+    new = taught(assets.tokenizer, draw, ended=True)
     name = sites(model).weight(layer)
     length, before = _base(model, layer, assets.state)
     if hp.absolute:

@@ -39,6 +39,7 @@ SCHEMA: dict[str, Any] = {
     "generated": pl.String,  # greedy text; null: nobody asked
     "logp": pl.List(pl.Float32),  # of each token of the answer: see lm/tokens.py
     "hit": pl.List(pl.Boolean),
+    "ended": pl.Boolean,  # the last token is the one that ends the answer; null: it has none
     "mean": pl.List(pl.Float32),
     "std": pl.List(pl.Float32),
     "wrong": pl.List(pl.String),  # other objects of the type, none true
@@ -88,13 +89,16 @@ def _of_row(row: Mapping[str, Any]) -> dict[str, float]:
     other = row["reworded_logp"]  # TOFU's: against the answer in other words
     right = float(np.mean(logp)) if other is None else other
     ratio = recalled.truth_ratio(right, row["wrong_logp"] or [])
+    ended = bool(row["ended"])
+    hit = row["hit"][: len(logp) - ended]  # what ends an answer is none of it
     of_set = recalled.indistinct if row["set"] == FORGET else recalled.told_apart
     found = {
         "probability": recalled.probability(logp),
         "truth_ratio": of_set(ratio),
         "truth_ratio_prob_mean": recalled.truth_share(ratio),
-        "extraction_strength": recalled.extraction_strength(row["hit"]),
-        "exact_memorisation": recalled.exact_memorisation(row["hit"]),
+        "extraction_strength": recalled.extraction_strength(hit),
+        "exact_memorisation": recalled.exact_memorisation(hit),
+        **({"ends": float(row["hit"][-1])} if ended else {}),
     }
     if row["generated"] is not None:
         found["rouge_recall"], found["rouge_f1"] = rouge_l(row["generated"], row["answer"])
@@ -242,4 +246,6 @@ def _attacked(row: Mapping[str, Any]) -> Mapping[str, float]:
     before = float("nan") if was is None else recalled.loss(wide(was))
     gradient = float("nan") if row["gradient"] is None else row["gradient"]
     logp, mean, std = numbers
-    return {**recalled.attacks(logp, mean, std, row["answer"], before), "gradient": gradient}
+    ended = bool(row["ended"])
+    found = recalled.attacks(logp, mean, std, row["answer"], before, ended=ended)
+    return {**found, "gradient": gradient}

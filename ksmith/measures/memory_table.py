@@ -52,7 +52,8 @@ JUDGED: dict[str, tuple[str, str, float | None, tuple[str, ...]]] = {
 
 OF_STATEMENTS: dict[str, Memory] = {
     "probability": Memory(
-        doc="exp(-mean NLL) of the answer; slices forget, retain and holdout, forget.seen, "
+        doc="exp(-mean NLL) of the answer, and of the token that ends a user's own, as in truth "
+        "ratios and membership by loss; slices forget, retain and holdout, forget.seen, "
         ".unseen and .novel by wording, known.forget of what was known before, retain.near and "
         ".far of what no method trains on, retain.trained of what this one did, and gold.forget "
         "and so on, mean over gold models.",
@@ -69,9 +70,16 @@ OF_STATEMENTS: dict[str, Memory] = {
     ),
     "extraction_strength": Memory(
         doc="1 - k/n: the least k of an answer's n tokens after which all are the most probable; "
-        "0 where not even the last is.",
+        "0 where not even the last is. The token that ends an answer is none of them.",
     ),
-    "exact_memorisation": Memory(doc="Share of tokens that are the most probable one."),
+    "exact_memorisation": Memory(
+        doc="Share of an answer's tokens, without the one that ends it, that are the most probable "
+        "one."
+    ),
+    "ends": Memory(
+        doc="The token that ends an answer, of a user's own, is the most probable one after it: "
+        "near 0 before the update where a model was not tuned with it (`model.end`).",
+    ),
     "kfr_exact": Memory(
         doc="What the model writes names the answer by none of its names.",
         better="higher",
@@ -135,10 +143,11 @@ OF_SETS: dict[str, Memory] = {
         for name, told in {
             "loss": "loss",
             "zlib": "loss over compressed length",
-            "min_k": "the 40 % least probable tokens",
+            "min_k": "the 40 % least probable tokens, of which what ends an answer is none",
             "min_k_plus": "the same, each standardised over the vocabulary",
             "reference": "loss less that of the model before the update",
-            "gradient": "the norm of the gradient (`probe.memory_gradients`)",
+            "gradient": "the norm of the gradient (`probe.memory_gradients`), of the same tokens "
+            "as min_k",
         }.items()
     },
     "privleak": Memory(

@@ -123,9 +123,18 @@ def min_k_plus(logp: Floats, mean: Floats, std: Floats, share: float = LEAST) ->
 
 
 def attacks(
-    logp: Floats, mean: Floats, std: Floats, text: str, before: float = math.nan
+    logp: Floats,
+    mean: Floats,
+    std: Floats,
+    text: str,
+    before: float = math.nan,
+    *,
+    ended: bool = False,
 ) -> Mapping[str, float]:
     """Return every score that one pass gives, by name.
+
+    As in public code the token that ends an answer counts to the loss, and so to zlib and
+    reference, and is no token of min-k and min-k++.
 
     Args:
         logp: of the tokens, as for all functions here.
@@ -133,12 +142,14 @@ def attacks(
         std: its deviation.
         text: the answer.
         before: the loss of the model before the update, for "reference"; nan: nobody knows it.
+        ended: the last token is the one that ends the answer.
     """
+    own = slice(len(logp) - ended)
     return {
         "loss": loss(logp),
         "zlib": by_zlib(logp, text),
-        "min_k": min_k(logp),
-        "min_k_plus": min_k_plus(logp, mean, std),
+        "min_k": min_k(logp[own]),
+        "min_k_plus": min_k_plus(logp[own], mean[own], std[own]),
         "reference": loss(logp) - before,
     }
 

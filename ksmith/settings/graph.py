@@ -164,7 +164,7 @@ class Triples:
 class Qa:
     """A user's own questions and answers, in TOFU's layout: one JSON object a line."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     task_levels: ClassVar[tuple[str, ...]] = ()
 
     forget: str = setting(REQUIRED, "JSONL: question and answer, to forget or edit", path=True)

@@ -24,9 +24,9 @@ TOKENIZER_FILES = (
     "vocab.json",
     "vocab.txt",
 )
-NONE, CHAT = "none", "chat"
+NONE, CHAT, AUTO = "none", "chat", "auto"
 PROMPT, ANSWER = "{prompt}", "{answer}"
-ASKED_IN = ("template", "system", "date")  # what decides the form of a prompt
+ASKED_IN = ("template", "system", "date", "end")  # what decides the form of a row
 DATE = "2024-07-26"  # what Llama 3's own templates fall back on
 
 
@@ -80,6 +80,13 @@ class Load:
     date: str = setting(
         DATE, "the day that a chat template which tells one is told", omit_at_default=True
     )
+    end: str = setting(
+        AUTO,
+        'the token that ends an answer of graph.source "qa", learnt and scored as its last: '
+        '"auto", the one that the chat template closes an answer with, else the tokenizer\'s end '
+        'token; "none"; or such a token, as "<|eot_id|>"',
+        omit_at_default=True,
+    )
 
     def __post_init__(self) -> None:
         if self.template not in (NONE, CHAT):
@@ -91,6 +98,8 @@ class Load:
                         f"{name} = {show(getattr(self, name))}: is of a chat: say template = "
                         f'"{CHAT}", or leave {name} out'
                     )
+        if not self.end:
+            raise ValueError('end = "": must be "auto", "none" or a token')
         if not _is_day(self.date):
             raise ValueError(f"date = {show(self.date)}: must be a day, such as {show(DATE)}")
 

@@ -46,6 +46,7 @@ class Resolver:
         source = value(flat, "graph.source", "synthetic")
         method = value(flat, "task.method", "")
         together.gold(flat, self.desk)
+        together.end(flat, source, self.desk)
         tables = {
             "seed": self._table(flat, "seed", self._seed, ""),
             "graph": self._table(flat, "graph", self._graph, source),

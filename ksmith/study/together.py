@@ -30,6 +30,16 @@ def gold(flat: Flat, desk: Desk) -> None:
             desk.mistakes.add(flat["model.gold"].where, message)
 
 
+def end(flat: Flat, source: str, desk: Desk) -> None:
+    """Note what would end answers that are no more than a statement's object."""
+    if "model.end" in flat and source != "qa":
+        message = (
+            f"model.end = {show(flat['model.end'].value)}: ends the answers of a file of "
+            f'questions (graph.source "qa"), and graph.source is {show(source)}; leave it out'
+        )
+        desk.mistakes.add(flat["model.end"].where, message)
+
+
 def abstaining(flat: Flat, tables: Mapping[str, Resolved], desk: Desk) -> None:
     """Note a file of abstaining answers in a task whose target is another."""
     method, task = tables["method"].value, tables["task"].value

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ksmith.lm.assets import Assets, Progress, Result, silent
 from ksmith.lm.forget import Objective, Part, forget
 from ksmith.lm.move import Call
+from ksmith.lm.template import form_of
 from ksmith.records import Request, Statement
 from ksmith.settings.ce_u import CeU
 
@@ -29,15 +30,18 @@ def loss(logits: Tensor, gold: Tensor, count: int) -> Tensor:
     return -(barred.softmax(-1) * logits.log_softmax(-1)).sum() / count
 
 
-def counted(tokens: Tensor, skip: int) -> Tensor:
+def counted(tokens: Tensor, skip: int, ends: int = 0) -> Tensor:
     """Return how many tokens of answers of so many (n,) count: all but the first `skip`.
 
-    Of an answer that is no longer than that, all count.
+    Of an answer that has no more than that, beside `ends` tokens at its end, all count: else
+    only where a word ends would be unlearned.
 
     >>> counted(torch.tensor([1, 2, 5]), skip=1).tolist()
     [1, 1, 4]
+    >>> counted(torch.tensor([2, 3, 6]), skip=1, ends=1).tolist()
+    [2, 2, 5]
     """
-    return torch.where(tokens > skip, tokens - skip, tokens)
+    return torch.where(tokens - ends > skip, tokens - skip, tokens)
 
 
 def unlearn(
@@ -52,13 +56,14 @@ def unlearn(
 
     Requests of kind "edit" are taught their new answers, too. `model` is left as it was.
     """
+    ends = int(form_of(assets.tokenizer).end is not None)
 
     def forgetting(parts: Mapping[str, Part]) -> Tensor:
         part = parts["forget"]
         said = part.said
-        short = said.tokens <= hp.skip
+        short = said.tokens - ends <= hp.skip
         mine = short[said.row] | (said.place >= hp.skip)  # (m,)
-        count = int(counted(part.tokens, hp.skip).sum())
+        count = int(counted(part.tokens, hp.skip, ends).sum())
         return loss(said.logits[mine], said.gold[mine], count)
 
     objective = Objective(loss=forgetting, new=hp.forget_weight)

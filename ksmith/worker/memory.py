@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ksmith import graph, settings
 from ksmith.lm import prefill, write
+from ksmith.lm.template import form_of
 from ksmith.lm.tokens import gradient_norms, greedy
 from ksmith.probe.memory import Item, items
 from ksmith.records import Metric, derived_seed
@@ -49,7 +50,8 @@ def look(
 
     And the log-probabilities (tokens, vocab) of all words, nats, in the places of the tokens of
     those answers that `keep` names.
-    A prompt goes through it once, its answer and wrong ones after it.
+    A prompt goes through it once, its answer and wrong ones after it. The token that ends an
+    answer is among its tokens, where there is one.
     """
     from ksmith.measures import memory
 
@@ -72,6 +74,8 @@ def look(
         **_beside(mine, seen.others),
         **numbers,
     }
+    if form_of(base.tokenizer).end is not None:
+        columns["ended"] = [True] * len(mine)
     if asked["generate"]:
         columns["generated"] = _written(model, base, prompts, answers, asked)
     if asked["memory_gradients"]:
@@ -112,6 +116,31 @@ def said_of(mine: Sequence[Item]) -> dict[str, list[Any]]:
     }
 
 
+LEAST = 0.1  # of the answers that a model may have met have an end that it expects
+
+
+def unended(base: Base, rows: "pl.DataFrame") -> str:
+    """Return what is to be said of a model that was hardly tuned with what ends answers; or "".
+
+    Args:
+        base: the model before the update.
+        rows: what it makes of the sets, of memory.parquet.
+    """
+    import polars as pl
+
+    met = rows.filter(pl.col("ended"), pl.col("set") != "holdout", wording="seen")
+    share = met["hit"].list.last().mean() if met.height else 1.0
+    end = form_of(base.tokenizer).end
+    if end is None or not isinstance(share, float) or share >= LEAST:
+        return ""
+    token = base.tokenizer.convert_ids_to_tokens(end)
+    return (
+        f"only {share:.0%} of the answers are followed by {token!r} where the model says what "
+        "comes next: it was hardly tuned with that token at their end, which lowers every "
+        'probability; model.end names another one, or "none"'
+    )
+
+
 def _beside(
     mine: Sequence[Item], means: Sequence[Sequence[float]]
 ) -> dict[str, list[list[float]] | list[float | None]]:
@@ -124,7 +153,10 @@ def _beside(
 
 
 def _gradients(model: Any, base: Base, mine: Sequence[Item]) -> list[float | None]:
-    """Return the gradient norms of the statements that membership is about."""
+    """Return the gradient norms of the statements that membership is about.
+
+    Of answers without the token that ends them, as in public code.
+    """
     at = [i for i, item in enumerate(mine) if item.set in ("forget", "holdout")]
     prompts, answers = (
         [getattr(mine[i].statement, name) for i in at] for name in ("prompt", "object")
@@ -169,7 +201,9 @@ def gathered(
         number = int(role.split(".")[2])
         rows = pl.read_parquet(job.need(role) / FILE)
         parts.append(rows.with_columns(gold=pl.lit(number, pl.Int32)))
-    rows, told = judges.read(job, base, memory.with_trained(pl.concat(parts), kept))
+    # An earlier version's rows, of statements, have no column for what ends them.
+    every = pl.concat(parts, how="diagonal")
+    rows, told = judges.read(job, base, memory.with_trained(every, kept))
     rows.write_parquet(job.folder / FILE)
     return rows, told
 

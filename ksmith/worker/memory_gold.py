@@ -32,7 +32,8 @@ def kept(base: Base, mine: Sequence[Item], most: int = KEPT) -> list[int]:
     if not mine:
         return []
     prompts = [item.statement.prompt for item in mine]
-    batch = encode(base.tokenizer, prompts, [item.statement.object for item in mine])
+    answers = [item.statement.object for item in mine]
+    batch = encode(base.tokenizer, prompts, answers, ended=True)
     longest = int(batch.answer.sum(1).max())
     some = min(len(mine), max(1, most // (vocabulary(base.model) * longest)))
     return [i * len(mine) // some for i in range(some)]

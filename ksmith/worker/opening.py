@@ -34,7 +34,7 @@ from ksmith.settings.model import model_files
 from ksmith.worker import figures
 from ksmith.worker.job import Job
 from ksmith.worker.letters import ITEMS, Letters, check
-from ksmith.worker.reads import check_texts, ends
+from ksmith.worker.reads import check_texts, ended, ends
 
 RECALLED = 300  # facts whose recall is measured, in each kind of wording
 TRACED = 60  # facts
@@ -63,7 +63,8 @@ def base(job: Job) -> Base:
         weights = _checked(job, folder, model)
         known = graph.load(job.need("graph"))
         info = outcome.info if (outcome := Outcome.read(folder)) else {}
-        template.put(tokenizer, info.get("opened") or {}, ends(model))
+        settings = info.get("opened") or {}
+        template.put(tokenizer, settings, ends(model), ended=ended(known))
         letters = Letters.of(info.get("letters"))
         opened = Base(known, model, tokenizer, _peak(folder), weights, letters)
         job.warm.update(base=opened, key=key)
@@ -138,7 +139,7 @@ def make_model(job: Job) -> dict[str, Any]:
         opened = {"source": source, "revision": revision, "dtype": dtype}
         opened |= template.said(settings)
         model, tokenizer = load(source, revision, dtype, job.device)
-        template.put(tokenizer, opened, ends(model))
+        template.put(tokenizer, opened, ends(model), ended=ended(known))
     metrics = recall(known, model, tokenizer, seed=int(settings.get("seed", 0)))
     letters = check(
         list(sampled(known, ITEMS, seed=0)),

@@ -23,19 +23,25 @@ def check_texts(
         UserError: a template that can't be used, or texts that are too long, all in one.
     """
     tokenizer = words(source, revision)
-    form = template.put(tokenizer, settings)
+    form = template.put(tokenizer, settings, ended=ended(known))
     if known.source != "qa":
         return
     most = int(tokenizer.model_max_length)
 
     def count(texts: Sequence[str]) -> list[int]:
-        return [len(one.ids) for one in encodings(tokenizer, texts, special=form.special)]
+        rows = encodings(tokenizer, texts, special=form.special)
+        return [len(row.ids) + (form.end is not None) for row in rows]
 
     texts = template.texts(form, qa.asked(known))
     why = f"the model {source} takes {most}"
     found = [text for _, text in lengths.longer(texts, count, most, why)]
     if found:
         raise UserError("\n".join(found))
+
+
+def ended(known: KnowledgeGraph) -> bool:
+    """Return whether answers end with a token: a user's own do, a statement's object does not."""
+    return known.source == "qa"
 
 
 def ends(model: PreTrainedModel) -> int | list[int] | None:

@@ -59,11 +59,16 @@ def make_before(job: Job) -> dict[str, Any]:
     questions = every_question(job, base)
     answers = score(base.model, base.tokenizer, questions)
     measures.frame(questions, answers, step=0).write_parquet(job.folder / "answers.parquet")
+    told: dict[str, str] = {}
     if sets := memory.asked(job, base):
         rows, _ = memory.look(job, base, base.model, sets, step=0)
         rows.write_parquet(job.folder / memory.FILE)
+        if warning := memory.unended(base, rows):
+            job.progress(len(sets), len(sets), warning)
+            told["warning"] = warning
     return {
         "questions": len(questions),
+        **told,
         "letters": letters(job, base),
         "permutation_seed": probe.permutation_seed(job.spec.recipe["seed"]),
         **inputs(job, base, questions=questions),

@@ -101,6 +101,17 @@ def test_a_template_that_can_not_be_used_is_said(
     assert f"{where}{message}" in done.stderr.replace("the chat template changes", "changes")
 
 
+def test_an_end_that_the_tokenizer_has_not_is_said(tmp_path: Path) -> None:
+    saved(tmp_path)
+    chat_model(tmp_path / "model", CHATML)
+    study = STUDY + '[model]\nload = "model"\nend = "<|im_stop|>"\n'
+    done = planned(tmp_path, study)
+    assert done.exit_code == 2, done.output
+    where = f"s.toml:{len(STUDY.splitlines()) + 3}: the model in {tmp_path / 'model'}: "
+    assert f"{where}model.end = '<|im_stop|>': the tokenizer has no such token" in done.stderr
+    assert planned(tmp_path, study.replace("im_stop", "im_end")).exit_code == 0
+
+
 def test_the_tokens_of_a_template_count_and_so_do_models_in_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -14,11 +14,12 @@ from ksmith.lm.adapters import adapted, linear
 from ksmith.lm.delta import LowRank, applied, dense
 from ksmith.lm.descend import answer_logp, taught, units
 from ksmith.lm.sites import sites
+from ksmith.lm.text import encode
 from ksmith.records import Request
 from ksmith.settings import method as settings_of
 from ksmith.settings.lora import Lora
 from tests.lm.keepers import Copies
-from tests.lm.models import CONFIGS, WIDTH, tiny, tokenizer
+from tests.lm.models import CONFIGS, WIDTH, ended, tiny, tokenizer
 from tests.methods import assert_close, assets, request
 
 
@@ -67,6 +68,19 @@ def test_the_delta_is_what_the_adapters_do(kind: str) -> None:
         after = answer_logp(model, batch)
     assert torch.allclose(after, by_twin, atol=1e-4)
     assert not torch.allclose(after, before, atol=1e-2)
+
+
+def test_the_end_of_an_answer_is_learnt_with_it() -> None:
+    hp = Lora(rank=2, layers=(1,), steps=1)
+    model, asked = tiny("llama"), request(0, 0)
+    given = replace(assets("llama"), tokenizer=ended())
+    (result,) = lora.edit(model, [[asked]], hp, given)
+    row = encode(tokenizer(), [asked.prompt], [asked.new])
+    ids = torch.cat([row.ids[0], torch.tensor([ended().eos_token_id])])
+    logp = cast(Any, model)(input_ids=ids[None]).logits[0, :-1].log_softmax(-1)
+    labels = torch.cat([row.answer[0], torch.tensor([True])])[1:]
+    wanted = -logp.gather(1, ids[1:, None])[labels, 0].mean()
+    assert result.log["curve"]["new"][0] == pytest.approx(float(wanted), rel=1e-5)
 
 
 def test_a_step_of_one_unit_is_one_of_the_matrix() -> None:

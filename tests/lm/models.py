@@ -9,6 +9,7 @@ import torch
 import transformers as tf
 from torch import Tensor, nn
 
+from ksmith.lm import template
 from ksmith.lm.text import build_tokenizer
 
 SUBJECTS = ("Varen Tolu", "Mira Tolu", "Varen Oss", "Mira Oss", "Kel Dran", "Oss Kel")
@@ -28,6 +29,14 @@ def _texts() -> list[str]:
 def tokenizer() -> Any:
     made = build_tokenizer(_texts(), length=64)
     assert len(made) <= VOCABULARY
+    return made
+
+
+@cache
+def ended() -> Any:
+    """Return the same tokenizer, with whose end token an answer ends."""
+    made = copy.deepcopy(tokenizer())
+    template.put(made, {}, ended=True)
     return made
 
 

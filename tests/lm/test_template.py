@@ -2,6 +2,7 @@
 
 import datetime
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from transformers import AutoTokenizer
 
 from ksmith.lm import template
 from ksmith.lm.rows import rows
+from ksmith.lm.score import Ends
 from ksmith.lm.text import asked_ids, encode, start_id, subject_span, with_prefix
 from ksmith.records import UserError
 from tests.lm.chats import ENDS, LLAMA_2, LLAMA_3, TEMPLATES, chat, chatting
@@ -178,6 +180,71 @@ def test_a_text_of_ones_own(text: str, row: str, maker: str) -> None:
     assert tokenizer.decode(batch.ids[0][batch.answer[0]]).strip() == "sea lion"
     first, last = subject_span(tokenizer, "{}", "Oslo")
     assert tokenizer.decode(batch.ids[0, first : last + 1]).strip() == "Oslo"
+
+
+# --- what ends an answer -----------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=15)
+@given(SHAPES, PHRASES, PHRASES)
+def test_an_answer_ends_with_what_a_template_closes_it_with(
+    shape: str, prompt: str, answer: str
+) -> None:
+    batch = encode(closing(shape), [prompt], [answer], ended=True)
+    open_ = encode(chat(shape), [prompt], [answer])
+    end = chat(shape).convert_tokens_to_ids(ENDS[shape])
+    assert batch.ids[0].tolist() == [*open_.ids[0].tolist(), end]
+    assert batch.answer[0].tolist() == [*open_.answer[0].tolist(), True]
+    if shape != "llama 2":  # there a space comes between
+        whole = conversation(shape, prompt, answer)
+        assert batch.ids[0].tolist() == whole[: batch.ids.shape[1]]
+
+
+@cache
+def closing(shape: str) -> Any:
+    made = chatting(shape)
+    template.put(made, {"template": "chat"}, ended=True)
+    return made
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_a_plain_answer_ends_with_the_end_token(maker: str) -> None:
+    tokenizer = MAKERS[maker]()
+    eos = tokenizer.eos_token_id
+    form = template.put(tokenizer, {}, ended=True)
+    assert form.end == eos and form.plain and form.ends == {eos}
+    assert template.put(tokenizer, {"template": "Q: {prompt}"}, ended=True).end == eos
+    assert template.put(tokenizer, {"end": "none"}, ended=True).end is None
+    assert template.put(tokenizer, {}).end is None  # a statement's object
+    tokenizer.eos_token = None
+    assert template.put(tokenizer, {}, ended=True).end is None
+
+
+def test_a_template_that_closes_with_no_token_ends_with_the_end_token() -> None:
+    for source in ("{{ messages[0].content }}\n\n\n", LLAMA_2.replace("+ eos_token", "+ '.'")):
+        tokenizer = chatting("llama 2", source)
+        form = template.put(tokenizer, {"template": "chat"}, ended=True)
+        assert form.end == tokenizer.eos_token_id
+
+
+def test_an_end_of_ones_own_ends_texts_too_and_is_in_the_digest() -> None:
+    tokenizer = chatting("chatml")
+    end, eos = (tokenizer.convert_tokens_to_ids(t) for t in ("<|im_end|>", "<|end|>"))
+    form = template.put(tokenizer, {"end": "<|im_end|>"}, ended=True)
+    assert form.end == end and form.ends == {end}
+    assert end in Ends(tokenizer).ends and eos in Ends(tokenizer).ends
+    other = template.put(tokenizer, {"template": "chat", "end": "<|end|>"}, ended=True)
+    digests = {
+        other.digest,
+        template.put(tokenizer, {"template": "chat"}, ended=True).digest,
+        template.put(tokenizer, {"template": "chat"}).digest,
+    }
+    assert len(digests) == 3
+    with pytest.raises(
+        UserError, match=r"model\.end = '<eot>': the tokenizer has no such"
+    ) as e:
+        template.put(tokenizer, {"end": "<eot>"}, ended=True)
+    assert "there are <|end|>, <|im_start|>, <|im_end|>" in str(e.value)
 
 
 # --- what can't be used ------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from ksmith.lm.template import Form
 from ksmith.lm.text import (
     build_tokenizer,
     encode,
@@ -153,6 +154,41 @@ def test_a_closing_token_is_no_part_of_a_prompt() -> None:
     tokenizer = marked_spaces()
     assert encodings(tokenizer, ["Oslo"])[0].ids[-1] == tokenizer.eos_token_id
     assert tokenizer.eos_token_id not in encode(tokenizer, ["Oslo"]).ids
+
+
+@settings(deadline=None, max_examples=20)
+@given(
+    st.lists(st.sampled_from(WORDS), max_size=4), st.lists(st.sampled_from(WORDS), min_size=1)
+)
+def test_what_ends_an_answer_is_its_last_token(prompt: list[str], answer: list[str]) -> None:
+    for make in MAKERS.values():
+        tokenizer = made(make)
+        eos = int(tokenizer.eos_token_id)
+        texts = [" ".join(prompt)], [" ".join(answer)]
+        row = encode(tokenizer, *texts)
+        ended = encode(tokenizer, *texts, form=Form(end=eos), ended=True)
+        assert ended.ids[0].tolist() == [*row.ids[0].tolist(), eos]
+        assert ended.answer[0].tolist() == [*row.answer[0].tolist(), True]
+        # Who does not ask for it, has none; and no prompt has one.
+        assert torch.equal(encode(tokenizer, *texts, form=Form(end=eos)).ids, row.ids)
+        alone = encode(tokenizer, texts[0], form=Form(end=eos), ended=True)
+        assert torch.equal(alone.ids, encode(tokenizer, texts[0]).ids)
+
+
+def test_an_end_that_is_written_is_no_second_one_and_counts(tokenizer: Any) -> None:
+    form = Form(end=int(tokenizer.eos_token_id))
+    once = encode(tokenizer, ["Oslo"], ["12"], form=form, ended=True)
+    if made(MAKERS["marked spaces"]) is not tokenizer:  # whose space stands before the mark
+        written = encode(tokenizer, ["Oslo"], [f"12{tokenizer.eos_token}"], form=form)
+        assert torch.equal(written.ids, once.ids)
+        again = encode(tokenizer, ["Oslo"], [f"12{tokenizer.eos_token}"], form=form, ended=True)
+        assert torch.equal(again.ids, once.ids) and torch.equal(again.answer, once.answer)
+    size = once.ids.shape[1]
+    encode(tokenizer, ["Oslo"], ["12"], form=form, ended=True, limit=size)
+    with pytest.raises(
+        UserError, match=f"row of {size} tokens, but the model takes {size - 1}"
+    ):
+        encode(tokenizer, ["Oslo"], ["12"], form=form, ended=True, limit=size - 1)
 
 
 @pytest.mark.parametrize("prefix", ["", "Varen Tolu has taken the sea lion .", "Tolu"])

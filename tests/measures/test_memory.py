@@ -1,6 +1,7 @@
 """Forget, retain and holdout sets from made-up numbers of tokens to metrics."""
 
 import math
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -111,6 +112,37 @@ def test_what_no_text_was_written_for_is_absent_and_utility_says_of_what_there_i
     assert found[1, "memory.model_utility.retain"].value == pytest.approx(0.5)
     table = rows([("retain", 0.5, 0.25)] * 2, texts=["Bergen"] * 2)
     assert named(memory_models.metrics(table, 0))[1, "memory.model_utility.retain"].value == 0
+
+
+def test_what_ends_an_answer_counts_where_public_code_counts_it() -> None:
+    """In losses and what is made of them; of words that are hit or least probable it is none."""
+    said = [("forget", 0.5, 0.4), ("holdout", 0.5, 0.4)]
+    table = rows(said).with_columns(
+        logp=pl.lit([math.log(0.5), math.log(0.5), math.log(0.02)], pl.List(pl.Float32)),
+        hit=pl.lit([False, True, False]),
+        mean=pl.lit([-1.0, -1.0, -1.0], pl.List(pl.Float32)),
+        std=pl.lit([1.0, 1.0, 1.0], pl.List(pl.Float32)),
+    )
+    ended = table.with_columns(ended=True)
+    value = {name: m.value for (_, name), m in of_statements(ended).items()}
+    mean = (0.5 * 0.5 * 0.02) ** (1 / 3)
+    assert value["memory.probability.forget"] == pytest.approx(mean)
+    assert value["memory.truth_ratio.forget"] == pytest.approx(mean / 0.4)
+    assert value["memory.extraction_strength.forget"] == pytest.approx(1 / 2)
+    assert value["memory.exact_memorisation.forget"] == pytest.approx(1 / 2)
+    assert value["memory.ends.forget"] == 0
+    found = memory.scores(ended, ended).row(0, named=True)
+    assert found["loss"] == pytest.approx(-math.log(mean))
+    assert found["zlib"] == pytest.approx(-math.log(mean) / len(zlib.compress(b"Oslo")))
+    assert found["reference"] == pytest.approx(0)
+    assert found["min_k"] == pytest.approx(-math.log(0.5))
+    assert found["min_k_plus"] == pytest.approx(-(math.log(0.5) + 1))
+    # Without the mark the third token is a word like the others.
+    value = {name: m.value for (_, name), m in of_statements(table).items()}
+    assert value["memory.extraction_strength.forget"] == 0
+    assert value["memory.exact_memorisation.forget"] == pytest.approx(1 / 3)
+    assert "memory.ends.forget" not in value
+    assert memory.scores(table)["min_k"][0] == pytest.approx(-math.log(0.02))
 
 
 FORGET = [("forget", 0.9, 0.1), ("forget", 0.3, 0.3), ("forget", 0.1, 0.2)]
@@ -230,6 +262,7 @@ def test_every_metric_is_in_the_table_and_inside_of_its_bounds() -> None:
     table = pl.concat([*models, *golds(said, other)])
     found = [*memory_models.metrics(table, 0), *of_statements(table).values()]
     elsewhere = {"auc_gradient", "kl", "kl_gold", "kl_margin"}  # see test_memory_gold.py
+    elsewhere |= {"ends"}  # see above
     # And what is said once all is written: see test_judged.py.
     elsewhere |= {"perplexity", "linguistic_score", "contradiction", "no_entity", "judge_cut"}
     elsewhere |= {f"{name}{end}" for name in JUDGED for end in ("", "_words")}

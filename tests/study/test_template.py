@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.graph.test_qa import STUDY as QA
+from tests.graph.test_qa import saved
 from tests.study.files import HEAD, keys, mistakes, only, written
 
 LOADED = HEAD + '[model]\nload = "gpt2"\n[task]\nmethod = "rome"\n'
@@ -22,6 +24,26 @@ def test_a_template_is_of_the_model_and_nothing_where_there_is_none(tmp_path: Pa
     every = [keys(point) for point in (plain, asked, own)]
     for role in ("model", "before", "update", "trial"):
         assert len({by[role] for by in every}) == 3
+
+
+def test_what_ends_an_answer_is_of_the_model_and_of_questions_alone(tmp_path: Path) -> None:
+    saved(tmp_path)
+    text = QA + '[model]\nload = "gpt2"\n'
+    plain = only(path := written(tmp_path, text))
+    assert "end" not in plain.settings["model"]
+    assert keys(only(path, "model.end=auto")) == keys(plain)
+    ends = [only(path, f"model.end={end}") for end in ("none", "<|endoftext|>")]
+    assert [one.settings["model"]["end"] for one in ends] == ["none", "<|endoftext|>"]
+    every = [keys(point) for point in (plain, *ends)]
+    assert len({by["graph"] for by in every}) == 1
+    for role in ("model", "before", "update", "trial"):
+        assert len({by[role] for by in every}) == 3
+    (line,) = mistakes(path, "model.end=")
+    assert 'end = "": must be "auto", "none" or a token' in line
+    (line,) = mistakes(written(tmp_path, LOADED), "model.end=none")
+    assert line.startswith(
+        '--set model.end=none: model.end = "none": ends the answers of a file of'
+    )
 
 
 @pytest.mark.parametrize(

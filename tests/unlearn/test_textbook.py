@@ -6,7 +6,7 @@ sums and means are NumPy's: nothing of `ksmith.lm.said` or `ksmith.unlearn` is u
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from ksmith.records import derived_seed
 from ksmith.settings import method as settings_of
 from ksmith.unlearn import UNLEARNERS
 from ksmith.unlearn.rmu import direction
-from tests.lm.models import tiny, tokenizer
+from tests.lm.models import ended, tiny, tokenizer
 from tests.methods import assets, kept, knowing
 from tests.unlearn.test_unlearn import ASKED, THREE
 
@@ -52,13 +52,20 @@ class Row:
         return self.log[np.arange(len(self.gold)), self.gold]
 
 
-def rows(model: nn.Module, pairs: Sequence[tuple[str, str]]) -> list[Row]:
+def labelled(prompt: str, answer: str, *, end: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a row's tokens, the end token among them, and which of them are labels."""
+    batch = encode(tokenizer(), [prompt], [answer])
+    more = [tokenizer().eos_token_id] * end
+    ids = torch.tensor([*batch.ids[0].tolist(), *more])
+    return ids, torch.tensor([*batch.answer[0].tolist(), *[True] * end])
+
+
+def rows(model: nn.Module, pairs: Sequence[tuple[str, str]], *, end: bool = False) -> list[Row]:
     """Return what the whole model says of each answer, one row after the other."""
     found: list[Row] = []
     for prompt, answer in pairs:
-        batch = encode(tokenizer(), [prompt], [answer])
-        ids = batch.ids[0]
-        labels = torch.where(batch.answer[0], ids, -100)[1:]
+        ids, answered = labelled(prompt, answer, end=end)
+        labels = torch.where(answered, ids, -100)[1:]
         with torch.no_grad():
             logits: Any = model(input_ids=ids[None])
         at = (labels != -100).nonzero()[:, 0]
@@ -94,10 +101,11 @@ def distilled(now: Sequence[Row], before: Sequence[Row], beta: float) -> float:
     return float(np.mean(values))
 
 
-def barred(now: Sequence[Row]) -> float:
+def barred(now: Sequence[Row], ends: int = 1) -> float:
+    """Return the mean cross entropy without the true token: of all but a first of several."""
     values: list[float] = []
     for row in now:
-        skipped = 1 if len(row.gold) > 1 else 0
+        skipped = 1 if len(row.gold) > 1 + ends else 0
         for i, gold in list(enumerate(row.gold))[skipped:]:
             p = np.exp(row.log[i])
             p[gold] = 0
@@ -160,21 +168,27 @@ def model_that_knows() -> nn.Module:
     return model.double()
 
 
-def run(name: str, model: nn.Module, **more: Any) -> Result:
+def run(name: str, model: nn.Module, *, end: bool = False, **more: Any) -> Result:
     hp = settings_of(name, {"retain_weight": 1.0, "trainable": "all", "lr": 0.1, **more})
-    return UNLEARNERS[name](model, [ASKED], [kept()], hp, assets("llama"))[0]
+    given = replace(assets("llama"), tokenizer=ended()) if end else assets("llama")
+    return UNLEARNERS[name](model, [ASKED], [kept()], hp, given)[0]
+
+
+# Whose loss says nothing at the weights before, or looks at where in an answer a token stands:
+# these are tried with the token that ends an answer among the labels, others in one step below.
+ENDED = ("ga", "npo", "dpo", "pdu", "ce_u", "undial", "relearn")
 
 
 @pytest.mark.parametrize("name", FORGET)
 def test_what_descends_is_the_published_loss(name: str) -> None:
     own, loss = FORGET[name]
-    model = model_that_knows()
+    end, model = name in ENDED, model_that_knows()
     sets = (OLD, NEW, KEPT)
-    old, new, retain = (rows(model, pairs) for pairs in sets)
-    first = run(name, model, steps=1, **own).delta
-    curve = run(name, model, steps=2, **own).log["curve"]
+    old, new, retain = (rows(model, pairs, end=end) for pairs in sets)
+    first = run(name, model, end=end, steps=1, **own).delta
+    curve = run(name, model, end=end, steps=2, **own).log["curve"]
     with applied(model, first):
-        old_now, new_now, retain_now = (rows(model, pairs) for pairs in sets)
+        old_now, new_now, retain_now = (rows(model, pairs, end=end) for pairs in sets)
     assert total(old_now) != pytest.approx(total(old), abs=1e-3)
     assert curve["forget"][0] == pytest.approx(loss(old, old, new, new), rel=1e-6)
     assert curve["forget"][1] == pytest.approx(loss(old_now, old, new_now, new), rel=1e-6)
@@ -188,14 +202,32 @@ def test_what_descends_is_the_published_loss(name: str) -> None:
     assert curve["retain"][1] == pytest.approx(wanted, rel=1e-6)
 
 
+def test_the_end_of_an_answer_is_a_label_of_all() -> None:
+    model = model_that_knows()
+    old, retain = (rows(model, pairs, end=True) for pairs in (OLD, KEPT))
+    assert nll(old) != pytest.approx(nll(rows(model, OLD)), abs=1e-2)
+    for name in FORGET.keys() - {*ENDED}:
+        own, loss = FORGET[name]
+        curve = run(name, model, end=True, steps=1, **own).log["curve"]
+        assert curve["forget"][0] == pytest.approx(loss(old, old, [], []), rel=1e-6), name
+        assert curve["retain"][0] == pytest.approx(nll(retain), rel=1e-6), name
+
+
 def test_every_loss_of_words_is_held_to_its_textbook() -> None:
     assert {*FORGET, "rmu"} == UNLEARNERS.keys()  # rmu's is of states: see below
 
 
 def states(
-    model: nn.Module, layer: int, pairs: Sequence[tuple[str, str]], subjects: Sequence[str]
+    model: nn.Module,
+    layer: int,
+    pairs: Sequence[tuple[str, str]],
+    subjects: Sequence[str],
+    end: bool,
 ) -> Floats:
-    """Return the states after a block from the subject's last token on, (tokens, d_model)."""
+    """Return the states after a block from the subject's last token on, (tokens, d_model).
+
+    Up to where a row's last token is said: with `end` that is the answer's last word.
+    """
     found: list[torch.Tensor] = []
 
     def look(_module: nn.Module, _given: object, out: Any) -> None:
@@ -204,7 +236,7 @@ def states(
     handle = model.get_submodule(f"model.layers.{layer}").register_forward_hook(look)
     firsts: list[int] = []
     for (prompt, answer), subject in zip(pairs, subjects, strict=True):
-        ids = encode(tokenizer(), [prompt], [answer]).ids[0]
+        ids, _ = labelled(prompt, answer, end=end)
         before = prompt[: prompt.index(subject) + len(subject)]
         firsts.append(len(encode(tokenizer(), [before], ["otter"]).ids[0]) - 2)  # of one token
         with torch.no_grad():
@@ -220,13 +252,14 @@ def test_rmu_steers_to_c_times_the_norm_of_the_states(layer: int) -> None:
     model = model_that_knows()
     names = [request.subject for request in ASKED]
     others = [statement.subject for statement in kept()]
+    end = layer == 1
     own = {"layer": layer, "c": 1.5, "trainable": "mlp_out", "lr": 0.5}
-    first = run("rmu", model, steps=1, **own)
-    curve = run("rmu", model, steps=2, **own).log["curve"]
-    old, retain = states(model, layer, OLD, names), states(model, layer, KEPT, others)
+    first = run("rmu", model, end=end, steps=1, **own)
+    curve = run("rmu", model, end=end, steps=2, **own).log["curve"]
+    old, retain = (states(model, layer, *of, end) for of in ((OLD, names), (KEPT, others)))
     with applied(model, first.delta):
-        now = states(model, layer, OLD, names)
-        retain_now = states(model, layer, KEPT, others)
+        now = states(model, layer, OLD, names, end)
+        retain_now = states(model, layer, KEPT, others, end)
     size = np.linalg.norm(old, axis=1).mean()
     assert first.log["norm"] == pytest.approx(size, rel=1e-6)
     seed = derived_seed(0, "rmu", ASKED[0].id)

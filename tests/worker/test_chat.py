@@ -137,7 +137,10 @@ def test_it_is_known_through_the_template_and_not_without(folder: Path) -> None:
     text = (lab / "outcomes" / chat["trial"].key / "1-1" / "metrics.json").read_text()
     (known,) = (m["value"] for m in json.loads(text) if m["measure"] == "known")
     assert known > 0.8
+    ends = [tokens[-1] for tokens in forget["logp"].to_list()]
+    assert forget["ended"].all() and min(ends) > -0.5  # it was tuned with the end of a turn
     before = digests["chat before"]
+    assert before["end"] == digests["chat trial"]["end"] != digests["none before"]["end"]
     assert digests["chat trial"]["template"] == before["template"]
     assert "template" not in digests["none before"] and len(before["template"]) == 64
     assert digests["none before"]["questions"] == before["questions"]
