@@ -13,6 +13,7 @@ from ksmith.study import Finding, Side
 SETTINGS_OF_SEEDS = {"seed": "seed", "graph_seed": "graph.seed", "model_seed": "model.seed"}
 # What follows from the method is no cell of its own: two methods never match on it.
 OF_THE_METHOD = ("method.",)
+LEVEL, ANY = "task.level", "any"
 
 SCHEMA: dict[str, Any] = {
     "says": pl.String,
@@ -49,9 +50,11 @@ def measured(finding: Finding, trials: pl.DataFrame, metrics: pl.DataFrame) -> C
     """Return the difference that the finding is about; None where one side has no result."""
     cells = _cells(finding, trials)
     by = [*cells, *SEEDS]
-    rows = _rows(finding.measure, metrics).join(_labels(trials, cells), on="trial")
+    apart = _apart(trials)
+    labels = _labels(trials, list(dict.fromkeys([*cells, *([apart] if apart else [])])))
+    rows = _rows(finding.measure, metrics).join(labels, on="trial")
     sides = [
-        _side(rows, trials, side, base, by)
+        _side(rows, trials, side, base, by, apart)
         for side, base in (
             (finding.more, finding.more_from),
             (finding.less, finding.less_from),
@@ -59,9 +62,9 @@ def measured(finding: Finding, trials: pl.DataFrame, metrics: pl.DataFrame) -> C
     ]
     more, less = sides
     if isinstance(more, pl.DataFrame):
-        return contrast(more, less, cells)
+        return contrast(more, less, cells, apart=apart)
     assert isinstance(less, pl.DataFrame), "a study's findings have a side that is a table"
-    turned = contrast(less, more, cells)
+    turned = contrast(less, more, cells, apart=apart)
     return _negated(turned) if turned else None
 
 
@@ -83,11 +86,20 @@ def _side(
     side: Side | float,
     base: Side,
     by: Sequence[str],
+    apart: str | None,
 ) -> pl.DataFrame | float:
     if not isinstance(side, Mapping):
         return side
-    found = mean(_where(rows, trials, side), by)
-    return minus(found, mean(_where(rows, trials, base), by), by) if base else found
+    found = mean(_where(rows, trials, side), by, apart)
+    if not base:
+        return found
+    return minus(found, mean(_where(rows, trials, base), by, apart), by)
+
+
+def _apart(trials: pl.DataFrame) -> str | None:
+    """Return the setting whose values have no fact in common: levels, unless one is any of them."""
+    there = LEVEL in trials.columns and ANY not in trials[LEVEL].to_list()
+    return LEVEL if there else None
 
 
 def _where(rows: pl.DataFrame, trials: pl.DataFrame, side: Side) -> pl.DataFrame:

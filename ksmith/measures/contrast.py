@@ -8,7 +8,10 @@ for the difference between independent proportions"; Zou and Donner 2008): of a 
     high = a - b + sqrt((a_high - a)^2 + (b - b_low)^2)
 
 It takes the two as independent. Trials on the same facts are not, and differ less by chance, so
-the interval is on the safe side. Over seeds, `pool` resamples.
+the interval of a difference is on the safe side. The mean of several is another matter: what many
+methods say of the same facts is no more certain than what one says. There each number is taken
+to err as the others do, and facts count once; only of levels, which have no fact in common, are
+means those of independent numbers. Over seeds, `pool` resamples.
 """
 
 from collections.abc import Sequence
@@ -67,23 +70,44 @@ def minus(a: pl.DataFrame, b: pl.DataFrame | float, by: Sequence[str]) -> pl.Dat
     )
 
 
-def mean(rows: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
-    """Return the mean within each `by`, of rows that are taken as independent; n is the sum."""
-    size = pl.len()
-    value = pl.col("value").mean()
-    down = ((pl.col("value") - pl.col("low")) ** 2).sum().sqrt() / size
-    up = ((pl.col("high") - pl.col("value")) ** 2).sum().sqrt() / size
+def mean(rows: pl.DataFrame, by: Sequence[str], apart: str | None = None) -> pl.DataFrame:
+    """Return the mean within each `by`: by, value, low, high, n.
+
+    Args:
+        rows: with `by`, value, low, high and n.
+        by: columns.
+        apart: a column; rows that differ in it are about different facts. All others may be
+            about the same: their mean is as uncertain as they are, on average (the bound of
+            Cauchy and Schwarz), and `n` is the largest of theirs.
+    """
+    alike = [*by, *([apart] if apart and apart not in by else [])]
     whole = pl.col("low").is_not_null().all() & pl.col("high").is_not_null().all()
-    return rows.group_by(by, maintain_order=True).agg(
+    same = rows.group_by(alike, maintain_order=True).agg(
+        pl.col("value").mean(),
+        down=pl.when(whole).then((pl.col("value") - pl.col("low")).mean()),
+        up=pl.when(whole).then((pl.col("high") - pl.col("value")).mean()),
+        n=pl.col("n").max(),
+        size=pl.len(),
+    )
+    share = pl.col("size") / pl.col("size").sum()
+    value = (share * pl.col("value")).sum()
+    down, up = ((share * pl.col(name)).pow(2).sum().sqrt() for name in ("down", "up"))
+    known = pl.col("down").is_not_null().all()
+    return same.group_by(by, maintain_order=True).agg(
         value=value,
-        low=pl.when(whole).then(value - down),
-        high=pl.when(whole).then(value + up),
+        low=pl.when(known).then(value - down),
+        high=pl.when(known).then(value + up),
         n=pl.col("n").sum(),
     )
 
 
 def contrast(
-    more: pl.DataFrame, less: pl.DataFrame | float, cells: Sequence[str], seed: int = 0
+    more: pl.DataFrame,
+    less: pl.DataFrame | float,
+    cells: Sequence[str],
+    seed: int = 0,
+    *,
+    apart: str | None = None,
 ) -> Contrast | None:
     """Return `more - less`: the mean over cells, then over seeds.
 
@@ -95,6 +119,7 @@ def contrast(
         less: the same, or a number to be above.
         cells: what the two sides are matched on, beside the seeds.
         seed: of the bootstrap.
+        apart: one of the cells; those that differ in it are about different facts.
 
     Returns:
         None where no cell of the one has a partner in the other.
@@ -102,7 +127,7 @@ def contrast(
     matched = minus(more, less, [*cells, *SEEDS])
     if matched.is_empty():
         return None
-    by_seed = mean(matched, SEEDS)
+    by_seed = mean(matched, SEEDS, apart if apart in cells else None)
     pooled = pool(
         by_seed.with_columns(all=pl.lit(0)), ["all"], model_seed="model_seed", seed=seed
     )

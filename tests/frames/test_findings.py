@@ -60,7 +60,7 @@ def test_trials_are_matched_on_what_is_not_named() -> None:
     # Draws follow from the scale, settings of a method from the method: 2 scales x 2 levels.
     assert row["cells"] == 4
     assert round(row["value"], 9) == 0.2
-    assert (row["verdict"], row["n"]) == ("holds", 80)
+    assert (row["verdict"], row["n"]) == ("holds", 40)  # of each level 20, asked twice
     assert row["more"] == 'task.method = "npo"'
 
 

@@ -29,11 +29,35 @@ def test_the_interval_of_a_difference_by_hand() -> None:
     assert row["high"] == pytest.approx(0.8090, abs=2e-4)
 
 
-def test_a_mean_of_independent_numbers_narrows_as_it_should() -> None:
-    found = mean(rows(*[(x, 0.5, 0.3, 0.7) for x in "abcd"]).with_columns(all=0), ["all"])
+def test_a_mean_over_different_facts_narrows_as_it_should() -> None:
+    found = mean(
+        rows(*[(x, 0.5, 0.3, 0.7) for x in "abcd"]).with_columns(all=0), ["all"], "level"
+    )
     row = found.row(0, named=True)
     assert (row["value"], row["n"]) == (0.5, 80)
     assert (row["low"], row["high"]) == pytest.approx((0.4, 0.6))
+
+
+def test_several_answers_about_the_same_facts_are_no_more_certain_than_one() -> None:
+    found = mean(
+        rows(*[(x, 0.5, 0.3, 0.7) for x in "aaaa"], ("b", 0.9, 0.8, 1.0)), [*BASE], "level"
+    )
+    row = found.row(0, named=True)
+    assert (row["value"], row["n"]) == (pytest.approx(0.58), 40)
+    down = math.hypot(0.8 * 0.2, 0.2 * 0.1)
+    assert (row["low"], row["high"]) == pytest.approx((0.58 - down, 0.58 + down))
+
+
+def test_cells_of_the_same_facts_add_no_certainty_to_a_contrast() -> None:
+    more, less = (rows(*[(x, v, v - 0.1, v + 0.1) for x in "abcd"]) for v in (0.6, 0.5))
+    same = contrast(more, less, ["level"])
+    apart = contrast(more, less, ["level"], apart="level")
+    assert same is not None and apart is not None
+    assert same.low is not None and apart.low is not None
+    one = math.hypot(0.1, 0.1)
+    assert 0.1 - same.low == pytest.approx(one)
+    assert 0.1 - apart.low == pytest.approx(one / 2)
+    assert (same.n, apart.n) == (20, 80)
 
 
 def test_cells_without_a_partner_do_not_count() -> None:
