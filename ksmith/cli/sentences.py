@@ -25,23 +25,24 @@ def say_sentences(study: "Study", known: "KnowledgeGraph") -> None:
         return
     mine = [p.settings for p in study.points if p.settings["graph"] == known.settings]
     asked = [settings for settings in mine if settings["task"]["kind"] == "unlearn"]
-    told = dict.fromkeys(text for settings in asked for text in _wanting(settings))
+    told = dict.fromkeys(text for settings in asked for text in _wanting(settings["method"]))
     if told:
         note(
             f"graph.forget: its answers have {words:g} words (median), and unlearners' defaults "
-            f"were chosen on one or two; on sentences {', '.join(told)} did better (Answers that "
-            "are sentences, in studies/README.md)"
+            f"were chosen on one or two; on sentences {', '.join(told)} (Answers that are "
+            "sentences, in studies/README.md)"
         )
 
 
-def _wanting(settings: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what a method should be told, where a trial tells it nothing of it."""
+def _wanting(method: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is known of a method that a trial leaves to the defaults in question."""
     from ksmith.settings import METHODS, declared
 
-    method = settings["method"]
     kind = METHODS[method["name"]]
-    other: Mapping[str, Any] = getattr(kind, "sentences", {})
+    other: Mapping[str, float] = getattr(kind, "sentences", {})
+    if unfit := getattr(kind, "unfit", ""):
+        yield f"{method['name']} {unfit}"
     items = declared(kind)
     if other and all(method.get(n, items[n].default) == items[n].default for n in other):
         values = " and ".join(f"{name} = {value:g}" for name, value in other.items())
-        yield f"{method['name']} with {values}"
+        yield f"{method['name']} did better with {values}"

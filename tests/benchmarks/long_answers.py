@@ -73,7 +73,6 @@ TRIED: Sequence[tuple[str, Own]] = (
     ("ce_u", {"retain_weight": 1.0}),
     ("ce_u", {"retain_weight": 5.0}),
     ("rmu", {"lr": 0.1}),
-    ("rmu", {"retain_weight": 10.0}),
 )
 
 
@@ -283,15 +282,15 @@ def left(found: Sequence[Line], stage: str, method: str, own: Own) -> tuple[floa
     return sum(forgotten) / 2, stays(mine) / stays(before)
 
 
-def chosen(
-    found: Sequence[Line], method: str, tried: Sequence[tuple[str, Own]] = TRIED
-) -> Own:
+def chosen(found: Sequence[Line], method: str, tried: Sequence[tuple[str, Own]] = TRIED) -> Own:
     """Return which of the tried settings forgets most, of those that keep 95 %, if any does.
 
     If none does, the one that keeps most.
     """
     each = {
-        json.dumps(own): left(found, "tried", method, own) for name, own in tried if name == method
+        json.dumps(own): left(found, "tried", method, own)
+        for name, own in tried
+        if name == method
     }
     able = {own: old for own, (old, stays) in each.items() if stays >= KEPT}
     if able:
@@ -314,12 +313,19 @@ SHOWN = {
 
 
 def table(found: Sequence[Line], stage: str = "confirmed") -> str:
-    """Return a row in Markdown for each method with some settings."""
+    """Return a row in Markdown for each method with some settings.
+
+    One that was not measured on fresh draws is shown as it was tried, on one draw.
+    """
+    shown = [line for line in found if line.stage == stage]
+    there = {line.method for line in shown}
+    shown += [line for line in found if line.method not in there and not line.own]
     rows: dict[str, dict[str, Line]] = {}
-    for line in found:
-        if line.stage == stage:
-            own = ", ".join(f"{name} {value:g}" for name, value in line.own.items())
-            rows.setdefault(f"{line.method}, {own}".removesuffix(", "), {})[line.name] = line
+    for line in shown:
+        own = ", ".join(f"{name} {value:g}" for name, value in line.own.items())
+        where = "" if line.stage == stage else "one draw"
+        name = ", ".join(filter(None, (line.method, own, where)))
+        rows.setdefault(name, {})[line.name] = line
     head = [f"| method | {' | '.join(SHOWN.values())} |", "| --- |" + " --- |" * len(SHOWN)]
     return "\n".join([*head, *(_row(name, row) for name, row in rows.items())])
 

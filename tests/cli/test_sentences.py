@@ -10,6 +10,7 @@ from tests.graph.test_qa import STUDY, pair, saved
 
 TOLD = "graph.forget: its answers have "
 SHORT = [pair(i, answer=f"in town {i}") for i in range(6)]
+UNFIT = {name: kind for name, kind in METHODS.items() if getattr(kind, "unfit", "")}
 WANTING = {name: kind for name, kind in METHODS.items() if getattr(kind, "sentences", {})}
 
 
@@ -29,7 +30,7 @@ def test_what_serves_sentences_is_said_where_defaults_do_not(
     line = told(tmp_path, study)
     values = [f"{name} = {value:g}" for name, value in WANTING[method].sentences.items()]
     assert f"{TOLD}15 words (median)" in line
-    assert f"{method} with {' and '.join(values)} " in line
+    assert f"{method} did better with {' and '.join(values)} " in line
     given = study.replace("= {}", f"= {{{', '.join(values)}}}")
     assert told(tmp_path, given) == ""
 
@@ -42,6 +43,13 @@ def test_nothing_is_said_of_short_answers_of_edits_and_of_who_needs_nothing(
     assert told(tmp_path, STUDY.replace("npo", "wga")) == ""
     saved(tmp_path, forget=SHORT)
     assert told(tmp_path) == ""
+
+
+def test_what_no_setting_mended_is_said(tmp_path: Path) -> None:
+    saved(tmp_path)
+    study = STUDY.replace("method.npo = {}", "").replace('"npo"', '"rmu"')
+    assert f"on sentences rmu {UNFIT['rmu'].unfit} (" in told(tmp_path, study)
+    assert not {*UNFIT} & {*WANTING}
 
 
 @pytest.mark.parametrize("method", WANTING)
