@@ -5,13 +5,22 @@ from pathlib import Path
 import pytest
 
 from ksmith.settings import METHODS, declared
+from ksmith.settings.unlearning import Unlearning
 from tests.cli.test_fits import planned
 from tests.graph.test_qa import STUDY, pair, saved
 
 TOLD = "graph.forget: its answers have "
 SHORT = [pair(i, answer=f"in town {i}") for i in range(6)]
-UNFIT = {name: kind for name, kind in METHODS.items() if getattr(kind, "unfit", "")}
-WANTING = {name: kind for name, kind in METHODS.items() if getattr(kind, "sentences", {})}
+UNFIT = {
+    name: kind.unfit
+    for name, kind in METHODS.items()
+    if issubclass(kind, Unlearning) and kind.unfit
+}
+WANTING: dict[str, dict[str, float]] = {
+    name: kind.sentences
+    for name, kind in METHODS.items()
+    if issubclass(kind, Unlearning) and kind.sentences
+}
 
 
 def told(folder: Path, study: str = STUDY) -> str:
@@ -28,7 +37,7 @@ def test_what_serves_sentences_is_said_where_defaults_do_not(
     saved(tmp_path)
     study = STUDY.replace("npo", method)
     line = told(tmp_path, study)
-    values = [f"{name} = {value:g}" for name, value in WANTING[method].sentences.items()]
+    values = [f"{name} = {value:g}" for name, value in WANTING[method].items()]
     assert f"{TOLD}15 words (median)" in line
     assert f"{method} did better with {' and '.join(values)} " in line
     given = study.replace("= {}", f"= {{{', '.join(values)}}}")
@@ -48,13 +57,11 @@ def test_nothing_is_said_of_short_answers_of_edits_and_of_who_needs_nothing(
 def test_what_no_setting_mended_is_said(tmp_path: Path) -> None:
     saved(tmp_path)
     study = STUDY.replace("method.npo = {}", "").replace('"npo"', '"rmu"')
-    assert f"on sentences rmu {UNFIT['rmu'].unfit} (" in told(tmp_path, study)
+    assert f"on sentences rmu {UNFIT['rmu']} (" in told(tmp_path, study)
     assert not {*UNFIT} & {*WANTING}
 
 
 @pytest.mark.parametrize("method", WANTING)
 def test_what_is_advised_are_settings_of_the_method(method: str) -> None:
     items = declared(METHODS[method])
-    assert all(
-        value != items[name].default for name, value in WANTING[method].sentences.items()
-    )
+    assert all(value != items[name].default for name, value in WANTING[method].items())
