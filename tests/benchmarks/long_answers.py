@@ -25,12 +25,11 @@ from transformers import PreTrainedTokenizerBase
 
 from ksmith import graph
 from ksmith.graph.knowledge import aside
-from ksmith.lm import write
+from ksmith.lm import prefill, template, write
 from ksmith.lm.assets import Assets
 from ksmith.lm.delta import applied
 from ksmith.lm.load import load, save
 from ksmith.lm.recipes import numbers
-from ksmith.lm.tokens import tokens
 from ksmith.lm.train import train
 from ksmith.measures import recalled
 from ksmith.measures.means import means
@@ -38,6 +37,7 @@ from ksmith.measures.rouge import rouge_l
 from ksmith.records import Request, derived_seed
 from ksmith.settings import method as settings_of
 from ksmith.unlearn import UNLEARNERS
+from ksmith.worker.reads import ended, ends
 from ksmith.worker.retained import retained
 from tests.benchmarks import people
 from tests.benchmarks.measured import RESULTS
@@ -128,6 +128,7 @@ def world(folder: Path, seed: int, draws: int) -> World:
         )
         save(made.model, made.tokenizer, place / "model")
     model, tokenizer = load(place / "model")
+    template.put(tokenizer, {}, ends(model), ended=ended(known))
     task = {"kind": "unlearn", "scale": FACTS, "draws": draws}
     asked = graph.requests(known, task, seed, covariates=False)
     mine = [[one for one in asked if one.draw == draw] for draw in range(draws)]
@@ -170,14 +171,16 @@ def unseen(here: World) -> list[Item]:
 def asked(here: World, mine: Sequence[Item]) -> Iterator[dict[str, Any]]:
     """Yield what the model as it is makes of them: a row a number."""
     prompts, answers = [one.prompt for one in mine], [one.answer for one in mine]
-    found = tokens(here.model, here.tokenizer, prompts, answers)
+    nothing: list[list[str]] = [[] for _ in mine]
+    wanted = prefill.Asked(prompts, answers, nothing)
+    found = prefill.look(here.model, here.tokenizer, wanted).tokens
     counts = found.counts.tolist()
     said = write.greedy(here.model, here.tokenizer, prompts, most=MOST)
     each = zip(mine, found.logp.split(counts), found.hit.split(counts), said, strict=True)
     for one, logp, hit, text in each:
         values = {
             "probability": recalled.probability(logp.double().numpy()),
-            "extraction": recalled.extraction_strength(hit.tolist()),
+            "extraction": recalled.extraction_strength(hit[:-1].tolist()),  # not its end token
             "rouge": rouge_l(text, one.answer)[0],
         }
         for measure, value in values.items():
