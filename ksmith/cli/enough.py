@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ksmith.cli.answers import check_answers
 from ksmith.cli.fits import check_lengths, check_templates
 from ksmith.cli.golds import check_golds
+from ksmith.cli.sentences import say_sentences
 from ksmith.cli.shapes import check_shapes
 from ksmith.cli.shell import note
 from ksmith.records import StudyError, UserError, canonical
@@ -116,6 +117,7 @@ def _say(study: "Study", known: Any, files: dict[str, str]) -> None:
         _say_found(study, known)
     if known.source == "qa":
         _say_sets(known)
+        say_sentences(study, known)
 
 
 def _say_left_out(files: dict[str, str], known: Any) -> None:

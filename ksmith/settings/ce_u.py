@@ -12,6 +12,7 @@ class CeU(Keeping):
     """Hyperparameters."""
 
     version: ClassVar[int] = 2  # raise it when a published number can move
+    sentences: ClassVar[dict[str, float]] = {"retain_weight": 5.0}
     unlearns: ClassVar[str] = "no target but the model's own other answers, whatever is neutral"
 
     lr: Positive = setting(

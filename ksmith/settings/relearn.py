@@ -12,6 +12,7 @@ class ReLearn(Keeping):
     """Hyperparameters; the loss is the paper's default."""
 
     version: ClassVar[int] = 2  # raise it when a published number can move
+    unfit: ClassVar[str] = "says the rest of an old answer to whoever begins it"
     edits: ClassVar[str] = "learns the new object in several wordings"
     unlearns: ClassVar[str] = "learns {} in several wordings"
 

@@ -12,6 +12,7 @@ class Rmu(Unlearning):
     """Hyperparameters, named as in the paper; lengths are relative to the states before."""
 
     version: ClassVar[int] = 2  # raise it when a published number can move
+    unfit: ClassVar[str] = "loses more than half of the rest, or forgets little"
     tasks: ClassVar[tuple[str, ...]] = ("unlearn",)
     edits: ClassVar[str] = "no: the states that it leads astray leave no new answer to be read"
     unlearns: ClassVar[str] = (

@@ -12,6 +12,7 @@ class Undial(Keeping):
     """Hyperparameters, named as in the paper."""
 
     version: ClassVar[int] = 2  # raise it when a published number can move
+    sentences: ClassVar[dict[str, float]] = {"retain_weight": 5.0}
     tasks: ClassVar[tuple[str, ...]] = ("unlearn",)
     edits: ClassVar[str] = "no: its target holds every answer but the old one where it was"
     unlearns: ClassVar[str] = "no target but the model's own other answers, whatever is neutral"

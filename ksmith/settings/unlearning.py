@@ -32,6 +32,10 @@ class Unlearning:
     # What it does with each task, in a few words; of one that it does not serve, why.
     edits: ClassVar[str] = "old object down, new object up"
     unlearns: ClassVar[str] = "no target: it pushes the old answer down, whatever is neutral"
+    # Where answers are sentences: what did better than the defaults (studies/README.md), and what
+    # goes wrong where nothing that was tried did.
+    sentences: ClassVar[dict[str, float]] = {}
+    unfit: ClassVar[str] = ""
 
     lr: Positive = setting(0.1, "step of Adam, x RMS of each matrix / sqrt(d_ff)")
     steps: Count = setting(30, "steps")
