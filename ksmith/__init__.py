@@ -7,7 +7,18 @@ The names below read a lab as Polars frames; they are imported when first used, 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ksmith.frames import answers, curves, findings, gold, metrics, pooled, table, trials
+    from ksmith.frames import (
+        answers,
+        curves,
+        findings,
+        gold,
+        memory,
+        memory_gold,
+        metrics,
+        pooled,
+        table,
+        trials,
+    )
 
 __version__ = "0.1.0"
 __all__ = [
@@ -16,6 +27,8 @@ __all__ = [
     "curves",
     "findings",
     "gold",
+    "memory",
+    "memory_gold",
     "metrics",
     "pooled",
     "table",

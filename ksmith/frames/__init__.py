@@ -3,6 +3,7 @@
     ksmith.trials("plasticity")      one row a trial and study; every setting in its own column
     ksmith.metrics()                 one row a metric, ready to filter and to plot
     ksmith.answers()                 a lazy frame over every question that was asked
+    ksmith.memory("unlearning")      lazily: each statement of forget, retain and holdout sets
     ksmith.pooled("plasticity")      the same over seeds: one row a cell, step and metric
     ksmith.table("plasticity", ["efficacy.generated"])    metrics side by side, as text
     ksmith.findings("plasticity")    one row a [[finding]]: does it hold, by how much
@@ -32,6 +33,8 @@ __all__ = [
     "findings",
     "gold",
     "judged",
+    "memory",
+    "memory_gold",
     "metrics",
     "pooled",
     "table",
@@ -172,6 +175,55 @@ def gold(study: str | None = None, home: str | Path | None = None) -> pl.LazyFra
     lab = open_lab(home)
     rows = lab.trials(study).filter(pl.col("state") == "done")
     return columns.gold(columns.named(rows), lab.home)
+
+
+def memory(study: str | None = None, home: str | Path | None = None) -> pl.LazyFrame:
+    """Return a lazy frame of what each model makes of forget, retain and holdout sets.
+
+    One row a statement and model, of each finished trial of each study that asks for them
+    (`probe.memory`); others have no rows. Columns: study, trial, method, task, level, scale,
+    share, sequence, seed, graph_seed, model_seed, then
+
+    - step (of the model: 0 before the update, 1 after it, in a sequence the facts written; null:
+      a gold model) and gold (which one)
+    - draw, set (forget, retain, near, trained, holdout), fact, subject, near (is what stays near
+      the forget set? null: nobody can say)
+    - wording (seen: training stated this fact so; unseen: others alone; novel: none), prompt,
+      answer, names (by which the answer may be written), generated (greedy text; null: not asked)
+    - logp (of each token of the answer, nats), hit (it is the most probable one), ended (the last
+      one ends the answer), mean and std (of log p over the vocabulary in its place, nats)
+    - wrong (other answers), wrong_logp (of each, mean over its tokens, nats), reworded_logp (the
+      same of the answer in other words; null: there are none)
+    - gradient (norm, mean over parameters; null: `probe.memory_gradients` is off)
+    - surprise (perplexity of `generated` under the model before the update), then, null without
+      judges: nli (label), entities (of the answer), written (of `generated`), coverage (0 to 1),
+      by (names, model, words: what found entities) and cut (a judge read the beginning alone)
+
+    Which of them go into which measure is in studies/README.md.
+
+    Raises:
+        UserError: there is no lab in `home`, no such study in it, or a trial's file is gone.
+    """
+    lab = open_lab(home)
+    rows = lab.trials(study).filter(pl.col("state") == "done")
+    return columns.memory(columns.named(columns.asked(rows, "probe.memory")), lab.home)
+
+
+def memory_gold(study: str | None = None, home: str | Path | None = None) -> pl.LazyFrame:
+    """Return a lazy frame of KL(gold || model) of each statement of those sets.
+
+    One row a statement, model and gold model; trials without gold models have none. Columns:
+    study, trial, method, task, level, scale, share, sequence, seed, graph_seed, model_seed, then
+    step (of the model; null: a gold model) and other (which one), gold (the one that it is held
+    to), draw, set, fact, subject, wording, prompt, answer, and kl (nats, mean over the places of
+    the answer's tokens; null: a model that broke).
+
+    Raises:
+        UserError: there is no lab in `home`, or no such study in it.
+    """
+    lab = open_lab(home)
+    rows = lab.trials(study).filter(pl.col("state") == "done")
+    return columns.memory_gold(columns.named(rows), lab.home)
 
 
 def pooled(study: str, by: Sequence[str] = BY, home: str | Path | None = None) -> pl.DataFrame:

@@ -23,6 +23,7 @@ SHORT: tuple[tuple[str, str, Any], ...] = (
     ("graph_seed", "graph.seed", pl.Int64),
     ("model_seed", "model.seed", pl.Int64),
 )
+ANSWERS, MEMORY = "answers.parquet", "memory.parquet"
 TRIAL = ("study", "trial", *(name for name, _, _ in SHORT))
 
 
@@ -88,6 +89,12 @@ def named(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select("node_id", "folder", "study", "trial").hstack(long)
 
 
+def asked(rows: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Return the rows of `Lab.trials` in which that setting is true."""
+    values = settings(rows["settings"].to_list())
+    return rows.filter(values[name].fill_null(False)) if name in values else rows.clear()
+
+
 def _schema() -> dict[str, Any]:
     return {name: dtype for name, _, dtype in SHORT}
 
@@ -96,20 +103,37 @@ def answers(rows: pl.DataFrame, home: Path) -> pl.LazyFrame:
     """Return a lazy scan of the answers of the trials in `rows`, which `named` made."""
     from ksmith.measures import SCHEMA
 
-    return _scan(_with_file(rows, lambda folder: _file(home, folder)), SCHEMA)
+    return _scan(_with_file(rows, lambda folder: _file(home, folder, ANSWERS)), SCHEMA)
 
 
 def gold(rows: pl.DataFrame, home: Path) -> pl.LazyFrame:
     """Return a lazy scan of the distances of the trials in `rows` that have gold models."""
     from ksmith.measures.gold import SCHEMA
 
-    def file(folder: str) -> str:
-        return str(inside_folder(home, folder) / "gold.parquet")
+    return _scan(_where_there(rows, home, "gold.parquet"), SCHEMA)
 
-    there = _with_file(rows, file).filter(
+
+def memory(rows: pl.DataFrame, home: Path) -> pl.LazyFrame:
+    """Return a lazy scan of what models have of the sets of the trials in `rows`."""
+    from ksmith.measures import judged
+    from ksmith.measures import memory as sets
+
+    mine = _with_file(rows, lambda folder: _file(home, folder, MEMORY))
+    return _scan(mine, {**sets.SCHEMA, **judged.SCHEMA}, whole=True)
+
+
+def memory_gold(rows: pl.DataFrame, home: Path) -> pl.LazyFrame:
+    """Return a lazy scan of the distances in answers of the trials that have gold models."""
+    from ksmith.measures.memory_gold import SCHEMA
+
+    return _scan(_where_there(rows, home, "memory_gold.parquet"), SCHEMA, whole=True)
+
+
+def _where_there(rows: pl.DataFrame, home: Path, name: str) -> pl.DataFrame:
+    """Return the rows whose folder has that file, with a column that names it."""
+    return _with_file(rows, lambda folder: str(inside_folder(home, folder) / name)).filter(
         pl.col("file").map_elements(lambda path: Path(path).is_file(), return_dtype=pl.Boolean)
     )
-    return _scan(there, SCHEMA)
 
 
 def _with_file(rows: pl.DataFrame, file: Callable[[str], str]) -> pl.DataFrame:
@@ -118,14 +142,19 @@ def _with_file(rows: pl.DataFrame, file: Callable[[str], str]) -> pl.DataFrame:
     )
 
 
-def _scan(rows: pl.DataFrame, schema: Mapping[str, Any]) -> pl.LazyFrame:
-    """Return the rows of all files, each with the names of its trial."""
+def _scan(
+    rows: pl.DataFrame, schema: Mapping[str, Any], *, whole: bool = False
+) -> pl.LazyFrame:
+    """Return the rows of all files, each with the names of its trial.
+
+    With `whole` all columns of `schema` are there, also those that no file has.
+    """
     by_schema: dict[tuple[Any, ...], list[str]] = defaultdict(list)
     for file in rows["file"].unique(maintain_order=True):
         by_schema[tuple(pl.read_parquet_schema(file).items())].append(file)
     scans = [pl.scan_parquet(files, include_file_paths="file") for files in by_schema.values()]
-    if not scans:
-        scans = [pl.LazyFrame(schema={**schema, "file": pl.String})]
+    if whole or not scans:
+        scans = [pl.LazyFrame(schema={**schema, "file": pl.String}), *scans]
     found = pl.concat(scans, how="diagonal_relaxed") if len(scans) > 1 else scans[0]
     names = [name for name in found.collect_schema().names() if name != "file"]
     if "level" in names:
@@ -137,8 +166,8 @@ def _scan(rows: pl.DataFrame, schema: Mapping[str, Any]) -> pl.LazyFrame:
     )
 
 
-def _file(home: Path, folder: str) -> str:
-    file = inside_folder(home, folder) / "answers.parquet"
+def _file(home: Path, folder: str, name: str) -> str:
+    file = inside_folder(home, folder) / name
     if not file.is_file():
         raise UserError(f"{file} is gone; `ksmith db check` lists what else is")
     return str(file)

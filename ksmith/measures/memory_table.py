@@ -137,8 +137,9 @@ OF_STATEMENTS: dict[str, Memory] = {
 OF_SETS: dict[str, Memory] = {
     **{
         f"auc_{name}": Memory(
-            doc=f"Membership by {told}: how often a fact of the forget set scores as the likelier "
-            "member of a pair with one of the holdout set, ties half (.5 can't be told).",
+            doc=f"Membership by {told}: how often a fact of the forget set, in its seen wording, "
+            "scores as the likelier member of a pair with one of the holdout set, in a wording "
+            "drawn from the same, ties half (.5 can't be told).",
         )
         for name, told in {
             "loss": "loss",

@@ -16,6 +16,8 @@ from ksmith.tracking.run import Artifact, Checkpoint, Graph, Point, Run, status
 OWN_FILES = (
     "change.html",
     "answers.parquet",
+    "memory.parquet",
+    "memory_gold.parquet",
     "metrics.json",
     "tensors.parquet",
     "outcome.json",

@@ -1,3 +1,7 @@
+from collections import Counter
+from dataclasses import asdict
+
+import numpy as np
 import pytest
 
 from ksmith import graph
@@ -6,6 +10,7 @@ from ksmith.graph.chance import Chance
 from ksmith.graph.knowledge import aside
 from ksmith.graph.statements import picked, worded
 from ksmith.records import Request
+from ksmith.settings.graph import Synthetic
 
 TASK = {"kind": "edit", "level": "any", "scale": 5, "draws": 6}
 
@@ -190,3 +195,29 @@ def test_as_many_are_looked_at_as_it_takes(world: KnowledgeGraph) -> None:
             counts[fact.name] += 1
     assert min(counts.values()) > 0
     assert picked(facts, 3, Chance(0), lambda _: False) == []
+
+
+def test_a_fact_of_the_holdout_set_is_worded_as_one_that_is_asked_for() -> None:
+    """Both are asked in the same wordings, each as often: else an attack could tell by those."""
+    kinds = (Counter[int](), Counter[int]())
+    for seed in range(4):
+        values = {**asdict(Synthetic(facts=1000, holdout=0.4)), "seed": seed}
+        known = graph.build({"source": "synthetic", "version": 1, **values}, {})
+        asked = graph.requests(
+            known, {**TASK, "scale": 1, "share": 1.0, "draws": 1}, seed, covariates=False
+        )
+        unseen = graph.holdout(known)
+        assert not {s.fact for s in unseen} & {request.fact for request in asked}
+        for counts, mine in zip(kinds, (asked, unseen), strict=True):
+            counts.update(
+                known.relation[one.relation].templates.index(one.template) for one in mine
+            )
+        shares = [Counter(one.relation for one in mine) for mine in (asked, unseen)]
+        for relation in shares[0].keys() | shares[1].keys():
+            one, other = (count[relation] / count.total() for count in shares)
+            assert abs(one - other) < 0.01
+    members, others = (np.array([c[i] for i in range(8)], float) for c in kinds)
+    assert members.sum() + others.sum() == sum(c.total() for c in kinds)
+    # Chi-squared of two samples, 7 degrees of freedom: .1 % are above 24.3 by chance.
+    scale = np.sqrt(others.sum() / members.sum())
+    assert ((members * scale - others / scale) ** 2 / (members + others)).sum() < 24.3

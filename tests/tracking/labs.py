@@ -14,6 +14,7 @@ from ksmith.measures import SCHEMA
 from ksmith.records import UNFINISHED, Metric, Outcome, Reason, digests, publish
 from ksmith.store import Claim, End, Store, Worker
 from ksmith.study import Point, Study, flat, nodes
+from tests.measures.test_memory import rows as of_sets
 
 GRAPH = {"source": "synthetic", "seed": 0, "version": 1, "facts": 360}
 MODEL = {"recipe": "tiny", "seed": 0, "version": 1}
@@ -32,7 +33,7 @@ def point(method: str = "rome", **changes: Any) -> dict[str, Any]:
         "model": {**MODEL},
         "task": {"kind": "edit", "method": method, "level": "leaf", "scale": 1, "draws": 20},
         "method": {"name": method, "version": 1, "layer": None, "lr": 0.2},
-        "probe": PROBE,
+        "probe": {**PROBE},
     }
     if method in {"rome", "memit"}:
         values["method"]["moment_tokens"] = 40_000
@@ -219,6 +220,9 @@ def _trial(folder: Path, held: Claim, pictures: bool) -> list[Metric]:
     (folder / "metrics.json").write_text(json.dumps([asdict(row) for row in rows]))
     pl.concat([_answers(0), _answers(1)]).write_parquet(folder / "answers.parquet")
     pl.DataFrame({"draw": [0], "norm": [0.5]}).write_parquet(folder / "tensors.parquet")
+    if held.recipe["probe"].get("memory"):
+        said = [("forget", 0.2, 0.4), ("holdout", 0.1, 0.3)]
+        of_sets(said).write_parquet(folder / "memory.parquet")
     return rows
 
 

@@ -119,6 +119,22 @@ def test_files_are_linked_not_copied(made: MadeLab, runs: Runs) -> None:
     assert pl.read_parquet(folder / "answers.parquet").equals(pl.read_parquet(own))
 
 
+def test_what_is_left_of_sets_is_an_artifact_also_when_it_is_sent_again(
+    made: MadeLab, runs: Runs
+) -> None:
+    (trial,) = made.study("s", point("npo", probe__memory=True))
+    own = made.home / made.attempt(trial).folder / "memory.parquet"
+    drain(made.store)
+    for again in (False, True):
+        if again:
+            resend(made.store, "s")
+            drain(made.store)
+        for run in runs("s"):
+            folder = Path(urlsplit(str(run.info.artifact_uri)).path)
+            assert (folder / "memory.parquet").samefile(own)
+    assert pl.read_parquet(own)["set"].to_list() == ["forget", "holdout"]
+
+
 def test_runs_on_one_graph_share_the_dataset_and_on_another_do_not(
     made: MadeLab, runs: Runs
 ) -> None:
