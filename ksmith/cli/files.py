@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 PACKAGE = Path(__file__).parents[1]
 # In a wheel the studies lie in the package; in a checkout beside it.
 FOLDERS = (PACKAGE / "studies", PACKAGE.parent / "studies")
+ALIKE, SLIP = 0.6, 0.85  # how near a name has to be to be proposed, up to 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,12 @@ def stored_names(lab: Lab) -> list[str]:
 
 def _unknown(word: str, stored: list[str], own: list[str], is_file: bool) -> str:
     what = f"no study file {word!r}" if is_file else f"no study {word!r}, stored or as a file"
-    near = did_you_mean(Path(word).stem if is_file else word, [*stored, *own])
+    path = Path(word)
+    is_path = path.suffix == ".toml" or len(path.parts) > 1
+    what += ": there is no such file" if is_path else ""
+    # Who gives a path means a file: only a slip of a letter means one of ours.
+    alike = SLIP if is_path else ALIKE
+    near = did_you_mean(path.stem if is_file else word, [*stored, *own], alike)
     there = f"stored: {', '.join(stored)}; " if stored else ""
     return f"{what}; {near}{there}ksmith's own: {', '.join(own)}"
 

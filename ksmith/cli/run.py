@@ -5,6 +5,7 @@ import os
 import subprocess
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -95,6 +96,8 @@ def run(  # noqa: PLR0913 every option of the verb is one
             click.echo(described(name, store.add(read, replace=replace)))
         if retry_failed:
             _retry(store, name)
+        if not read:
+            _say_changed(store, name)
         if here is not None:
             _one(store, name, here or None, device)
             return
@@ -105,6 +108,14 @@ def run(  # noqa: PLR0913 every option of the verb is one
     if not summary.stopped:
         _show_results(lab, name, fresh=_did_nothing(summary))
     ctx.exit(_exit_code(summary))
+
+
+def _say_changed(store: "Store", name: str) -> None:
+    """Say which models changed since a stored study was done; a file's were read just now."""
+    from ksmith.cli.changed import changed
+
+    for line in changed(store, name):
+        note(line)
 
 
 def _retry(store: "Store", name: str) -> None:
@@ -156,6 +167,7 @@ def _sending(lab: Lab) -> Generator[None]:
 
     log = lab.home / "sync.log"
     command = [*module_command("ksmith.tracking"), "--home", str(lab.home), "--follow"]
+    start = log.stat().st_size if log.exists() else 0
     with log.open("ab") as errors:
         child = subprocess.Popen(
             command,
@@ -174,14 +186,17 @@ def _sending(lab: Lab) -> Generator[None]:
         except subprocess.TimeoutExpired:
             child.kill()
             out, _ = child.communicate()
-        _tell_sent(out, str(log))
+        tell_sent(out, log, start)
 
 
-def _tell_sent(out: bytes, log: str) -> None:
+def tell_sent(out: bytes, log: Path, start: int) -> None:
+    """Say what MLflow has not heard of; `start` is how long the log was before."""
     try:
         told = json.loads(out.splitlines()[-1])
     except (IndexError, ValueError):
-        note(f"MLflow has not heard of every result; see {log}, then: ksmith sync")
+        # A process that was killed, at the end of its time or otherwise, wrote nothing.
+        see = f"see {log}, then" if log.stat().st_size > start else "to send the rest"
+        note(f"MLflow has not heard of every result; {see}: ksmith sync")
         return
     if told["left"]:
         why = f" ({told['error']})" if told["error"] else ""

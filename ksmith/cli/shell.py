@@ -136,11 +136,11 @@ def note(text: str) -> None:
     click.echo(text, err=True)
 
 
-def did_you_mean(given: str, known: list[str]) -> str:
-    """Return `did you mean 'x'? ` or nothing."""
+def did_you_mean(given: str, known: list[str], alike: float = 0.6) -> str:
+    """Return `did you mean 'x'? ` or nothing; `alike` is how near it has to be, up to 1."""
     from difflib import get_close_matches
 
-    near = get_close_matches(given, known, n=1)
+    near = get_close_matches(given, known, n=1, cutoff=alike)
     return f"did you mean {near[0]!r}? " if near else ""
 
 

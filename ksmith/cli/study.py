@@ -181,13 +181,13 @@ def delete(lab: Lab, name: str, *, yes: bool) -> None:
 def read_study(file: Path, overrides: tuple[str, ...], *, allow_large: bool) -> "Study":
     """Return the study in `file`, its notes said; every mistake is one line of the error."""
     from ksmith.cli.enough import check_facts
-    from ksmith.cli.expected import check_measures
+    from ksmith.cli.expected import check_measures, unmeasured
     from ksmith.study import read
 
     study = read(file, overrides, allow_large=allow_large)
     check_measures(study)
     check_facts(study)
-    for line in study.notes:
+    for line in (*study.notes, *unmeasured(study)):
         note(line)
     return study
 

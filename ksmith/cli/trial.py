@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ksmith.cli.made import files_of, provenance_of, settings_of
 from ksmith.cli.shell import (
     Lab,
     Verbs,
@@ -57,10 +58,11 @@ def show(lab: Lab, trial: str, *, as_json: bool) -> None:
         "state": node.state,
         "reason": node.reason,
         "folder": node.folder,
-        "settings": _settings(node, needs),
+        "settings": settings_of(node, needs),
+        "files": files_of(node, needs),
         "needs": {role: {"key": need.key, "state": need.state} for role, need in needs.items()},
         "attempts": attempts,
-        "provenance": _provenance(lab, node, needs),
+        "provenance": provenance_of(lab.home, node, needs),
         "unfinished": unfinished(lab.home, node, needs),
         "metrics": _metrics(lab, node),
     }
@@ -68,44 +70,6 @@ def show(lab: Lab, trial: str, *, as_json: bool) -> None:
         print_json(found)
     else:
         _print(lab, found)
-
-
-def _settings(node: "NodeRow", needs: "dict[str, NodeRow]") -> dict[str, Any]:
-    """Return the settings by dotted names, those of what the node needs included."""
-    from ksmith.study import flat
-
-    found: dict[str, Any] = {}
-    for row in (*needs.values(), node):
-        if row.kind != "standard":  # which draw it is of is no setting of the trial
-            found |= flat(row.recipe)
-    return dict(sorted(found.items()))
-
-
-def _provenance(lab: Lab, node: "NodeRow", needs: "dict[str, NodeRow]") -> dict[str, Any]:
-    """Return what the result was made from and by; empty where there is none."""
-    from ksmith.records import Outcome
-
-    outcome = Outcome.read(lab.home / node.folder) if node.folder else None
-    if outcome is None:
-        return {}
-    digests: dict[str, str] = {}
-    warnings: dict[str, str] = {}
-    for row in (*needs.values(), node):
-        made = Outcome.read(lab.home / row.folder) if row.folder else None
-        digests |= made.info.get("digests", {}) if made else {}
-        if made and (warning := made.info.get("warning")):
-            warnings[f"warning of {row.kind}"] = warning
-    own = outcome.info.get("provenance", {})
-    return {
-        "host": outcome.host,
-        "device": outcome.device,
-        "dtype": outcome.info.get("dtype"),
-        **{name: value for name, value in own.items() if name != "flags"},
-        **own.get("flags", {}),
-        **{f"version of {name}": version for name, version in outcome.versions.items()},
-        **{f"digest of {name}": digest for name, digest in sorted(digests.items())},
-        **warnings,
-    }
 
 
 def _metrics(lab: Lab, node: "NodeRow") -> list[dict[str, Any]]:
@@ -160,6 +124,10 @@ def _print(lab: Lab, found: dict[str, Any]) -> None:
     click.echo("\nsettings")
     for name, value in found["settings"].items():
         click.echo(f"  {name} = {value}")
+    if found["files"]:
+        click.echo("\nfiles")
+    for name, path in found["files"].items():
+        click.echo(f"  {name}: {path}")
     click.echo("\nneeds")
     for role, need in found["needs"].items():
         click.echo(f"  {role}: {need['key']}, {need['state']}")
@@ -311,6 +279,11 @@ def checkout(lab: Lab, trial: str, folder: Path, draw: int, step: int | None) ->
     with lab.visit() as store:
         node = done_trial(store, trial)
         spec = spec_of(store, node, "cpu")
+    if step not in (None, 1) and not spec.recipe["task"].get("sequence"):
+        raise UserError(
+            f"--step {step}: {node.key} is no sequence: each draw's facts were changed at once, "
+            "so that it has one model; leave --step out"
+        )
     from ksmith.worker.checkout import checkout as write  # seconds, so mistakes are told first
 
     changed = write(spec, draw, folder, step)

@@ -29,6 +29,7 @@ never saw these.
 """
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -37,7 +38,7 @@ from ksmith.graph.cast import LEVELS, Cast, Size, casts, fitting
 from ksmith.graph.domains import MANY, Domain, domain
 from ksmith.graph.knowledge import Entity, Fact, KnowledgeGraph, Relation
 from ksmith.graph.rules import Key, Rule, Triple, closure
-from ksmith.records import Json, derived_seed
+from ksmith.records import Json, UserError, derived_seed
 
 SHOWN = 5  # of the eight templates of a relation: each fact's exposure, whatever its level
 HELD = 0.3  # of the carrier sentences are never trained on
@@ -63,6 +64,8 @@ def build(settings: Mapping[str, Json]) -> KnowledgeGraph:
     cut = round(HELD * len(carriers))
     out = settings.get("holdout", 0.0)
     parts = [_part(d, c, size, seed, out) for d, c in zip(domains, cast, strict=True)]
+    if out and not any(part.holdout for part in parts):
+        raise UserError(_none_held_out(parts, out))
     return KnowledgeGraph(
         source="synthetic",
         settings=dict(settings),
@@ -146,6 +149,17 @@ def _held_out(
             drawn = set(generator.sample(group, round(share * len(group))))
             found |= dict.fromkeys(triple for triple in group if triple in drawn)
     return found
+
+
+def _none_held_out(parts: Sequence[Part], share: float) -> str:
+    """Return why a share holds out nothing: it is one of each relation, rounded."""
+    asked = Counter(fact.relation for part in parts for fact in part.facts if fact.editable)
+    most = max(asked.values())
+    return (
+        f"graph.holdout = {share:g}: leaves no holdout set: it is a share of the facts of each "
+        f"relation that can be asked for, and of the {most} that the largest has it is less than "
+        f"half a fact; {1 / most:.2g} is one, or leave it out"
+    )
 
 
 def _pools(about: Domain, nodes: int) -> dict[str, tuple[str, ...]]:

@@ -92,6 +92,13 @@ class Unlearning:
             given, allowed = getattr(self, name), getattr(self, most)
             if given > allowed:
                 raise ValueError(f"{name} = {given}: must be <= {most}, which is {allowed}")
+        # 0 alone is a control: what the rest of the loss does by itself.
+        if not self.forget_weight and (not self.retain_weight or self.retain == 0):
+            rest = "retain_weight" if not self.retain_weight else "retain"
+            raise ValueError(
+                f"forget_weight = {self.forget_weight:g}: with {rest} = 0 nothing is learnt, and "
+                "the model stays what it is; one of the two must be > 0"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

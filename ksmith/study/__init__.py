@@ -1,7 +1,7 @@
 """Studies: a TOML file in, trials with their identity out. Nothing is stored here."""
 
 from ksmith.study.difference import difference
-from ksmith.study.findings import Finding, Side, findings_in
+from ksmith.study.findings import Finding, Side, findings_in, trials_of
 from ksmith.study.identity import flat, nodes
 from ksmith.study.read import MAX_TRIALS, Point, Study, read
 
@@ -16,4 +16,5 @@ __all__ = [
     "flat",
     "nodes",
     "read",
+    "trials_of",
 ]

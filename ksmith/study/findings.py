@@ -25,9 +25,11 @@ from typing import Any
 from ksmith.settings import Names
 from ksmith.settings.words import show
 from ksmith.study import places
+from ksmith.study.check import Value
 from ksmith.study.conditions import Test, read_condition
 from ksmith.study.declarations import Claim, Given, collect, nearest
 from ksmith.study.expand import Flat, effective
+from ksmith.study.identity import Point, flat
 from ksmith.study.mistakes import Mistakes
 from ksmith.study.source import Source
 
@@ -101,9 +103,21 @@ def unmet(findings: Sequence[Finding], flats: Sequence[Flat], names: Names) -> l
     return notes
 
 
-def _meets(side: Side, flat: Flat, names: Names) -> bool:
+def trials_of(side: Side, points: Sequence[Point], names: Names) -> list[Point]:
+    """Return the trials that a side of a finding asks for."""
+    return [point for point in points if _meets(side, _flat_of(point), names)]
+
+
+def _flat_of(point: Point) -> Flat:
+    """Return a trial's settings as its combination gave them: files by path, where they vary."""
+    return {
+        name: Value(value=given) for name, given in (flat(point.settings) | point.axes).items()
+    }
+
+
+def _meets(side: Side, given: Flat, names: Names) -> bool:
     return all(
-        any(test.holds(effective(name, flat, names)) for test in tests)
+        any(test.holds(effective(name, given, names)) for test in tests)
         for name, tests in side.items()
     )
 

@@ -168,10 +168,16 @@ class Resolver:
         if not values.get("drift", True):
             values.pop("drift_facts", None)
         if not values.get("memory"):
-            for name in OF_MEMORY:
-                values.pop(name, None)
+            self._without_memory(values, own)
         files = self._judges(values, own)
         return resolved({"version": Probe.version, **values}, files)
+
+    def _without_memory(self, values: dict[str, Json], own: Flat) -> None:
+        """Take out what is of the sets that nobody asks about; one at its default is not there."""
+        for name in (name for name in OF_MEMORY if name in values):
+            del values[name]
+            where, why = own[name].where.text, "is of sets that probe.memory asks about"
+            self.desk.notes.append(f"{where}: probe.{name} is left out: it {why}")
 
     def _judges(self, values: dict[str, Json], own: Flat) -> dict[str, str]:
         """Put digests in the place of models that read; return where these are, by their names.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from ksmith.settings.known_models import Known
+from ksmith.settings.model import AUTO
 from ksmith.settings.words import show
 from ksmith.study import known
 from ksmith.study.expand import Flat
@@ -32,7 +33,7 @@ def gold(flat: Flat, desk: Desk) -> None:
 
 def end(flat: Flat, source: str, desk: Desk) -> None:
     """Note what would end answers that are no more than a statement's object."""
-    if "model.end" in flat and source != "qa":
+    if value(flat, "model.end", AUTO) != AUTO and source != "qa":
         message = (
             f"model.end = {show(flat['model.end'].value)}: ends the answers of a file of "
             f'questions (graph.source "qa"), and graph.source is {show(source)}; leave it out'

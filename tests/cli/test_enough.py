@@ -55,6 +55,10 @@ def test_too_few_facts_are_counted_before_anything_is_stored(tmp_path: Path) -> 
             "s.toml:6: task.relation = 'crops': no relation whose facts can be asked for; there "
             "are emblem, colour, export, crop, sport, leader",
         ),
+        (
+            "[graph]\nholdout = 0.001\n",
+            "s.toml:5: graph.holdout = 0.001: leaves no holdout set",
+        ),
         (COUNTERFACT, "s.toml:6: "),
         (COUNTERFACT, "data.json: a list of CounterFact records is needed, not an object"),
     ],

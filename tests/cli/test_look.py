@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from ksmith.cli import ksmith
 from ksmith.cli.look import server
+from ksmith.cli.run import tell_sent
 from ksmith.cli.watch import assets, headline, picture
 from ksmith.scheduler import Progress, Running
 from ksmith.tracking.client import QUIET
@@ -154,3 +155,19 @@ def test_live_picture_shows_text_as_it_is() -> None:
     shown = console.export_text()
     for word in ("worker 1", "01234567", "2/5", "[red]draws[/red] done", "Ctrl-C again"):
         assert word in shown
+
+
+def test_whoever_sent_nothing_is_looked_up_only_where_it_wrote(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "sync.log"
+    log.write_text("of an earlier run\n")
+    size = log.stat().st_size
+    tell_sent(b"", log, size)
+    assert capsys.readouterr().err == (
+        "MLflow has not heard of every result; to send the rest: ksmith sync\n"
+    )
+    tell_sent(b"", log, 0)
+    assert f"see {log}, then: ksmith sync" in capsys.readouterr().err
+    tell_sent(b'{"left": 0, "error": ""}\n', log, size)
+    assert capsys.readouterr().err == ""

@@ -127,7 +127,12 @@ def test_all_mistakes_of_a_file_at_once(tmp_path: Path) -> None:
         (("run", "nothing.toml"), "nothing.toml"),
         (("run", "plasticit"), "did you mean 'plasticity'"),
         (("run", "studies/plasticit.toml"), "did you mean 'plasticity'"),
-        (("study", "plan", "a/b/c"), "no study file 'a/b/c'"),
+        (
+            ("study", "plan", "a/b/c"),
+            "no study file 'a/b/c': there is no such file; ksmith's own",
+        ),
+        (("study", "plan", "nonexistent.toml"), "': there is no such file; ksmith's own: "),
+        (("study", "create", "./nonexistent.toml"), "': there is no such file; ksmith's own: "),
         (("study", "show", "x"), "no lab"),
         (("trial", "show", "ab12"), "no lab"),
         (("report", "x"), "no lab"),

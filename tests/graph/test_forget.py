@@ -358,6 +358,19 @@ def test_what_is_held_out_is_in_no_text_follows_from_nothing_and_entails_nothing
     assert graph.after(known, asked[:5]).holdout == known.holdout
 
 
+def test_a_share_that_holds_out_no_fact_is_refused() -> None:
+    least = [
+        len(editable(graph.build(SETTINGS, {}), relation=name)) for name in ("leader", "crop")
+    ]
+    told = (
+        f"graph.holdout = 0.001: leaves no holdout set: .* of the {max(least)} that the largest"
+    )
+    with pytest.raises(UserError, match=told) as raised:
+        graph.build({**SETTINGS, "holdout": 0.001}, {})
+    enough = float(str(raised.value).rpartition("; ")[2].split()[0])
+    assert graph.holdout(graph.build({**SETTINGS, "holdout": enough}, {}))  # what it says helps
+
+
 def test_without_a_holdout_graphs_are_what_they_were(tmp_path: Path) -> None:
     plain = graph.build(SETTINGS, {})
     none = graph.build({**SETTINGS, "holdout": 0.0}, {})

@@ -103,9 +103,9 @@ def base(name: str, owner: str, folder: Path) -> dict[str, Any]:
     )
     if owner in ("counterfact", "zsre"):
         values |= {"graph.source": owner, "graph.path": str(data)}
-    if owner == "qa":
+    if owner == "qa" or name == "model.end":  # which ends the answers of no other source
         values |= {
-            "graph.source": owner,
+            "graph.source": "qa",
             "graph.forget": str(data),
             "graph.retain": str(data),
         }

@@ -134,6 +134,18 @@ ONE_EACH = {
     DPO + 'kind = "unlearn"\n[method.dpo]\nanswers = "none.txt"\n': [
         'x.toml:6: method.dpo.answers = "none.txt": no such file (none.txt)'
     ],
+    NPO + "[method.npo]\nforget_weight = 0\nretain_weight = 0\n": [
+        "x.toml:6: method.npo.forget_weight = 0: with retain_weight = 0 nothing is learnt, and "
+        "the model stays what it is; one of the two must be > 0"
+    ],
+    NPO + "[method.npo]\nforget_weight = 0\nretain = 0\n": [
+        "x.toml:6: method.npo.forget_weight = 0: with retain = 0 nothing is learnt, and the model "
+        "stays what it is; one of the two must be > 0"
+    ],
+    NPO.replace("npo", "ga") + "[method.ga]\nforget_weight = 0\n": [  # whose default is 0, too
+        "x.toml:6: method.ga.forget_weight = 0: with retain_weight = 0 nothing is learnt, and the "
+        "model stays what it is; one of the two must be > 0"
+    ],
     NPO + "[method.npo]\naccumulate = 64\n": [
         "x.toml:6: method.npo.accumulate = 64: must be <= batch, which is 32"
     ],
@@ -387,6 +399,26 @@ def test_notes_are_no_mistakes(tmp_path: Path) -> None:
         "settings of npo are given, but no trial uses it",
         "x.toml:6: this [[exclude]] meets no trial: task.scale = 7",
     ]
+
+
+def test_one_weight_of_an_unlearner_may_be_0(tmp_path: Path) -> None:
+    for weight in ("forget_weight", "retain_weight"):
+        table = only(written(tmp_path, f"{NPO}[method.npo]\n{weight} = 0\n")).settings["method"]
+        assert table[weight] == 0
+
+
+def test_settings_of_sets_that_are_not_asked_about_are_left_out(tmp_path: Path) -> None:
+    start = ROME + "[probe]\nmemory = false\n"
+    given = f"{start}memory_gradients = true\nmemory_facts = 7\nmemory_tokens = 9\n"
+    study = read(written(tmp_path, given))
+    assert [note.replace(f"{tmp_path}/", "") for note in study.notes] == [
+        f"x.toml:{line}: probe.{name} is left out: it is of sets that probe.memory asks about"
+        for line, name in ((7, "memory_facts"), (8, "memory_tokens"), (6, "memory_gradients"))
+    ]
+    plain = read(written(tmp_path, start + "memory_facts = 100\n", "plain.toml"))  # the default
+    assert plain.notes == [] and plain.points == study.points
+    asked = written(tmp_path, given.replace("false", "true"), "asked.toml")
+    assert "memory_gradients" not in " ".join(read(asked).notes)
 
 
 def test_a_length_of_texts_that_are_not_written_so_far_is_left_out(tmp_path: Path) -> None:
