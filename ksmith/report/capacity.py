@@ -10,9 +10,9 @@ from ksmith.measures.curves import DELTA
 from ksmith.measures.memory_table import PROBE, RETAIN
 from ksmith.report import tables
 from ksmith.report.cells import pooled_where
+from ksmith.report.columns import LOOKED
 from ksmith.report.html import Html, tag
 from ksmith.report.panels import order
-from ksmith.report.verdicts import LOOKED
 
 KEPT = 0.95  # of the utility before
 LEFT = 0.10  # old answers that may still be written

@@ -11,6 +11,7 @@ import polars as pl
 from ksmith import frames, settings
 from ksmith.records import Outcome, inside
 from ksmith.report.content import Asset, Content, Failure, Picture
+from ksmith.report.defaults import filled
 from ksmith.store import Dag, NodeRow, Store, StudyRow, TrialRow
 from ksmith.study import findings_in
 from ksmith.tracking import shown_uri, tracking_uri
@@ -39,7 +40,7 @@ def gather(study: str, home: Path, url: str | None = None) -> Content:
         study=row.name,
         question=row.question,
         text=row.text,
-        trials=trials,
+        trials=filled(trials),
         metrics=metrics,
         home=str(home.absolute()),
         methods=tuple(settings.METHODS),

@@ -7,7 +7,7 @@ import polars as pl
 from ksmith.measures.gold import ALL
 from ksmith.report.cells import pooled_where
 from ksmith.report.html import Child, tag
-from ksmith.report.margins import LEARNT, NOTE, Cells, Distance, few_golds, table
+from ksmith.report.margins import CONTROL, LEARNT, NOTE, Cells, Distance, few_golds, table
 from ksmith.report.panels import order
 
 START, MARGIN = "gold_", "gold_margin"
@@ -46,7 +46,9 @@ def gold(
         return
     yield tag("h3", "Answers against gold models")
     yield few_golds(trials)
-    yield tag("p", NOTE.format(learnt=LEARNT[task]) + OF_DIVERGENCES, class_="note")
+    control = CONTROL if (cells["measure"] == f"{MARGIN}_gold").any() else ""
+    note = NOTE.format(learnt=LEARNT[task]) + control + OF_DIVERGENCES
+    yield tag("p", note, class_="note")
     if not (cells["measure"] == MARGIN).any():
         yield tag("p", OLD, class_="note warn")
     opened = False

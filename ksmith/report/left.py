@@ -7,12 +7,12 @@ import polars as pl
 from ksmith.measures.memory_table import PROBE
 from ksmith.report import figures
 from ksmith.report.cells import pooled_where
+from ksmith.report.columns import LOOKED, Rate, Shown
 from ksmith.report.figures import Axis
 from ksmith.report.html import Child, Html, tag
 from ksmith.report.looks import Look
 from ksmith.report.margins import BEFORE, Cells, cell
 from ksmith.report.panels import Panel, order
-from ksmith.report.verdicts import LOOKED, Rate, Shown
 
 NOTE = (
     "Over the facts of the forget set so far, of which each batch adds its own, and over what no "

@@ -12,7 +12,7 @@ import polars as pl
 
 from ksmith.measures.margin import Verdict, verdict
 from ksmith.report.html import Html, tag
-from ksmith.report.tables import NONE, estimate
+from ksmith.report.tables import NONE, estimate, ratio
 
 BEFORE, GOLD = "before", "gold models"
 CLASSES = {"within": "good", "outside": "bad"}
@@ -27,6 +27,11 @@ NOTE = (
     "within where all of it is at most 1, outside where all of it is above 1, undecided in "
     "between, as most are with few facts. With m gold models a draw, one more gold model would "
     "itself be beyond the margin in about one of m + 1 cases."
+)
+CONTROL = (
+    " Gold models' own verdict is the control: each is held to the other ones, in units of their "
+    "margin. Undecided there, it means that so few facts can't decide, of a method no more than "
+    "of them."
 )
 LEARNT = {
     "edit": "were trained on the changed graph",
@@ -61,6 +66,11 @@ def models(names: Sequence[str]) -> list[Model]:
     return [(BEFORE, names[0], 0), *((name, name, 1) for name in names)]
 
 
+def gold_of(names: Sequence[str]) -> Model:
+    """Return the gold models, which have no step: their rows stand beside the first update."""
+    return (GOLD, names[0], 1)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Distance:
     """One distance from gold models: what it is called, and where its three numbers stand."""
@@ -73,14 +83,25 @@ class Distance:
     slice: str
     places: int = 2  # of the distance itself
 
+    @property
+    def control(self) -> str:
+        """The measure of gold models, each held to the other ones, in units of their margin."""
+        return f"{self.margin}_gold"
+
+    def far(self, found: Cells, model: Model) -> Row | None:
+        """Return the distance itself; of gold models, that of one from another."""
+        name = self.among if model[0] == GOLD else self.measure
+        return found.find(model, self.probe, name, self.slice)
+
+    def in_margins(self, found: Cells, model: Model) -> Row | None:
+        """Return the same in units of the margin, which older outcomes lack of gold models."""
+        name = self.control if model[0] == GOLD else self.margin
+        return found.find(model, self.probe, name, self.slice)
+
     def said(self, found: Cells, model: Model) -> Verdict | None:
         """Return the verdict on a model; None where there is no margin."""
-        row = found.find(model, self.probe, self.margin, self.slice)
+        row = self.in_margins(found, model)
         return verdict(row["low"], row["high"]) if row else None
-
-    def is_of(self, found: Cells, model: Model) -> bool:
-        """Return whether anybody measured it of that model."""
-        return found.find(model, self.probe, self.measure, self.slice) is not None
 
 
 def table(found: Cells, names: Sequence[str], distances: Sequence[Distance]) -> Html:
@@ -88,13 +109,15 @@ def table(found: Cells, names: Sequence[str], distances: Sequence[Distance]) -> 
     heads = ("method", "distance", "from gold", "gold from gold", "in margins", "verdict")
     head = tag("tr", [tag("th", name, scope="col", class_=_class(name)) for name in heads])
     groups: list[Html] = []
-    for model in models(names):
-        mine = [one for one in distances if one.is_of(found, model)]
+    for model in (*models(names), gold_of(names)):
+        # Of gold models there is nothing new to say but the control.
+        look = Distance.in_margins if model[0] == GOLD else Distance.far
+        mine = [one for one in distances if look(one, found, model)]
         rows: list[Html] = []
         for one in mine:
             first = tag("th", model[0], scope="row", rowspan=len(mine)) if not rows else None
             rows.append(tag("tr", first, _cells(found, model, one)))
-        groups.append(tag("tbody", rows, class_="rows"))
+        groups.append(tag("tbody", rows, class_="rows") if rows else Html(""))
     return tag("div", tag("table", tag("thead", head), groups), class_="wide")
 
 
@@ -103,12 +126,18 @@ def _class(head: str) -> str | None:
 
 
 def _cells(found: Cells, model: Model, one: Distance) -> Iterable[Html]:
-    after = (model[0], model[1], 1)  # gold models have no step
     yield tag("td", one.title)
-    yield cell(found.find(model, one.probe, one.measure, one.slice), one.places)
-    yield cell(found.find(after, one.probe, one.among, one.slice), one.places)
-    yield cell(found.find(model, one.probe, one.margin, one.slice))
+    yield cell(None if model[0] == GOLD else one.far(found, model), one.places)
+    yield cell(one.far(found, (GOLD, model[1], 1)), one.places)
+    yield _ratio(one.in_margins(found, model))
     yield tag("td", word(one.said(found, model)))
+
+
+def _ratio(row: Row | None) -> Html:
+    if row is None:
+        return cell(None)
+    ends = f"[{ratio(row['low'])}, {ratio(row['high'])}]" if row["low"] is not None else None
+    return tag("td", ratio(row["value"]), tag("small", ends, f" n {row['n']}"), class_="n")
 
 
 def cell(row: Row | None, places: int = 2) -> Html:
@@ -141,7 +170,7 @@ def golds(trials: pl.DataFrame) -> int:
     counts: list[int] = []
     for row in trials.iter_rows(named=True):
         given = row.get("model.gold")  # folders that the user brought
-        count = len(given) if isinstance(given, list) else row.get("task.gold") or 0
+        count = len(given) if given else row.get("task.gold") or 0
         counts += [int(count)] if count else []
     return min(counts, default=0)
 

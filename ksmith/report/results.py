@@ -15,6 +15,7 @@ from ksmith.report.html import Child, Html, join, tag
 from ksmith.report.paired import differences
 from ksmith.report.panels import Panel, present, select
 from ksmith.report.plane import plane
+from ksmith.report.quality import quality
 from ksmith.report.sequences import along, split
 from ksmith.report.sets import sets
 from ksmith.report.task import FORGOTTEN, MEASURES, TASKS, Task, tasks_of
@@ -40,6 +41,7 @@ def results(content: Content) -> Iterable[Child]:
         names = list(task.styles)
         if task.name == "unlearn":
             yield from verdicts(measured, task.trials, names)
+            yield quality(measured, task.trials, task.styles)
         yield from _folded(task, _curves)
         yield _tradeoff(task)
         yield from _hops(task)

@@ -21,6 +21,7 @@ from ksmith.measures.memory_table import (
 from ksmith.report.cells import pooled_where
 from ksmith.report.html import Child, Html, tag
 from ksmith.report.margins import (
+    CONTROL,
     GOLD,
     LEARNT,
     NOTE,
@@ -68,9 +69,10 @@ def sets(metrics: pl.DataFrame, trials: pl.DataFrame, names: Sequence[str]) -> I
     # A share has no scale where nobody counted its facts; its series says it then.
     shares = "task.share" in trials.columns and bool(trials["task.share"].count())
     margins = bool(_parts(cells))
+    control = CONTROL if cells["measure"].str.ends_with("_margin_gold").any() else ""
     yield tag("h3", "Forget, retain and holdout sets, every measure")
     yield tag("p", SETS_NOTE, class_="note")
-    yield tag("p", MARGIN_NOTE, class_="note") if margins else None
+    yield tag("p", MARGIN_NOTE + control, class_="note") if margins else None
     for level in order(cells["level"]):
         for scale in cells.filter(level=level)["scale"].unique().sort():
             here = cells.filter(level=level, scale=scale)

@@ -1,6 +1,7 @@
 """The report's tables: numbers to the right, each with its interval and its n."""
 
 from collections.abc import Sequence
+from math import floor, isfinite, log10
 from typing import Any
 
 import polars as pl
@@ -13,6 +14,8 @@ from ksmith.report.panels import Panel, order, present, select
 NONE = "-"
 OTHER_SEEDS = {"graph.seed": "graph seed", "model.seed": "model seed"}
 NUMBERS = frozenset({"scale", "seconds", "seed", *OTHER_SEEDS.values()})
+LEAST = 5e-6  # what is smaller is told as such
+CLOSE = 1.01  # below it two decimals could read as 1
 MANY = 20  # values of an axis that are listed one by one
 
 
@@ -27,6 +30,34 @@ def number(value: float | None, places: int = 2) -> str:
     # Of thousands no hundredth means anything. z: no minus before zero.
     text = f"{value:z.{0 if abs(value) >= 1000 else places}f}"
     return text.replace("0.", ".", 1) if text.lstrip("-").startswith("0.") else text
+
+
+def short(value: float | None) -> str:
+    """Return a number of any size in about three digits, and of a small one two.
+
+    >>> short(0.713), short(0.00312), short(87.13), short(2343.2), short(0.0), short(2e-7)
+    ('.71', '.0031', '87.1', '2340', '.00', '<.00001')
+    """
+    if value is None or not value or not isfinite(value):
+        return number(value)
+    size = floor(log10(abs(value)))
+    if abs(value) < LEAST:
+        return "<.00001"
+    if size >= 3:
+        return f"{round(value, 2 - size):.0f}" if size < 6 else f"{value:.2e}"
+    return number(value, min(max(2, 1 - size) if size < 0 else 2 - size, 5))
+
+
+def ratio(value: float | None) -> str:
+    """Return a distance in margins like `short`, but on the side of 1 where it is.
+
+    >>> ratio(1.0026), ratio(0.9996), ratio(1.0), ratio(857.76), ratio(1 + 1e-12)
+    ('1.003', '1.00', '1.00', '858', '>1')
+    """
+    if value is None or value <= 1 or value >= CLOSE:
+        return short(value)
+    texts = (number(value, places) for places in range(2, 10))
+    return next((text for text in texts if float(text) > 1), ">1")
 
 
 def plain(names: Sequence[str], rows: Sequence[Sequence[Child]]) -> Html:
@@ -49,7 +80,10 @@ def axes(trials: pl.DataFrame) -> list[tuple[str, list[str]]]:
             found += _axis(name, trials[name])
             continue
         for (method,), group in trials.group_by(["method"], maintain_order=True):
-            found += _axis(name.replace("method.", f"method.{method}.", 1), group[name])
+            # What all methods share in a frame stands there without a method's name.
+            own = f"method.{method}."
+            shown = name if name.startswith(own) else name.replace("method.", own, 1)
+            found += _axis(shown, group[name])
     return found
 
 

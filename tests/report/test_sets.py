@@ -68,6 +68,16 @@ def test_each_method_has_a_verdict_with_the_interval_that_it_rests_on() -> None:
     assert "outside" in npo.split("Answers")[0]
 
 
+def test_gold_models_are_held_to_each_other_where_that_was_measured() -> None:
+    of = one_scale()
+    said = " ".join(text(sets(measured(of, {"rome": NEAR}), of, ["rome"])).split())
+    assert "own verdict is the control" not in said
+    control: Row = (1, "ks_margin_gold", "forget", 1.4, 1.002, 2.0)
+    said = " ".join(text(sets(measured(of, {"rome": [*NEAR, control]}), of, ["rome"])).split())
+    assert "own verdict is the control" in said
+    assert "forget - .25 [.20, .40] n 12 1.40 [1.002, 2.00] n 12 outside" in said
+
+
 def test_an_area_has_n_of_both_classes_and_gold_models_a_column() -> None:
     of = one_scale()
     said = " ".join(text(sets(measured(of, {"rome": NEAR}), of, ["rome"])).split())
