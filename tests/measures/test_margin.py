@@ -63,7 +63,8 @@ def test_what_is_held_to_the_others_is_what_the_model_would_be_in_its_place() ->
     held = margin.held_out(far)
     for i in range(5):
         others = np.delete(np.arange(5), i)
-        alone = far[:, [0, 2 + i, *(2 + others)]][:, :, others]
+        models = np.concatenate([[0, 2 + i], 2 + others])
+        alone = far[:, models][:, :, others]
         assert held[:, i] == pytest.approx(margin.relative(alone)[:, 1])
 
 
