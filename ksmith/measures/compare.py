@@ -23,7 +23,7 @@ from ksmith.records import UserError, derived_seed
 Floats = NDArray[np.float64]
 Wanted = tuple[str, str, str, int | None]
 
-MARGIN = "_margin"  # the end of the names of ratios to the margin (see `margin`)
+MARGIN = ("_margin", "_margin_gold")  # how names of ratios to the margin end (see `margin`)
 LEAST = 1e-9  # of such a ratio
 ENOUGH_MODELS = 5  # model seeds without which training variance is not covered
 

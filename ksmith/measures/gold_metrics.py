@@ -58,7 +58,10 @@ def metrics(compared: Compared, drawn: Resampled) -> list[Metric]:
 
 
 def _ratios(compared: Compared, parts: Sequence[Group], drawn: Resampled) -> Iterator[Number]:
-    """Yield divergences in units of the margin; of several groups, each with the same weight."""
+    """Yield divergences in units of the margin, also those of gold models held to the others.
+
+    Of several groups, each has the same weight.
+    """
     golds = drawn.golds.shape[1]
     total, n = _sums(compared, parts[0], 0, drawn)
     far = replicates(drawn.counts, total, n)
@@ -68,9 +71,11 @@ def _ratios(compared: Compared, parts: Sequence[Group], drawn: Resampled) -> Ite
         n = n if n.sum() <= more.sum() else more
     name = parts[0].slice if len(parts) == 1 else BALANCED
     group = replace(parts[0], slice=name)
-    relative = margin.relative(margin.of_pairs(far, compared.pairs, golds))
-    for step, many in enumerate(relative.T):
+    apart = margin.of_pairs(far, compared.pairs, golds)
+    for step, many in enumerate(margin.relative(apart).T):
         yield _number(group, step, MARGIN, many, n, drawn)
+    for many in margin.held_out(apart).T:
+        yield _number(group, 1, f"{MARGIN}_gold", many, n, drawn)
 
 
 def _sums(

@@ -17,8 +17,8 @@ from ksmith.records import Metric
 
 # measure -> the highest value that it can have; the lowest is 0. A difference has no bounds.
 HIGHEST = {
-    **dict.fromkeys(("gold_distance", "gold_distance_vocabulary", "gold_margin"), np.inf),
-    "gold_cka": np.inf,
+    **dict.fromkeys(("gold_distance", "gold_distance_vocabulary", "gold_cka"), np.inf),
+    **dict.fromkeys(("gold_margin", "gold_margin_gold"), np.inf),
     **dict.fromkeys(("gold_divergence", "gold_noise", "gold_agreement"), 1.0),
     **dict.fromkeys(("gold_unanimity", "gold_accuracy"), 1.0),
 }
@@ -34,6 +34,8 @@ class Number:
     slice: str
     hop: int | None = None
     many: Floats  # (rows,) of `Resampled`
+    # (rows,) no less than how far the number is too high, resampled; None: its own replicates tell
+    over: Floats | None = None
     n: int  # facts
     clusters: int  # subjects
     draws: int
@@ -68,6 +70,10 @@ def summary(
         stretch=drawn.stretch(many, draws, clusters),
     )
     low, high = means.interval(lowest, highest)
+    if any(number.over is not None for number in there):
+        under, above = (_ends(there, drawn, name) for name in ("low", "high"))
+        low, _ = replace(means, sampled=under).interval(lowest, highest)
+        _, high = replace(means, sampled=above).interval(lowest, highest)
     return [
         Metric(
             step=number.step,
@@ -84,6 +90,30 @@ def summary(
     ]
 
 
+def _ends(found: Sequence[Number], drawn: Resampled, end: str) -> Floats:
+    """Return (replicates, numbers) whose percentiles are one end of the intervals.
+
+    A largest distance (`Number.over`) is too large, and resampled it is larger still: at 0, where
+    it has no derivative, its own replicates have nothing to do with how it errs (Duembgen 1993;
+    Fang and Santos 2019, doi 10.1093/restud/rdy049), and no percentile of them, reversed or moved,
+    makes an interval. Its error has a bound, whatever the distance is: that of the function that
+    it is the largest of, by the triangle inequality, and that function can be resampled (Bickel
+    and Freedman 1981). So much lies below. Above, where only what the function is at one place
+    can be missed, the scatter of the replicates around their mean does.
+    """
+    rows = drawn.parts[-1]
+    columns: list[Floats] = []
+    for number in found:
+        many, value = number.many[rows], number.many[0]
+        if number.over is None:
+            columns.append(many)
+        elif end == "low":
+            columns.append(value - number.over[rows])
+        else:
+            columns.append(value + many - np.nanmean(many))
+    return np.stack(columns, 1)
+
+
 # --- in units of the margin --------------------------------------------------------------------
 
 
@@ -95,6 +125,10 @@ def in_margins(
     A ratio errs by factors. And resampled distances are larger than those of the sample itself,
     small ones (as the margin is) the most: each part of the rows is moved so that its middle
     lies at the estimate, since how far they scatter is what is asked of them.
+
+    Several of one name are of a gold model each: one metric comes back, the geometric means of
+    values and of ends. So it has the interval of one gold model, as the model under study has:
+    that of the mean would be narrower, and hide how much so few facts leave open.
     """
     some = [number for number in found if number.many[0] > 0]
     logs = [replace(number, many=_centred(number.many, drawn)) for number in some]
@@ -109,7 +143,28 @@ def in_margins(
     ]
     # No distance at all has no logarithm.
     rest = [number for number in found if number.many[0] == 0]
-    return [*made, *summary(rest, drawn, bounds)]
+    named: dict[tuple[object, ...], list[Metric]] = {}
+    for metric in [*made, *summary(rest, drawn, bounds)]:
+        key = (metric.step, metric.probe, metric.measure, metric.slice, metric.hop)
+        named.setdefault(key, []).append(metric)
+    return [same[0] if len(same) == 1 else _as_one(same) for same in named.values()]
+
+
+def _as_one(same: Sequence[Metric]) -> Metric:
+    """Return the metric whose value and ends are geometric means of those of several."""
+
+    def mean(ends: Sequence[float | None]) -> float | None:
+        there = [end for end in ends if end is not None]
+        if len(there) < len(ends):
+            return None
+        return 0.0 if min(there) == 0 else math.exp(float(np.mean(np.log(there))))
+
+    return replace(
+        same[0],
+        value=mean([metric.value for metric in same]) or 0.0,
+        low=mean([metric.low for metric in same]),
+        high=mean([metric.high for metric in same]),
+    )
 
 
 LEAST = 1e-3  # of the estimate: what a row without any distance counts as

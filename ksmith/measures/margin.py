@@ -11,6 +11,9 @@ are: what another set of gold models would say is in that probability, and in th
 the distances themselves. The verdict follows from it: `within` where all of it is at most 1,
 `outside` where all of it is above, else `undecided`.
 
+Is a verdict hardly ever `within`, that may be the doubt of few facts, not the model. The control
+is each gold model held to the others, as if it were the model (`held_out`).
+
 Arrays end in (models, golds): of each model from each gold model, first those of steps 0 and 1,
 then the gold models themselves, in their order; nan in the place of a gold model's own.
 """
@@ -91,6 +94,26 @@ def relative(far: Floats) -> Floats:
     margin = own[int(np.nanargmax(first))][:, None]
     mine = far[:, :STEPS].mean(-1)
     return np.divide(mine, margin, out=np.full_like(mine, np.nan), where=margin > 0)
+
+
+def held_out(far: Floats) -> Floats:
+    """Return (rows, golds) distances of gold models in units of the margin among the others.
+
+    Each gold model in turn is the model, the rest are its gold models. nan where the rest do not
+    differ; no columns with fewer than three. Of three, the unit is the one distance of two: the
+    geometric mean of the ratios is then 1 or more (the means of two are at least their geometric
+    means), as long as distances are the same in both directions.
+
+    Args:
+        far: (rows, models, golds).
+    """
+    golds = far.shape[-1]
+    ratios: list[Floats] = []
+    for i in range(golds if golds > 2 else 0):
+        rest = np.delete(far[:, STEPS:], i, 2)
+        as_steps = np.repeat(rest[:, i : i + 1], STEPS, 1)
+        ratios.append(relative(np.concatenate([as_steps, np.delete(rest, i, 1)], 1))[:, 0])
+    return np.stack(ratios, 1) if ratios else np.empty((len(far), 0))
 
 
 def verdict(low: float | None, high: float | None) -> Verdict:

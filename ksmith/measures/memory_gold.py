@@ -153,9 +153,14 @@ class Sizes:
 
 
 def told(
-    measure: str, part: str, far: Floats, drawn: Resampled, sizes: Sequence[Sizes]
+    measure: str,
+    part: str,
+    far: Floats,
+    drawn: Resampled,
+    sizes: Sequence[Sizes],
+    off: Floats | None = None,
 ) -> list[Metric]:
-    """Return `measure` of steps 0 and 1, `measure`_gold, and `measure`_margin of both steps.
+    """Return a measure of steps 0 and 1, `_gold`, `_margin` of both steps, and `_margin_gold`.
 
     Args:
         measure: its name.
@@ -163,20 +168,39 @@ def told(
         far: (rows of `drawn`, models, golds).
         drawn: what is resampled.
         sizes: what the numbers of each step rest upon.
+        off: like `far`, of largest distances: no less than how far each is too high.
     """
     steps, among = margin.means(far, drawn.golds)
     relative = margin.relative(far)
+    many = [steps[:, 0], steps[:, 1], among]
+    over: Sequence[Floats | None] = (
+        (None, None, None) if off is None else _over(far, off, drawn)
+    )
 
-    def number(step: int, name: str, many: Floats) -> Number:
+    def number(step: int, name: str, many: Floats, over: Floats | None = None) -> Number:
         return Number(
-            step=step, probe=PROBE, measure=name, slice=part, many=many,
+            step=step, probe=PROBE, measure=name, slice=part, many=many, over=over,
             n=sizes[step].n, clusters=sizes[step].clusters, draws=sizes[step].draws,
         )  # fmt: skip
 
-    plain = [number(step, measure, steps[:, step]) for step in (0, 1)]
-    plain.append(number(1, f"{measure}_gold", among))
+    names = ((0, measure), (1, measure), (1, f"{measure}_gold"))
+    plain = [
+        number(*name, *of) for name, of in zip(names, zip(many, over, strict=True), strict=True)
+    ]
     ratios = [number(step, f"{measure}_margin", relative[:, step]) for step in (0, 1)]
+    ratios += [number(1, f"{measure}_margin_gold", one) for one in margin.held_out(far).T]
     return [*summary(plain, drawn, HIGHEST), *in_margins(ratios, drawn, HIGHEST)]
+
+
+def _over(far: Floats, off: Floats, drawn: Resampled) -> list[Floats]:
+    """Return (rows,) each how far means over gold models are too high: of steps, and among them.
+
+    The mean of what each distance is too high by, and what other gold models make of the mean.
+    """
+    steps, among = margin.means(off, drawn.golds)
+    mine, own = margin.means(np.broadcast_to(far[:1], far.shape), drawn.golds)
+    facts, seeds = (np.column_stack(both) for both in ((steps, among), (mine, own)))
+    return list((facts + np.abs(seeds - seeds[0])).T)
 
 
 # --- forget quality ---------------------------------------------------------------------------
@@ -205,12 +229,12 @@ def quality(rows: pl.DataFrame, standard: Sequence[pl.DataFrame], seed: int) -> 
     values = table.select(map(str, range(len(models)))).to_numpy()
 
     def apart(model: int, gold: int) -> Floats:
-        pair = values[:, model], values[:, STEPS + gold]
-        return samples.weighted_ks(*pair, weights, weights)
+        gaps = samples.gaps(values[:, model], values[:, STEPS + gold], weights, weights)
+        return np.stack([np.abs(gaps).max(1), np.abs(gaps - gaps[0]).max(1)])
 
-    far = margin.matrix(golds, apart)
+    far, off = margin.matrix(golds, apart)
     sizes = Sizes.of(table)
-    return [*told("ks", FORGET, far, drawn, [sizes, sizes]), *_p(far[0], sizes.n)]
+    return [*told("ks", FORGET, far, drawn, [sizes, sizes], off), *_p(far[0], sizes.n)]
 
 
 def _p(far: Floats, n: int) -> Iterator[Metric]:

@@ -243,7 +243,7 @@ def _mean(many: Floats, drawn: Resampled) -> Floats:
 
 
 def _leaks(both: Pairs, mine: Floats, own: Floats, step: int) -> list[Metric]:
-    """Return PrivLeak, that among gold models, and what it is in units of the margin.
+    """Return PrivLeak, that among gold models, and both in units of the margin.
 
     Args:
         both: the pairs.
@@ -256,6 +256,8 @@ def _leaks(both: Pairs, mine: Floats, own: Floats, step: int) -> list[Metric]:
     far = _far(mine, own)
     _, among = margin.means(far, weights)
     inside = both.number(step, "privleak_gold", among)
+    held = margin.held_out(_far(mine, own)).T
+    control = [both.number(step, "privleak_margin_gold", one) for one in held]
     areas = _limits(both, mine, own)
     plain = [
         both.number(step, "privleak", samples.privleak(area, standard))
@@ -270,6 +272,7 @@ def _leaks(both: Pairs, mine: Floats, own: Floats, step: int) -> list[Metric]:
         *_hull([summary([number], both.drawn, HIGHEST) for number in plain], samples.LEAST),
         *summary([inside], both.drawn, HIGHEST),
         *_hull([in_margins([number], both.drawn, HIGHEST) for number in ratios]),
+        *in_margins(control, both.drawn, HIGHEST),
     ]
 
 

@@ -12,6 +12,11 @@ MARGIN = (
     "the interval, over updates and subjects, is within (all of it <= 1), outside (> 1) or "
     "undecided."
 )
+HELD = (
+    "of each gold model, held to the others (three or more): geometric means of values and of ends "
+    "of intervals, the control. Where it is undecided, so few facts would not show a gold model to "
+    "be one. Of three it is hardly below 1: its unit is then the one distance of two."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +169,7 @@ OF_SETS: dict[str, Memory] = {
     "privleak_margin": Memory(
         doc=f"Mean |PrivLeak| against each gold model {MARGIN}", better="lower", high=None
     ),
+    "privleak_margin_gold": Memory(doc=f"`privleak_margin` {HELD}", high=None),
     "kl": Memory(
         doc="Distance in answers: KL(gold || model) over the vocabulary in the places of an "
         "answer's tokens, nats, mean over gold models; slices forget, retain, holdout.",
@@ -172,13 +178,16 @@ OF_SETS: dict[str, Memory] = {
     ),
     "kl_gold": Memory(doc="The same of one gold model from the others.", high=None),
     "kl_margin": Memory(doc=f"`kl` {MARGIN}", better="lower", high=None),
+    "kl_margin_gold": Memory(doc=f"`kl_margin` {HELD}", high=None),
     "ks": Memory(
         doc="Forget quality: Kolmogorov and Smirnov's D of the forget set's truth ratios and those "
-        "of a gold model, mean over gold models (0 the same); an interval draws the facts of both.",
+        "of a gold model, mean over gold models (0 the same); an interval "
+        "draws the facts of both, and begins at 0 where they could be alike.",
         better="lower",
     ),
     "ks_gold": Memory(doc="D of two gold models, mean over pairs."),
     "ks_margin": Memory(doc=f"`ks` {MARGIN}", better="lower", high=None),
+    "ks_margin_gold": Memory(doc=f"`ks_margin` {HELD}", high=None),
     "ks_log10_p": Memory(
         doc="log10 of D's p-value, from the exact distribution of two independent samples without "
         "ties (Gnedenko and Korolyuk), mean over gold models; of few facts it proves nothing.",

@@ -53,11 +53,18 @@ def ks(a: Floats, b: Floats) -> float:
     """Return D, the largest distance of two samples' distributions; nan where one is empty."""
     if not len(a) or not len(b):
         return math.nan
-    return float(weighted_ks(a, b, np.ones((1, len(a))), np.ones((1, len(b))))[0])
+    return float(np.abs(gaps(a, b, np.ones((1, len(a))), np.ones((1, len(b))))).max())
 
 
-def weighted_ks(a: Floats, b: Floats, of_a: Floats, of_b: Floats) -> Floats:
-    """Return (R,) the D of two samples with weights (R, len(a)) and (R, len(b))."""
+def gaps(a: Floats, b: Floats, of_a: Floats, of_b: Floats) -> Floats:
+    """Return (R, places) F_a - F_b at each distinct value; D is the largest of their sizes.
+
+    Args:
+        a: one sample.
+        b: the other.
+        of_a: (R, len(a)) weights.
+        of_b: (R, len(b)) weights.
+    """
     values = np.concatenate([a, b])
     order = np.argsort(values, kind="stable")
     # Counts are added up before they are divided: equal samples are 0 apart, not almost.
@@ -66,8 +73,7 @@ def weighted_ks(a: Floats, b: Floats, of_a: Floats, of_b: Floats) -> Floats:
     ranked = values[order]
     ends = np.append(ranked[1:] != ranked[:-1], True)  # within a tie nothing is between them
     with np.errstate(invalid="ignore"):
-        apart = own[:, ends] / own[:, -1:] - other[:, ends] / other[:, -1:]
-    return np.abs(apart).max(1)
+        return own[:, ends] / own[:, -1:] - other[:, ends] / other[:, -1:]
 
 
 def ks_p(d: float, n: int) -> tuple[float, float]:

@@ -283,6 +283,13 @@ DERIVED: dict[str, tuple[str, str]] = {
         "<= 1), outside (> 1) or undecided. Slice trained, of these too: what a method was "
         "trained on to keep, which no other slice holds.",
     ),
+    "gold_margin_gold": (
+        "every probe but utility, all",
+        "`gold_margin` of each gold model, held to the others (three or more): geometric means of "
+        "values and of ends of intervals, the control. Where it is undecided, so few facts would "
+        "not show a gold model to be one. Of three it is 1 or more: its unit is then the one "
+        "distance of two.",
+    ),
     "gold_agreement": (
         "every probe but utility, all",
         "The most probable object of the type is the gold model's; mean over gold models.",

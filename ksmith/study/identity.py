@@ -38,7 +38,7 @@ def flat(settings: Mapping[str, Json]) -> dict[str, Json]:
 MOMENTS = 1  # raise it when second moments of the same settings change
 GOLD = 1  # raise it when a gold model of the same settings changes
 ALIASES = 1  # raise it when other aliases count as answers
-COMPARED = 4  # raise it when trials are compared with gold models in another way
+COMPARED = 5  # raise it when trials are compared with gold models in another way
 SETS = 3  # raise it when other things are seen of forget, retain and holdout sets
 WRITTEN = 2  # raise it when other things are said of what is written about those sets
 BY_ITSELF = 1  # raise it when texts that end by themselves are written otherwise

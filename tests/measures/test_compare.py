@@ -200,7 +200,7 @@ def test_ratios_to_the_margin_are_pooled_by_factors() -> None:
         head
         | {"measure": measure, "model.seed": seed, "value": value}
         | {"low": low, "high": high}
-        for measure in ("ks_margin", "ks")
+        for measure in ("ks_margin", "ks_margin_gold", "ks")
         for seed, value, low, high in ((0, 1.0, 0.1, 10.0), (1, 4.0, 0.4, 40.0))
     ]
     found = pool(pl.DataFrame(trials), ["probe", "measure", "slice"])
@@ -208,6 +208,7 @@ def test_ratios_to_the_margin_are_pooled_by_factors() -> None:
     assert ratio["value"] == pytest.approx(2.0)
     assert ratio["low"] * ratio["high"] == pytest.approx(4.0, rel=0.3)  # even in factors
     assert 0 < ratio["low"] < 0.4
+    assert found.filter(measure="ks_margin_gold")["value"][0] == pytest.approx(2.0)
     assert found.filter(measure="ks")["value"][0] == 2.5
     one = pool(pl.DataFrame(trials[:1]), ["probe", "measure", "slice"]).row(0, named=True)
     assert (one["value"], one["low"], one["high"]) == (1.0, 0.1, 10.0)

@@ -223,6 +223,13 @@ def test_a_margin_is_that_of_the_farthest_gold_model_and_halves_of_what_changed_
     assert metric.n == 1 and metric.low is None
     both = sum(mine) / max(a + b for a, b in zip(*margins, strict=True))
     assert found[1, "all.gold_margin.balanced"].value == pytest.approx(both, rel=1e-5)
+    # Each gold model held to the other two, whose one distance is its unit.
+    apart = [far(0, a, [b]) for a, b in ((golds[0], golds[1]), (golds[1], golds[2]))]
+    apart.append(far(0, golds[0], [golds[2]]))
+    held = [(sum(apart) - unit) / 2 / unit for unit in apart]
+    mean = float(np.prod(held)) ** (1 / 3)
+    assert found[1, "efficacy.gold_margin_gold"].value == pytest.approx(mean, rel=1e-5)
+    assert (0, "efficacy.gold_margin_gold") not in found
 
 
 def test_what_a_method_was_trained_on_to_keep_is_in_a_slice_of_its_own_alone() -> None:

@@ -51,6 +51,23 @@ def test_one_gold_model_has_no_margin_and_what_does_not_differ_none() -> None:
     assert np.isnan(margin.relative(same[None])).all()
 
 
+def test_each_gold_model_is_held_to_the_others_by_hand() -> None:
+    # 1.5, 2 and 2.5 from the others, who are 3, 2 and 1 apart; in another row all is twice so.
+    held = [1.5 / 3, 2 / 2, 2.5 / 1]
+    assert margin.held_out(np.stack([FAR, 2 * FAR])).tolist() == [held, held]
+    assert margin.held_out(FAR[None, :4, :2]).shape == (1, 0)
+
+
+def test_what_is_held_to_the_others_is_what_the_model_would_be_in_its_place() -> None:
+    far = np.random.default_rng(0).random((3, 2 + 5, 5))
+    held = margin.held_out(far)
+    for i in range(5):
+        others = np.delete(np.arange(5), i)
+        models = np.concatenate([[0, 2 + i], 2 + others])
+        alone = far[:, models][:, :, others]
+        assert held[:, i] == pytest.approx(margin.relative(alone)[:, 1])
+
+
 @pytest.mark.parametrize(("golds", "share"), [(3, 1 / 4), (5, 1 / 6)])
 def test_one_more_gold_model_lies_beyond_the_margin_as_often_as_symmetry_has_it(
     golds: int, share: float

@@ -250,6 +250,18 @@ def test_with_one_gold_model_there_is_a_distance_and_no_margin() -> None:
     assert told == {f"memory.{name}.forget" for name in names}
 
 
+def test_gold_models_are_held_to_the_others_where_there_are_three() -> None:
+    sets = [[("forget", p, 0.1), *FORGET[1:], *HOLDOUT] for p in (0.9, 0.03, 0.2)]
+    models = [rows(sets[0], 0), rows(sets[0], 1)]
+    found = named(memory_models.metrics(pl.concat([*models, *golds(*sets)]), 0))
+    # Ratios 1/9, 10/3 and 1/2 beside 1 and 2: each is a third from each of the others.
+    held = found[1, "memory.ks_margin_gold.forget"]
+    assert held.value == pytest.approx(1) and held.n == 3
+    assert (0, "memory.ks_margin_gold.forget") not in found
+    two = named(memory_models.metrics(pl.concat([*models, *golds(*sets[:2])]), 0))
+    assert not [name for _, name in two if "margin_gold" in name]
+
+
 def test_without_gold_models_nothing_is_said_about_them() -> None:
     found = named(memory_models.metrics(rows([*FORGET, *HOLDOUT]), 0))
     assert not [name for _, name in found if "ks" in name or "privleak" in name]
@@ -259,9 +271,12 @@ def test_every_metric_is_in_the_table_and_inside_of_its_bounds() -> None:
     said = [*FORGET, *HOLDOUT, ("retain", 0.5, 0.2), ("retain", 0.7, 0.2)]
     other = [(name, p / (5 if name == "forget" else 1), wrong) for name, p, wrong in said]
     models = [rows(said, 0, texts=["Oslo"] * 7), rows(other, 1, texts=["x"] * 7)]
-    table = pl.concat([*models, *golds(said, other)])
+    third = [(name, p / (2 if name == "forget" else 1), wrong) for name, p, wrong in said]
+    table = pl.concat([*models, *golds(said, other, third)])
     found = [*memory_models.metrics(table, 0), *of_statements(table).values()]
-    elsewhere = {"auc_gradient", "kl", "kl_gold", "kl_margin"}  # see test_memory_gold.py
+    elsewhere = {"auc_gradient"}
+    # See test_memory_gold.py.
+    elsewhere |= {f"kl{end}" for end in ("", "_gold", "_margin", "_margin_gold")}
     elsewhere |= {"ends"}  # see above
     # And what is said once all is written: see test_judged.py.
     elsewhere |= {"perplexity", "linguistic_score", "contradiction", "no_entity", "judge_cut"}

@@ -6,10 +6,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from numpy.typing import NDArray
 
-from ksmith.measures import memory_gold
+from ksmith.measures import memory, memory_gold
 from ksmith.measures.memory_gold import SCHEMA, Draw, divergence
 from ksmith.records import Metric
+
+Floats = NDArray[np.float64]
 
 HALF, MOST = [math.log(0.5), math.log(0.5)], [math.log(0.8), math.log(0.2)]
 KL = 0.5 * math.log(0.5 / 0.8) + 0.5 * math.log(0.5 / 0.2)  # of HALF from MOST
@@ -104,3 +107,71 @@ def test_an_interval_holds_what_facts_differ_by() -> None:
     assert before.low is not None and before.low > 1  # three times as wide: outside
     assert after.low is not None and after.high is not None and after.low < 1 < after.high
     assert before.low < before.value and after.n == 40
+
+
+# --- forget quality: whether its interval holds what it says -----------------------------------
+
+
+def said(ratios: Floats, step: int | None, gold: int | None = None) -> pl.DataFrame:
+    """Return one row a fact of a forget set with the logarithms of truth ratios."""
+    size = len(ratios)
+    columns: dict[str, list[Any]] = statements(("forget",) * size)
+    columns |= {"logp": [[0.0]] * size, "wrong_logp": [[x] for x in ratios.tolist()]}
+    return memory.frame(columns, step=step, gold=gold)
+
+
+def quality(shift: float, facts: int, golds: int, seed: int) -> dict[tuple[int, str], Metric]:
+    """Return what is said of a model whose ratios are like those of gold models, but shifted."""
+    generator = np.random.default_rng(seed)
+    models = generator.normal(size=facts) + generator.normal(size=(1 + golds, facts))
+    models[0] += shift
+    table = pl.concat([said(models[0], step) for step in (0, 1)])
+    standard = [said(model, None, gold) for gold, model in enumerate(models[1:])]
+    return named(memory_gold.quality(table, standard, seed))
+
+
+@pytest.mark.parametrize(
+    ("facts", "shift", "apart"),
+    # Of normal ratios, 1 wide beside what models share: D = 2 Phi(shift / (2 sqrt 2)) - 1.
+    [(7, 0.0, 0.0), (28, 0.0, 0.0), (28, 2.38, 0.6)],
+)
+def test_the_interval_of_forget_quality_holds_the_distance_of_all_facts(
+    facts: int, shift: float, apart: float
+) -> None:
+    tries, held, width = 8, {"ks": 0, "ks_gold": 0}, 0.0
+    for seed in range(tries):
+        found = quality(shift, facts, 3, seed)
+        for name, true in (("ks", apart), ("ks_gold", 0.0)):
+            metric = found[1, f"memory.{name}.forget"]
+            assert metric.low is not None and metric.high is not None
+            assert metric.low <= metric.value <= metric.high
+            held[name] += metric.low <= true <= metric.high
+            width += (metric.high - metric.low) / (2 * tries)
+    assert min(held.values()) >= tries - 1
+    assert width < 0.9  # and it says something
+
+
+def test_a_gold_model_that_is_held_to_the_others_is_as_undecided_as_the_model() -> None:
+    found = [quality(0.0, 7, 5, seed) for seed in range(4)]
+    model, held = (
+        [one[1, f"memory.{name}.forget"] for one in found]
+        for name in ("ks_margin", "ks_margin_gold")
+    )
+    ends = [(metric.low, metric.high) for metric in held]
+    assert all(low is not None and high is not None and low < 1 < high for low, high in ends)
+    wide = [
+        np.mean([math.log((x.high or 1) / (x.low or 1)) for x in those])
+        for those in (model, held)
+    ]
+    assert wide[1] == pytest.approx(wide[0], rel=0.35)
+
+
+def test_samples_that_are_the_same_or_have_nothing_in_common_keep_their_limits() -> None:
+    same = np.arange(4.0)
+    table = pl.concat([said(same + 9, 0), said(same, 1)])
+    standard = [said(same, None, gold) for gold in range(3)]
+    found = named(memory_gold.quality(table, standard, 0))
+    far, near = (found[step, "memory.ks.forget"] for step in (0, 1))
+    limit = 1 - 0.025 ** (1 / 4)  # four subjects, none of which shows otherwise
+    assert (far.value, far.high, near.value, near.low) == (1, 1, 0, 0)
+    assert far.low == pytest.approx(1 - limit) and near.high == pytest.approx(limit)
