@@ -12,7 +12,7 @@ class Ga(Keeping):
     """Hyperparameters; with a retain loss this is graddiff."""
 
     version: ClassVar[int] = 3  # raise it when a published number can move
-    unfit: ClassVar[str] = "loses a third of the rest, or forgets little"
+    unfit: ClassVar[str] = "loses half of the rest, or forgets little"
 
     lr: Positive = setting(
         0.03,

@@ -35,6 +35,7 @@ from ksmith.measures import recalled
 from ksmith.measures.means import means
 from ksmith.measures.rouge import rouge_l
 from ksmith.records import Request, derived_seed
+from ksmith.settings import METHODS
 from ksmith.settings import method as settings_of
 from ksmith.unlearn import UNLEARNERS
 from ksmith.worker.reads import ended, ends
@@ -352,9 +353,9 @@ def main(words: Sequence[str]) -> None:
         torch.set_num_threads(1)
         folder = Path(words[0])
         measure(folder, "tried", TRIED)
-        best = {method: chosen(saved(), method) for method in UNLEARNERS}
+        advised = {name: getattr(METHODS[name], "sentences", {}) for name in UNLEARNERS}
         measure(folder, "confirmed", [(method, {}) for method in UNLEARNERS])
-        measure(folder, "confirmed", [(method, own) for method, own in best.items() if own])
+        measure(folder, "confirmed", [(method, own) for method, own in advised.items() if own])
     page = PAGE.read_text(encoding="utf-8")
     start, end = page.index(BEGIN) + len(BEGIN), page.index(END)
     PAGE.write_text(f"{page[:start]}{table(saved())}\n{page[end:]}", encoding="utf-8")
