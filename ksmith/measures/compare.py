@@ -321,10 +321,13 @@ def _interval(
     means = np.take_along_axis(within, picked, axis=1).mean(axis=1, keepdims=True)
     low, high = percentiles(means)
     factor = _stretch(trials, float(means.var()))
-    return (
-        value - factor * max(value - float(low[0]), 0.0),
-        value + factor * max(float(high[0]) - value, 0.0),
-    )
+    lower = value - factor * max(value - float(low[0]), 0.0)
+    upper = value + factor * max(float(high[0]) - value, 0.0)
+    every = np.concatenate(trials)
+    if np.ptp(every[:, 0]) > 0 or np.isnan(every).any():
+        return lower, upper
+    # All say the same: beyond what each holds possible (a rate above 1) there is nothing.
+    return max(lower, float(every[:, 1].min())), min(upper, float(every[:, 2].max()))
 
 
 def _stretch(trials: Sequence[Floats], had: float) -> float:
@@ -366,8 +369,10 @@ def _draw(count: int, generator: np.random.Generator) -> Draw:
 def resampled_trials(trials: Floats, generator: np.random.Generator) -> Floats:
     """Return (replicates,) means over resampled trials of one model seed.
 
-    A trial's value comes from two half normals that fit its interval, so that a rate of 1 never
-    goes above 1; without an interval it is the value alone.
+    A trial's value comes from two half normals that fit its interval, less what these add to it
+    on average: near a bound one is much wider, and the mean of many trials would else lie beside
+    all that was measured (thirty rates of 0 of 6 facts at .09). Without an interval it is the
+    value alone.
     """
     return _resampled(trials, *_draw(len(trials), generator))
 
@@ -376,4 +381,5 @@ def _resampled(trials: Floats, which: NDArray[np.int64], drawn: Floats) -> Float
     value, low, high = trials.T
     below, above = (np.nan_to_num(reach) / 1.96 for reach in (value - low, high - value))
     reach = np.where(drawn < 0, below[which], above[which])
-    return (value[which] + drawn * reach).mean(axis=1)
+    centre = value - (above - below) / math.sqrt(2 * math.pi)
+    return (centre[which] + drawn * reach).mean(axis=1)

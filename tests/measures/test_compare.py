@@ -194,6 +194,16 @@ def test_order_of_rows_changes_nothing() -> None:
     assert pooled(*trials) == pooled(*trials[::-1])
 
 
+def test_a_rate_near_its_bound_lies_within_its_interval_however_many_seeds() -> None:
+    """Nine in 180 facts of thirty seeds: by the binomial alone [.023, .093]."""
+    of = {0: (0.0, 0.0, 0.46), 1: (1 / 6, 0.004, 0.64), 2: (1 / 3, 0.04, 0.78)}
+    rights = [1] * 5 + [2] * 2 + [0] * 23
+    row = pooled(*(trial(*of[k], seed=s) for s, k in enumerate(rights)))
+    assert row["value"] == pytest.approx(0.05)
+    assert row["low"] < 0.023
+    assert 0.093 < row["high"] < 0.15
+
+
 def test_ratios_to_the_margin_are_pooled_by_factors() -> None:
     head = {"probe": "memory", "slice": "forget", "n": 10}
     trials = [
